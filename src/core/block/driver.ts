@@ -1,0 +1,363 @@
+/**
+ * The interface between the block layer and its drivers.
+ *
+ * A driver author fills in a sparse record: `size`, `read` and `close` are required of an image, the rest
+ * is optional, and presence is the capability. `core/block/request` wraps each image once, at open, into a
+ * total set of operations, so a driver only ever sees requests that are in range, aligned to its limits and
+ * no longer than them. Offsets and lengths are bytes, safe integers. Buffers are views; split them with
+ * `subarray`, never copy to split.
+ *
+ * Every data operation returns {@link Maybe}: nothing at all when it is done already, a promise only when
+ * it has to wait. It may throw instead of rejecting.
+ */
+import type { Maybe } from '../async/maybe.ts';
+import type { Closer } from '../async/closer.ts';
+import type { OptionSchema, Options } from '../options/schema.ts';
+import type { Edge } from './graph/edge.ts';
+import type { PermMask } from './permissions-bits.ts';
+
+/** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
+export const Flag = {
+  NONE: 0,
+  /** The data must be on stable storage before the request completes. */
+  FUA: 1,
+  /** Zeroing may deallocate. */
+  MAY_UNMAP: 2,
+  /** Zeroing must fail with NotSupported rather than write data. */
+  NO_FALLBACK: 4,
+  /** The content a reader sees does not change (copy-on-read, rebase). */
+  UNCHANGED: 8,
+  /** Store compressed. */
+  COMPRESSED: 16,
+} as const;
+
+export type Flags = number;
+
+export interface Limits {
+  /** Offsets and lengths of reads and writes must be multiples of this many bytes; default 1. */
+  readonly requestAlignment?: number;
+  /** Buffers should be aligned to this many bytes in memory; default 1. A driver must cope with less. */
+  readonly memoryAlignment?: number;
+  /** Longest read or write in bytes; default unlimited. */
+  readonly maxTransfer?: number;
+  /** Natural size of a request in bytes (a cluster, a stripe). */
+  readonly optimalTransfer?: number;
+  /** Longest zero request in bytes, and the granularity below which zeroing is done by writing. */
+  readonly maxZero?: number;
+  readonly zeroAlignment?: number;
+  /** Longest discard in bytes, and the granularity to which a discard is shrunk. */
+  readonly maxDiscard?: number;
+  readonly discardAlignment?: number;
+}
+
+/** What lies at an offset of one node, without looking at its backing chain. */
+export interface Extent {
+  /** Bytes for which this answer holds, at most the length asked for. */
+  readonly length: number;
+  /** This layer decides the content; when false the backing chain (or nothing) does. */
+  readonly allocated: boolean;
+  /** Space for data is in use. */
+  readonly data: boolean;
+  /** Reads as zeroes. */
+  readonly zero: boolean;
+  /** Stored compressed. */
+  readonly compressed?: boolean;
+  /** Where the data starts in `edge` (or in this very file for a protocol), in bytes. */
+  readonly offset?: number;
+  /** The child that holds the data at `offset`. */
+  readonly edge?: Edge;
+  /** The graph should ask `edge` too, at `offset`, for holes below (a raw or preallocated layout). */
+  readonly recurse?: boolean;
+}
+
+export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
+
+export interface TruncateOptions {
+  /** The result must have exactly this size; otherwise larger is fine (a fixed device). Default true. */
+  readonly exact?: boolean;
+  readonly preallocation?: Preallocation;
+  /** New space must read as zeroes even where a shorter backing file would show through. */
+  readonly zero?: boolean;
+}
+
+/** Where data lies on the host, for kernel-side copies: an open file that a protocol driver owns. */
+export interface HostExtent {
+  readonly fd: number;
+  readonly path: string;
+  readonly offset: number;
+}
+
+/** An opened image as a driver gives it to the block layer. */
+export interface Image {
+  /** Length of the disk in bytes. */
+  readonly size: number;
+  /** Fill `buf` from `offset`. Never called past `size` rounded up to the request alignment. */
+  read(offset: number, buf: Uint8Array): Maybe<void>;
+  /** Close own resources; children are closed by the graph afterwards. Metadata is written out here. */
+  close(): Promise<void>;
+
+  /** Read into several buffers, one after the other. */
+  readv?(offset: number, bufs: readonly Uint8Array[]): Maybe<void>;
+  write?(offset: number, buf: Uint8Array, flags: Flags): Maybe<void>;
+  /** Write several buffers, one after the other, as one request. */
+  writev?(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void>;
+  /** Store `buf` compressed at `offset`; whole clusters, or the last partial one. */
+  writeCompressed?(offset: number, buf: Uint8Array): Maybe<void>;
+  /** Make a range read as zeroes. Throws NotSupported where it can only be done by writing. */
+  zero?(offset: number, length: number, flags: Flags): Maybe<void>;
+  discard?(offset: number, length: number): Maybe<void>;
+  /** Everything completed before this call is on stable storage when it ends. */
+  flush?(): Maybe<void>;
+  truncate?(size: number, options: TruncateOptions): Promise<void>;
+  /** `precise` false allows "all data" as a quick answer where finding holes costs time. */
+  status?(offset: number, length: number, precise: boolean): Maybe<Extent>;
+  /** Copy `length` bytes within the kernel from here to `target`; false when that cannot be done. */
+  copyRangeFrom?(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean>;
+  /** The receiving half: copy from an open host file; false when that cannot be done. */
+  copyRangeTo?(offset: number, source: HostExtent, length: number): Maybe<boolean>;
+
+  readonly limits?: Limits;
+  /** Which of {@link Flag} write and zero understand; the layer above emulates FUA by flush. Default none. */
+  readonly writeFlags?: Flags;
+  readonly zeroFlags?: Flags;
+  /** New space made by growing, and never-written areas, read as zeroes (default true for formats). */
+  readonly readsZeroWhenFresh?: boolean;
+
+  /** Bytes this image takes on the host: its own file, without backing. */
+  allocatedSize?(): Maybe<number>;
+  /** What the user sees in `info`, and what jobs need to know of clusters. */
+  info?(): Maybe<ImageInfo>;
+  readonly check?: CheckCapability;
+  readonly backing?: BackingCapability;
+  /** Take or give back locks as the cumulative permissions of this node change. */
+  readonly permissions?: PermissionCapability;
+  /** Prepare other options on a running image; commit or abort follows. */
+  readonly reopen?: ReopenCapability;
+  /** Forget cached metadata, e.g. after a change of owner. */
+  invalidate?(): Promise<void>;
+  /** How a copy should treat the page cache of what it reads; absent where there is none. */
+  readonly pageCache?: PageCacheCapability;
+  /** Block size and geometry of a device below. */
+  readonly blockSizes?: { readonly logical: number; readonly physical: number };
+  readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
+}
+
+export interface PageCacheCapability {
+  /** Start of a sequential pass; the returned object is told how far reading has come, and ended. */
+  begin(): PageCachePass;
+}
+export interface PageCachePass {
+  /** Called before [offset, offset + length) is read. */
+  before(offset: number, length: number): Maybe<void>;
+  /** Called when everything below `offset` has been read. */
+  passed(offset: number): void;
+  end(): Promise<void>;
+}
+
+/** What `info` shows of one image, apart from what the graph knows itself. */
+export interface ImageInfo {
+  readonly clusterSize?: number;
+  readonly subclusterSize?: number;
+  readonly compressed?: boolean;
+  readonly encrypted?: boolean;
+  readonly dirty?: boolean;
+  readonly snapshots?: readonly SnapshotInfo[];
+  /** `format-specific` of the JSON output: type and data as the control socket's schema names them. */
+  readonly specific?: { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
+  /** Some area is marked compressed, so a plain host offset cannot be given for it. */
+  readonly vmStateOffset?: number;
+}
+
+export interface SnapshotInfo {
+  readonly id: string;
+  readonly name: string;
+  /** Bytes of saved machine state. */
+  readonly vmStateSize: number;
+  /** Seconds and nanoseconds since 1970. */
+  readonly date: { readonly sec: number; readonly nsec: number };
+  readonly vmClock: { readonly sec: number; readonly nsec: number };
+  readonly icount?: number;
+}
+
+export interface CheckCapability {
+  run(options: CheckOptions): Promise<CheckResult>;
+}
+export interface CheckOptions {
+  readonly repair: 'none' | 'leaks' | 'all';
+  /** Detail lines (ERROR …, Leaked cluster …, Repairing …) as they are found. */
+  report(line: string): void;
+  readonly signal?: AbortSignal;
+  readonly progress?: (done: number, total: number) => void;
+}
+export interface CheckResult {
+  readonly checkErrors: number;
+  readonly corruptions: number;
+  readonly leaks: number;
+  readonly corruptionsFixed: number;
+  readonly leaksFixed: number;
+  readonly imageEndOffset?: number;
+  readonly totalClusters?: number;
+  readonly allocatedClusters?: number;
+  readonly fragmentedClusters?: number;
+  readonly compressedClusters?: number;
+}
+
+export interface BackingCapability {
+  /** The name and format written in the header, if any. */
+  readonly fileName: string | undefined;
+  readonly format: string | undefined;
+  /** Rewrite them on disk; undefined removes the reference. */
+  change?(fileName: string | undefined, format: string | undefined): Promise<void>;
+}
+
+export interface PermissionCapability {
+  /** Check and take what is new; throws with nothing changed. */
+  prepare(perm: PermMask, shared: PermMask): void;
+  commit(): void;
+  abort(): void;
+}
+
+export interface ReopenCapability {
+  prepare(
+    options: Options,
+    modes: OpenModes,
+  ): Promise<{ commit(): Promise<void> | void; abort(): Promise<void> | void }>;
+}
+
+/** The node options that every driver shares, resolved: what the node was told, or inherits from its parent. */
+export interface OpenModes {
+  readonly readOnly: boolean;
+  /** No data will be read or written: only the header is looked at (no secrets, no permissions needed). */
+  readonly noIo: boolean;
+  /** Bypass the page cache (cache.direct). */
+  readonly direct: boolean;
+  /** Ignore flushes (cache.no-flush). */
+  readonly noFlush: boolean;
+  /** Pass discards on (discard=unmap). */
+  readonly unmap: boolean;
+  /** Take no locks and share everything; read-only nodes only. */
+  readonly forceShare: boolean;
+  /** Opened for check -r: dirty and corrupt images are let through. */
+  readonly forRepair: boolean;
+}
+
+/** Roles of a child edge; they decide how permissions translate (`graph/permissions.ts`). */
+export type ChildRole = 'filtered' | 'cow' | 'metadata' | 'data' | 'metadata+data';
+
+/** What a child is opened from when the user named nothing: a request of the image, decided by policy. */
+export interface ChildRequest {
+  /** Edge name: file, backing, data-file, … */
+  readonly name: string;
+  readonly role: ChildRole;
+  /** A name found in an image header; relative names resolve against the directory of the parent. */
+  readonly fileName?: string;
+  /** Driver found in an image header; probed when absent. */
+  readonly driver?: string;
+  /** When false, a protocol is opened without probing for a format. */
+  readonly probe?: boolean;
+  readonly readOnly?: boolean;
+}
+
+/** What `open` of a driver receives. */
+export interface OpenContext<O extends Options = Options> {
+  readonly options: O;
+  readonly modes: OpenModes;
+  readonly nodeName: string;
+  /** The name a user knows the node by, for messages. */
+  readonly fileName: string;
+  /** Resources taken while opening; closed again by the graph when `open` throws. */
+  readonly closer: Closer;
+  /** A child that was opened before the driver: `file` of formats and filters. */
+  child(name: string): Edge;
+  /**
+   * Open a further child. The user's option of that name (a node-name, options, or null for none) wins over
+   * the request. Returns undefined when there is to be none; throws when the policy on references forbids it.
+   */
+  openChild(request: ChildRequest): Promise<Edge | undefined>;
+  /** A line for the user that is no error. */
+  warn(message: string): void;
+}
+
+/** Children that the graph opens before the driver, from the option of the same name. */
+export interface ChildSlot {
+  readonly name: string;
+  readonly role: ChildRole;
+  /** The child may be any node (a filter over a format); when false, a bare file name means a protocol. */
+  readonly anyNode?: boolean;
+}
+
+export interface Driver<O extends Options = Options> {
+  readonly name: string;
+  readonly kind: 'format' | 'protocol' | 'filter';
+  /** Runtime options of the node; the common ones (node-name, read-only, cache.*, …) are added by the graph. */
+  readonly options: OptionSchema<O>;
+  /** Default: formats and filters have `file`, protocols none. */
+  readonly slots?: readonly ChildSlot[];
+  /** 0–100: how sure this driver is that `head` (the first bytes of a file of `size` bytes) is its format. */
+  probe?(head: Uint8Array, file: { readonly name: string; readonly size: number }): number;
+  /** Schemes and prefixes of file names that lead here: `nbd` for `nbd:` and `nbd://`. */
+  readonly schemes?: readonly string[];
+  /** Options for a file name with such a scheme, or for a plain path on the default protocol. */
+  parseFileName?(name: string): Record<string, unknown>;
+  /** Runtime options that decide what data is seen; they go into a `json:` file name. */
+  readonly strongOptions?: readonly string[];
+  /** Ready image, or throws with everything it took closed (push to `context.closer` while acquiring). */
+  open(context: OpenContext<O>): Promise<Image>;
+  readonly create?: CreateCapability;
+  /** A read-write open may end read-only instead (`auto-read-only`). */
+  readonly readOnly?: boolean;
+}
+
+/** Making new images: `create` of the command line and `blockdev-create`. */
+export interface CreateCapability {
+  /** Creation options under their command-line names. */
+  readonly options: OptionSchema;
+  /** Options that `-o help` of this driver shows beside its own: those of the protocol below. */
+  readonly withProtocolOptions?: boolean;
+  /** Create; a format driver finds its file already made, empty and open read-write as `context.file`. */
+  run(context: CreateContext): Promise<void>;
+  /** Options whose values a caller sees after defaults are applied, in display order, for the "Formatting" line. */
+  readonly displayOrder?: readonly string[];
+  /** Space needed for an image, for `measure`. */
+  measure?(context: MeasureContext): Promise<{ required: number; fullyAllocated: number; bitmaps?: number }>;
+}
+
+export interface CreateContext {
+  readonly options: Options;
+  /** For protocol drivers: what to create. */
+  readonly fileName: string;
+  /** For format drivers: an edge on the new protocol node with write and resize permission. */
+  readonly file?: Edge;
+  /** Create and open a further file next to the main one (an external data file). */
+  createFile(fileName: string, options: Options): Promise<Edge>;
+  readonly closer: Closer;
+  readonly signal?: AbortSignal;
+  progress?(done: number, total: number): void;
+  warn(message: string): void;
+}
+
+export interface MeasureContext {
+  readonly options: Options;
+  /** Size in bytes of the disk to be stored, when there is no source. */
+  readonly size?: number;
+  /** The source, opened. */
+  readonly source?: Edge;
+}
+
+/** How the block layer finds drivers: one list, each loaded when first used. */
+export interface DriverList {
+  readonly names: readonly string[];
+  /** What is known of a driver without loading it: enough to decide whether to load it. */
+  readonly entries: readonly DriverEntry[];
+}
+
+export interface DriverEntry {
+  readonly name: string;
+  readonly kind: Driver['kind'];
+  readonly schemes?: readonly string[];
+  /** Quick sniff so that only likely drivers are loaded when probing; absent means "never probed". */
+  readonly magic?: (head: Uint8Array, file: { readonly name: string; readonly size: number }) => boolean;
+  readonly load: () => Promise<Driver>;
+  /** Can `convert -O` and `create -f` make it. */
+  readonly creatable?: boolean;
+}

@@ -1,0 +1,101 @@
+import type { Maybe } from '../../async/maybe.ts';
+import type { ChildRole, Extent, Flags, HostExtent, Limits, TruncateOptions } from '../driver.ts';
+import type { PermMask } from '../permissions-bits.ts';
+import type { Node } from './node.ts';
+
+/** Whoever holds an edge: a node (for its children), a backend, or a job. */
+export interface EdgeParent {
+  readonly kind: 'node' | 'backend' | 'job';
+  /** The node, when the parent is one. */
+  readonly node?: Node;
+  /** For messages: "node 'disk0'", "the export 'e'". */
+  describe(): string;
+  /** Stop sending new requests down until the matching end; requests in flight go on. */
+  drainBegin?(): void;
+  drainEnd?(): void;
+  /** The child's size changed. */
+  resized?(): void;
+}
+
+/**
+ * A link from a user of a node to the node, with what the user needs of it and what it shares with others.
+ * The data operations are those of the node below; reads past its end give zeroes, and a write past its end
+ * grows it where the driver can.
+ */
+export class Edge {
+  readonly name: string;
+  readonly role: ChildRole;
+  readonly parent: EdgeParent;
+  /** Changes when the node below is replaced (a filter inserted, a job completed). */
+  node: Node;
+  /** Taken and shared permissions now in force; changed by `graph/permissions.ts` only. */
+  perm: PermMask = 0;
+  shared: PermMask = 15;
+  /** A job relies on this link: it must not be moved. */
+  frozen = 0;
+
+  constructor(init: { name: string; role: ChildRole; parent: EdgeParent; node: Node }) {
+    this.name = init.name;
+    this.role = init.role;
+    this.parent = init.parent;
+    this.node = init.node;
+  }
+
+  /** Length in bytes, a multiple of 512. */
+  get size(): number {
+    return this.node.io.size;
+  }
+
+  get limits(): Limits {
+    return this.node.io.limits;
+  }
+
+  read(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.node.io.read(offset, buf);
+  }
+
+  readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    return this.node.io.readv(offset, bufs);
+  }
+
+  write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
+    return this.node.io.write(offset, buf, flags);
+  }
+
+  writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
+    return this.node.io.writev(offset, bufs, flags);
+  }
+
+  writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.node.io.writeCompressed(offset, buf);
+  }
+
+  zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
+    return this.node.io.zero(offset, length, flags);
+  }
+
+  discard(offset: number, length: number): Maybe<void> {
+    return this.node.io.discard(offset, length);
+  }
+
+  flush(): Maybe<void> {
+    return this.node.io.flush();
+  }
+
+  truncate(size: number, options: TruncateOptions = {}): Promise<void> {
+    return this.node.io.truncate(size, options);
+  }
+
+  /** What this node alone says of a range; `graph/status.ts` walks the chain. */
+  status(offset: number, length: number, precise = true): Maybe<Extent> {
+    return this.node.io.status(offset, length, precise);
+  }
+
+  copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
+    return this.node.io.copyRangeFrom(offset, target, targetOffset, length);
+  }
+
+  copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
+    return this.node.io.copyRangeTo(offset, source, length);
+  }
+}

@@ -1,0 +1,28 @@
+/** Permission bits of an edge; the numbers are also the offsets of the lock bytes on a host file. */
+export const Perm = {
+  /** Reads see the disk as one consistent whole. */
+  CONSISTENT_READ: 1,
+  /** May change visible content. */
+  WRITE: 2,
+  /** May write data that leaves the content as it is. */
+  WRITE_UNCHANGED: 4,
+  /** May change the length. */
+  RESIZE: 8,
+  ALL: 15,
+} as const;
+
+export type PermMask = number;
+
+const NAMES: readonly [number, string][] = [
+  [Perm.CONSISTENT_READ, 'consistent read'],
+  [Perm.WRITE, 'write'],
+  [Perm.WRITE_UNCHANGED, 'write unchanged'],
+  [Perm.RESIZE, 'resize'],
+];
+
+/** The bits in words, comma separated, for messages. */
+export function permNames(mask: PermMask): string {
+  return NAMES.filter(([bit]) => (mask & bit) !== 0)
+    .map(([, name]) => name)
+    .join(', ');
+}

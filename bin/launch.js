@@ -1,0 +1,47 @@
+'use strict';
+// Start one of the programs in dist/cli. CommonJS on purpose: it starts faster than an ES module, and an ES
+// module entry is itself read through the thread pool, whose size could then no longer be set from here.
+const { existsSync } = require('node:fs');
+const { availableParallelism, homedir } = require('node:os');
+const { basename, join } = require('node:path');
+
+/**
+ * Run `name` (img, io, nbd) on this process's arguments and set the exit status it returns. The program calls
+ * itself what it was called as, so that a link named qemu-img reports errors under that name.
+ */
+module.exports = function launch(name) {
+  // Requests that must wait go through libuv's pool; four threads are too few to keep a disk busy.
+  process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, Math.min(16, 2 * availableParallelism())));
+  cacheCode();
+  const file = join(__dirname, '..', 'dist', 'cli', `${name}.cjs`);
+  if (!existsSync(file)) {
+    process.stderr.write(`${name}: ${file} does not exist: Blockyard is not built; npm run build makes it\n`);
+    process.exitCode = 1;
+    return;
+  }
+  const programName = basename(process.argv[1]);
+  require(file)
+    .main(process.argv.slice(2), programName)
+    .then(
+      (status) => {
+        process.exitCode = status;
+      },
+      (error) => {
+        process.stderr.write(`${programName}: internal error: ${error?.stack ?? error}\n`);
+        process.exitCode = 70;
+      },
+    );
+};
+
+/** Keep compiled code between runs, where this Node can (22.1 and later) and a cache folder can be had. */
+function cacheCode() {
+  const { enableCompileCache } = require('node:module');
+  if (enableCompileCache === undefined || process.env.NODE_DISABLE_COMPILE_CACHE) return;
+  const folder = process.env.NODE_COMPILE_CACHE ?? join(cacheFolder(), 'blockyard', 'code');
+  enableCompileCache(folder); // returns a status and never throws: without a cache we only start slower
+}
+
+function cacheFolder() {
+  if (process.env.XDG_CACHE_HOME) return process.env.XDG_CACHE_HOME;
+  return join(homedir(), '.cache');
+}

@@ -70,11 +70,12 @@ function blockEnd(buf: Uint8Array, at: number, { offset, granularity }: RunOptio
 /** End of the blocks of zeroes that begin at `start`; `start` itself when its block holds data. */
 function zeroEnd(buf: Uint8Array, start: number, options: RunOptions): number {
   let at = start;
+  // Large steps first; after a miss ever smaller ones, so that nothing is compared more than a few times.
+  let step = Math.max(PAGE.length, options.granularity);
   while (at < buf.length && buf[at] === 0) {
-    const first = blockEnd(buf, at, options);
-    const far = first + alignDown(PAGE.length, options.granularity);
-    if (far <= buf.length && far > first && isZero(buf, at, far)) at = far;
-    else if (isZero(buf, at, first)) at = first;
+    const next = Math.min(buf.length, blockEnd(buf, at, options) + step - options.granularity);
+    if (isZero(buf, at, next)) at = next;
+    else if (step > options.granularity) step /= 2;
     else break;
   }
   return at;

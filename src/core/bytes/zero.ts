@@ -70,13 +70,17 @@ function blockEnd(buf: Uint8Array, at: number, { offset, granularity }: RunOptio
 /** End of the blocks of zeroes that begin at `start`; `start` itself when its block holds data. */
 function zeroEnd(buf: Uint8Array, start: number, options: RunOptions): number {
   let at = start;
-  // Large steps first; after a miss ever smaller ones, so that nothing is compared more than a few times.
-  let step = Math.max(PAGE.length, options.granularity);
+  // Steps grow while all is zero and shrink after the first miss, so that nothing is compared more than a few times.
+  let step = options.granularity;
+  let growing = true;
   while (at < buf.length && buf[at] === 0) {
     const next = Math.min(buf.length, blockEnd(buf, at, options) + step - options.granularity);
-    if (isZero(buf, at, next)) at = next;
-    else if (step > options.granularity) step /= 2;
-    else break;
+    const zero = isZero(buf, at, next);
+    if (zero) at = next;
+    else if (step === options.granularity) break;
+    growing &&= zero;
+    if (!growing) step = Math.max(step / 2, options.granularity);
+    else if (step < PAGE.length) step *= 2;
   }
   return at;
 }

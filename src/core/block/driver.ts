@@ -10,8 +10,9 @@
  * Every data operation returns {@link Maybe}: nothing at all when it is done already, a promise only when
  * it has to wait. It may throw instead of rejecting.
  */
-import type { Maybe } from '../async/maybe.ts';
+
 import type { Closer } from '../async/closer.ts';
+import type { Maybe } from '../async/maybe.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask } from './permissions-bits.ts';
@@ -274,6 +275,10 @@ export interface OpenContext<O extends Options = Options> {
    * the request. Returns undefined when there is to be none; throws when the policy on references forbids it.
    */
   openChild(request: ChildRequest): Promise<Edge | undefined>;
+  /** The driver was guessed from the content, not named by anybody. */
+  readonly probed: boolean;
+  /** The format that `head`, the first bytes of a disk, looks like; undefined for none but raw. */
+  sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
 }
@@ -284,6 +289,8 @@ export interface ChildSlot {
   readonly role: ChildRole;
   /** The child may be any node (a filter over a format); when false, a bare file name means a protocol. */
   readonly anyNode?: boolean;
+  /** Opened by the driver itself with `openChild`, not before it. */
+  readonly lazy?: boolean;
 }
 
 export interface Driver<O extends Options = Options> {
@@ -346,9 +353,10 @@ export interface MeasureContext {
 
 /** How the block layer finds drivers: one list, each loaded when first used. */
 export interface DriverList {
-  readonly names: readonly string[];
   /** What is known of a driver without loading it: enough to decide whether to load it. */
   readonly entries: readonly DriverEntry[];
+  /** The protocol driver for a plain path: a device or a file. */
+  protocolForPath(path: string): string;
 }
 
 export interface DriverEntry {

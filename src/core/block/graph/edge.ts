@@ -24,8 +24,10 @@ export interface EdgeParent {
  */
 export class Edge {
   readonly name: string;
-  readonly role: ChildRole;
-  readonly parent: EdgeParent;
+  /** A driver narrows this while it opens (`file` is metadata only beside a data file). */
+  role: ChildRole;
+  /** While a node is being opened a stand-in; then the node. */
+  parent: EdgeParent;
   /** Changes when the node below is replaced (a filter inserted, a job completed). */
   node: Node;
   /** Taken and shared permissions now in force; changed by `graph/permissions.ts` only. */

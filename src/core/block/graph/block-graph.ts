@@ -1,0 +1,137 @@
+/** The graph of one program: its nodes by name, and the ends of their lives. */
+import { BlockError } from '../../errors/block-error.ts';
+import type { DriverList } from '../driver.ts';
+import { Edge, type EdgeParent } from './edge.ts';
+import type { Node } from './node.ts';
+import { type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
+import type { ReferencePolicy } from './references.ts';
+import { type Transaction, transact } from './transaction.ts';
+
+export interface GraphSettings {
+  readonly drivers: DriverList;
+  readonly references: ReferencePolicy;
+  /** Lines for the user that are no errors. */
+  warn(message: string): void;
+}
+
+const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;
+
+export class BlockGraph implements AsyncDisposable {
+  readonly settings: GraphSettings;
+  readonly nodes = new Map<string, Node>();
+  #counter = 0;
+  readonly #reserved = new Set<string>();
+
+  constructor(settings: GraphSettings) {
+    this.settings = settings;
+  }
+
+  find(name: string): Node {
+    const node = this.nodes.get(name);
+    if (!node) throw new BlockError(`there is no node named '${name}'`, { code: 'ENOENT' });
+    return node;
+  }
+
+  /** Keep a name for a node about to be opened: the user's, checked, or a generated one. */
+  reserveName(wanted: string | undefined): string {
+    const name = wanted ?? `#block${String(this.#counter++).padStart(3, '0')}`;
+    if (wanted !== undefined && !NODE_NAME.test(wanted)) {
+      throw new BlockError(
+        `'${wanted}' is not a valid node name: up to 31 letters, digits, '.', '-', '_', a letter first`,
+      );
+    }
+    if (this.nodes.has(name) || this.#reserved.has(name)) {
+      throw new BlockError(`there is already a node named '${name}'`, { code: 'EEXIST' });
+    }
+    this.#reserved.add(name);
+    return name;
+  }
+
+  dropName(name: string): void {
+    this.#reserved.delete(name);
+  }
+
+  add(node: Node): void {
+    this.#reserved.delete(node.name);
+    this.nodes.set(node.name, node);
+  }
+
+  /** Link `parent` to `node` with permissions that hold from now on; throws with nothing changed. */
+  attach(link: { parent: EdgeParent; node: Node; name: string; role: Edge['role'] }, permissions: PermPair): Edge {
+    if (link.parent.node && reaches(link.node, link.parent.node)) {
+      throw new BlockError(`making '${link.node.name}' a child of '${link.parent.node.name}' would make a cycle`);
+    }
+    const edge = new Edge(link);
+    transact((transaction) => {
+      linkEdge(transaction, edge);
+      setEdgePermissions(transaction, edge, permissions);
+      refreshPermissions(transaction, [edge.node]);
+    });
+    return edge;
+  }
+
+  /** Change what `edge` needs and shares; throws with nothing changed. */
+  setPermissions(edge: Edge, permissions: PermPair): void {
+    transact((transaction) => {
+      setEdgePermissions(transaction, edge, permissions);
+      refreshPermissions(transaction, [edge.node]);
+    });
+  }
+
+  /** Remove `edge`; the node below closes when that was its last user. */
+  async detach(edge: Edge): Promise<void> {
+    const { node } = edge;
+    node.parents.delete(edge);
+    if (edge.parent.node) edge.parent.node.children.delete(edge.name);
+    if (node.parents.size > 0 || node.held) {
+      // Giving back can only loosen.
+      transact((transaction) => refreshPermissions(transaction, [node]));
+      return;
+    }
+    await this.#close(node);
+  }
+
+  /** Close `node` when nobody has attached to it. */
+  async closeIfUnused(node: Node): Promise<void> {
+    if (node.parents.size === 0 && !node.held && this.nodes.get(node.name) === node) await this.#close(node);
+  }
+
+  /** Close every node that is only held by name, top first. */
+  async close(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const node of this.nodes.values()) node.held = false;
+    for (let root = this.#unused(); root; root = this.#unused()) {
+      await this.#close(root).catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+
+  #unused(): Node | undefined {
+    for (const node of this.nodes.values()) if (node.parents.size === 0) return node;
+    return undefined;
+  }
+
+  async #close(node: Node): Promise<void> {
+    this.nodes.delete(node.name);
+    await node.close((edge) => this.detach(edge));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+function linkEdge(transaction: Transaction, edge: Edge): void {
+  edge.node.parents.add(edge);
+  transaction.add({ abort: () => void edge.node.parents.delete(edge) });
+}
+
+/** True when `target` lies in the subtree of `from`. */
+function reaches(from: Node, target: Node): boolean {
+  const seen = new Set<Node>([from]);
+  for (const node of seen) {
+    if (node === target) return true;
+    for (const edge of node.children.values()) seen.add(edge.node);
+  }
+  return false;
+}

@@ -1,0 +1,64 @@
+/** File names: what protocol they carry, how relative ones resolve, and what a node is called to a user. */
+import path from 'node:path';
+import { BlockError } from '../../errors/block-error.ts';
+import type { Node } from './node.ts';
+
+const SCHEME = /^([a-zA-Z0-9_+.-]+):/;
+
+/** The `nbd` of `nbd://…` or `nbd:…`; undefined for plain paths, also those with a colon after a slash. */
+export function schemeOf(name: string): string | undefined {
+  return SCHEME.exec(name)?.[1]?.toLowerCase();
+}
+
+export function hasProtocol(name: string): boolean {
+  return schemeOf(name) !== undefined;
+}
+
+/** The path of a plain or `file:` name; undefined for other protocols. */
+export function localPath(name: string): string | undefined {
+  const scheme = schemeOf(name);
+  if (scheme === undefined) return name;
+  return scheme === 'file' ? name.slice('file:'.length) : undefined;
+}
+
+/** `name` as found in the header of `parent`, relative to the directory of `parent`. */
+export function resolveName(parent: string, name: string): string {
+  if (hasProtocol(name) || path.isAbsolute(name)) return name;
+  const base = localPath(parent);
+  if (base === undefined) {
+    throw new BlockError(`relative name '${name}' cannot be resolved against '${parent}'`, {
+      hint: 'Use an absolute name',
+    });
+  }
+  const slash = base.lastIndexOf('/');
+  return slash < 0 ? name : base.slice(0, slash + 1) + name;
+}
+
+/** Options of a node that decide what data it shows. */
+function strongOptions(node: Node): [string, unknown][] {
+  const strong = node.driver.strongOptions ?? [];
+  return Object.entries(node.options).filter(([key]) => strong.includes(key));
+}
+
+/** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
+export function displayName(node: Node): string {
+  if (isPlain(node)) return node.fileName;
+  return `json:${JSON.stringify(describeOptions(node))}`;
+}
+
+function isPlain(node: Node): boolean {
+  if (node.driver.kind === 'protocol') return node.fileName !== '';
+  if (node.driver.kind === 'filter' || strongOptions(node).length > 0) return false;
+  if (node.backingOverridden) return false;
+  const file = node.child('file')?.node;
+  return file !== undefined && file.driver.kind === 'protocol' && isPlain(file);
+}
+
+function describeOptions(node: Node): Record<string, unknown> {
+  const described: Record<string, unknown> = { driver: node.driver.name, ...Object.fromEntries(strongOptions(node)) };
+  for (const edge of node.children.values()) {
+    if (edge.name === 'backing' && !node.backingOverridden) continue;
+    described[edge.name] = describeOptions(edge.node);
+  }
+  return described;
+}

@@ -1,0 +1,135 @@
+import { asBlockError } from '../../errors/block-error.ts';
+import type { Driver, Image, OpenModes } from '../driver.ts';
+import type { DetectZeroes } from '../request/detect-zeroes.ts';
+import { NodeIo } from '../request/node-io.ts';
+import type { Edge, EdgeParent } from './edge.ts';
+
+export interface NodeInit {
+  readonly name: string;
+  readonly driver: Driver;
+  readonly image: Image;
+  readonly modes: OpenModes;
+  /** Options the node was opened with, as the user or the parent gave them, without children. */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly fileName: string;
+  readonly detectZeroes: DetectZeroes;
+  readonly children: readonly Edge[];
+  /** The driver was guessed from the content. */
+  readonly probed: boolean;
+  /** The user said what the backing file is, so the header does not tell. */
+  readonly backingOverridden: boolean;
+}
+
+/**
+ * An opened image: a driver instance with named child edges. It lives as long as an edge leads to it,
+ * or as long as a user keeps it by name (`held`).
+ */
+export class Node implements EdgeParent {
+  readonly kind = 'node';
+  readonly name: string;
+  readonly driver: Driver;
+  readonly image: Image;
+  readonly io: NodeIo;
+  readonly probed: boolean;
+  readonly backingOverridden: boolean;
+  readonly fileName: string;
+  readonly detectZeroes: DetectZeroes;
+  options: Readonly<Record<string, unknown>>;
+  modes: OpenModes;
+  /** Kept by name although nothing above uses it. */
+  held = false;
+  readonly children = new Map<string, Edge>();
+  readonly parents = new Set<Edge>();
+  #closed: Promise<void> | undefined;
+  #drained = 0;
+
+  constructor(init: NodeInit) {
+    this.name = init.name;
+    this.driver = init.driver;
+    this.image = init.image;
+    this.modes = init.modes;
+    this.options = init.options;
+    this.fileName = init.fileName;
+    this.detectZeroes = init.detectZeroes;
+    this.probed = init.probed;
+    this.backingOverridden = init.backingOverridden;
+    for (const edge of init.children) {
+      this.children.set(edge.name, edge);
+      edge.parent = this;
+    }
+    this.io = new NodeIo(init.image, this);
+  }
+
+  get node(): Node {
+    return this;
+  }
+
+  child(name: string): Edge | undefined {
+    return this.children.get(name);
+  }
+
+  /** The child whose data shows through where this node has none of its own. */
+  get backing(): Edge | undefined {
+    return this.children.get('backing');
+  }
+
+  /** The one child whose content this node passes on: a filter's child, or the file of a plain format. */
+  get filtered(): Edge | undefined {
+    for (const edge of this.children.values()) if (edge.role === 'filtered') return edge;
+    return undefined;
+  }
+
+  /** The child that holds this node's own data, for walking down to the host file. */
+  get primary(): Edge | undefined {
+    return this.children.get('file') ?? this.filtered;
+  }
+
+  describe(): string {
+    return `node '${this.name}'`;
+  }
+
+  resized(): void {
+    for (const edge of this.parents) edge.parent.resized?.();
+  }
+
+  get drained(): boolean {
+    return this.#drained > 0;
+  }
+
+  drainBegin(): void {
+    this.#drained++;
+    for (const edge of this.parents) edge.parent.drainBegin?.();
+  }
+
+  drainEnd(): void {
+    this.#drained--;
+    for (const edge of this.parents) edge.parent.drainEnd?.();
+  }
+
+  /**
+   * Close the driver, then let go of the children. Called by the graph when the last user is gone;
+   * waits for requests in flight. The children are released even when the driver fails.
+   */
+  close(release: (edge: Edge) => Promise<void>): Promise<void> {
+    this.#closed ??= this.#close(release);
+    return this.#closed;
+  }
+
+  async #close(release: (edge: Edge) => Promise<void>): Promise<void> {
+    let failure: unknown;
+    await this.io.whenIdle();
+    try {
+      await this.image.close();
+    } catch (error) {
+      failure = error;
+    }
+    for (const edge of [...this.children.values()]) {
+      try {
+        await release(edge);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (failure !== undefined) throw asBlockError(failure);
+  }
+}

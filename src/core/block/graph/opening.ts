@@ -1,0 +1,322 @@
+/** One call of opening a node: its driver, its children, and what to undo when it fails. */
+import fs from 'node:fs';
+import { Closer } from '../../async/closer.ts';
+import { asBlockError, BlockError } from '../../errors/block-error.ts';
+import { validate } from '../../options/parse.ts';
+import type { ChildRequest, ChildRole, ChildSlot, Driver, DriverList, Image, OpenContext } from '../driver.ts';
+import type { BlockGraph } from './block-graph.ts';
+import { type CommonOptions, commonNames, type InheritedModes } from './common-options.ts';
+import type { Edge, EdgeParent } from './edge.ts';
+import { localPath, resolveName } from './file-name.ts';
+import { Node } from './node.ts';
+import { childPermissions, type PermPair } from './permissions.ts';
+import { probeFormat, sniffFormat } from './probe.ts';
+import { assertReferenceAllowed } from './references.ts';
+import { entryOf, FILE_NAME_TO_PARSE, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
+
+/** A longer backing chain is refused: the depth is chosen by files. */
+const MAX_DEPTH = 512;
+
+/** What an open call hands down to those of the children. */
+export interface Frame {
+  readonly graph: BlockGraph;
+  readonly inherited: InheritedModes;
+  readonly noBacking: boolean;
+  /** Local files on the way down through header references, to see loops. */
+  readonly ancestors: readonly string[];
+  open(spec: NodeSpec, frame: Frame): Promise<Node>;
+}
+
+export interface Attempt {
+  readonly spec: NodeSpec;
+  readonly own: CommonOptions;
+  readonly modes: InheritedModes;
+  readonly name: string;
+  readonly frame: Frame;
+}
+
+/** The state of one open call: the edges it made, and what to undo. */
+export class Opening {
+  readonly #attempt: Attempt;
+  readonly #closer = new Closer();
+  readonly #edges: Edge[] = [];
+  readonly #parent: EdgeParent;
+  #driver: Driver | undefined;
+  #probed = false;
+  #backingOverridden = false;
+
+  constructor(attempt: Attempt) {
+    this.#attempt = { ...attempt, spec: withProtocol(attempt.frame.graph.settings.drivers, attempt.spec, false) };
+    this.#parent = { kind: 'node', describe: () => `node '${attempt.name}'` };
+  }
+
+  async run(): Promise<Node> {
+    let image: Image | undefined;
+    try {
+      const driver = await this.#findDriver();
+      await this.#openSlots(driver);
+      const options = this.#driverOptions(driver);
+      image = await driver.open(this.#context(driver, options));
+      return this.#finish(driver, image, options);
+    } catch (error) {
+      await image?.close().catch(() => undefined);
+      await this.#closer.close().catch(() => undefined);
+      for (const edge of this.#edges.reverse()) await this.#graph.detach(edge).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  get #graph(): BlockGraph {
+    return this.#attempt.frame.graph;
+  }
+
+  #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Node {
+    const node = new Node({
+      name: this.#attempt.name,
+      driver,
+      image,
+      modes: this.#attempt.modes,
+      options,
+      fileName: this.#fileName(options),
+      detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
+      children: this.#edges,
+      probed: this.#probed,
+      backingOverridden: this.#backingOverridden,
+    });
+    this.#graph.add(node);
+    return node;
+  }
+
+  /** The driver that is named; else the protocol is opened as `file` and probed. */
+  async #findDriver(): Promise<Driver> {
+    const { spec } = this.#attempt;
+    const { drivers } = this.#graph.settings;
+    if (typeof spec.driver === 'string') {
+      this.#driver = await entryOf(drivers, spec.driver).load();
+      return this.#driver;
+    }
+    if (spec['file'] === undefined) {
+      throw new BlockError(`neither a driver nor a file is named in the options`, { data: { spec } });
+    }
+    const file = await this.#openChild({ name: 'file', role: 'filtered', probe: false }, spec['file']);
+    if (!file) throw new BlockError("'file' must not be null");
+    const { driver } = await probeFormat(drivers, file);
+    this.#driver = driver;
+    this.#probed = true;
+    return driver;
+  }
+
+  async #openSlots(driver: Driver): Promise<void> {
+    for (const slot of slotsOf(driver)) {
+      const there = this.#edges.find((edge) => edge.name === slot.name);
+      if (there) {
+        this.#setRole(there, slot.role);
+        continue;
+      }
+      if (slot.lazy) continue;
+      const value = this.#attempt.spec[slot.name];
+      if (value === undefined || value === null) {
+        throw new BlockError(`driver '${driver.name}' needs '${slot.name}'`);
+      }
+      await this.#openChild({ name: slot.name, role: slot.role, probe: slot.anyNode ?? false }, value);
+    }
+  }
+
+  /** An edge opened before the driver was known gets its proper role, and with it the locks. */
+  #setRole(edge: Edge, role: ChildRole): void {
+    edge.role = role;
+    this.#graph.setPermissions(edge, this.#permissionsFor(role));
+  }
+
+  #permissionsFor(role: ChildRole): PermPair {
+    return childPermissions(role, { perm: 0, shared: 15 }, this.#attempt.modes);
+  }
+
+  #driverOptions(driver: Driver): Readonly<Record<string, unknown>> {
+    const { spec } = this.#attempt;
+    const slots = new Set(slotsOf(driver).map((slot) => slot.name));
+    const unparsed = spec[FILE_NAME_TO_PARSE];
+    const rest: Record<string, unknown> = typeof unparsed === 'string' ? { ...driver.parseFileName?.(unparsed) } : {};
+    for (const [key, value] of Object.entries(spec)) {
+      if (!commonNames.has(key) && !slots.has(key) && key !== FILE_NAME_TO_PARSE) rest[key] = value;
+    }
+    return validate(driver.options, rest, `driver '${driver.name}'`);
+  }
+
+  #fileName(options: Readonly<Record<string, unknown>>): string {
+    const unparsed = this.#attempt.spec[FILE_NAME_TO_PARSE];
+    if (typeof unparsed === 'string') return unparsed;
+    const own = options['filename'];
+    if (typeof own === 'string') return own;
+    const child =
+      this.#edges.find((edge) => edge.name === 'file') ?? this.#edges.find((edge) => edge.role === 'filtered');
+    return child?.node.fileName ?? `${this.#driver?.name ?? 'node'}:`;
+  }
+
+  #context(driver: Driver, options: Readonly<Record<string, unknown>>): OpenContext {
+    const { frame, modes, name } = this.#attempt;
+    const { settings } = frame.graph;
+    return {
+      options,
+      modes,
+      nodeName: name,
+      fileName: this.#fileName(options),
+      closer: this.#closer,
+      probed: this.#probed,
+      child: (wanted) => {
+        const edge = this.#edges.find((each) => each.name === wanted);
+        if (!edge) throw new Error(`driver '${driver.name}' has no child '${wanted}'`);
+        return edge;
+      },
+      openChild: (request) => this.#openRequested(driver, request),
+      sniff: (head) => sniffFormat(settings.drivers, head),
+      warn: (message) => settings.warn(message),
+    };
+  }
+
+  /** A child that the driver asks for: the user's word on it first, then what the header says. */
+  async #openRequested(driver: Driver, request: ChildRequest): Promise<Edge | undefined> {
+    const { frame, spec } = this.#attempt;
+    const given = spec[request.name];
+    if (given === null) {
+      this.#backingOverridden ||= request.name === 'backing';
+      return undefined;
+    }
+    const isOptionsOnly = isRecord(given) && request.fileName !== undefined && !namesContent(given);
+    if (given !== undefined && !isOptionsOnly) {
+      this.#backingOverridden ||= request.name === 'backing';
+      return this.#openChild({ ...request, probe: request.probe ?? true }, given);
+    }
+    if (request.fileName === undefined) return undefined;
+    if (request.role === 'cow' && frame.noBacking) return undefined;
+    const parent = this.#fileName(this.#driverOptions(driver));
+    const resolved = resolveName(parent, request.fileName);
+    assertReferenceAllowed(frame.graph.settings.references, {
+      image: localPath(parent) ?? parent,
+      role: request.role === 'cow' ? 'backing file' : request.name,
+      name: request.fileName,
+      resolved,
+    });
+    const found = this.#specFor(request, resolved);
+    return this.#openChild(request, isOptionsOnly ? { ...found, ...given } : found, { image: parent, resolved });
+  }
+
+  #specFor(request: ChildRequest, name: string): NodeSpec {
+    const { drivers } = this.#graph.settings;
+    return request.probe === false ? protocolSpec(drivers, name) : specFromFileName(drivers, name, request.driver);
+  }
+
+  async #openChild(
+    request: ChildRequest,
+    value: unknown,
+    reference?: { image: string; resolved: string },
+  ): Promise<Edge | undefined> {
+    const node = await this.#childNode(request, value, reference);
+    const link = { parent: this.#parent, node, name: request.name, role: request.role };
+    try {
+      const edge = this.#graph.attach(link, this.#permissionsFor(request.role));
+      this.#edges.push(edge);
+      return edge;
+    } catch (error) {
+      await this.#graph.closeIfUnused(node);
+      throw error;
+    }
+  }
+
+  async #childNode(
+    request: ChildRequest,
+    value: unknown,
+    reference?: { image: string; resolved: string },
+  ): Promise<Node> {
+    const { frame } = this.#attempt;
+    if (typeof value === 'string') return frame.graph.find(value);
+    if (!isRecord(value)) throw new BlockError(`'${request.name}' must be a node name or options`);
+    const child: Frame = {
+      ...frame,
+      inherited: this.#inheritedBy(request),
+      ancestors: reference ? this.#lineage(reference) : frame.ancestors,
+    };
+    const spec = withProtocol(frame.graph.settings.drivers, value as NodeSpec, request.probe === false);
+    if (!reference) return frame.open(spec, child);
+    try {
+      return await frame.open(spec, child);
+    } catch (error) {
+      const cause = asBlockError(error);
+      throw new BlockError(`could not open ${roleName(request)} of '${reference.image}': ${cause.message}`, {
+        code: cause.code,
+        hint: cause.hint,
+        data: cause.data,
+        cause,
+      });
+    }
+  }
+
+  #inheritedBy(request: ChildRequest): InheritedModes {
+    const { modes } = this.#attempt;
+    const readOnly = request.readOnly ?? (request.role === 'cow' ? true : modes.readOnly);
+    const unmap = request.role === 'filtered' && this.#driver?.kind === 'filter' ? modes.unmap : true;
+    return {
+      ...modes,
+      readOnly,
+      unmap: request.role === 'cow' ? false : unmap,
+      forRepair: request.role !== 'cow' && modes.forRepair,
+    };
+  }
+
+  #lineage(reference: { image: string; resolved: string }): readonly string[] {
+    const { ancestors } = this.#attempt.frame;
+    const chain = [...ancestors, realName(reference.image)];
+    const target = realName(reference.resolved);
+    if (chain.includes(target)) {
+      throw new BlockError(
+        `the backing chain of '${chain[0]}' loops: '${reference.image}' leads back to '${reference.resolved}'`,
+        {
+          code: 'ELOOP',
+        },
+      );
+    }
+    if (chain.length > MAX_DEPTH) {
+      throw new BlockError(`the backing chain of '${chain[0]}' is longer than ${MAX_DEPTH} images`, { code: 'ELOOP' });
+    }
+    return chain;
+  }
+}
+
+function slotsOf(driver: Driver): readonly ChildSlot[] {
+  if (driver.slots) return driver.slots;
+  if (driver.kind === 'protocol') return [];
+  return [
+    { name: 'file', role: driver.kind === 'filter' ? 'filtered' : 'metadata+data', anyNode: driver.kind === 'filter' },
+  ];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Do these options say what to open, or only how. */
+function namesContent(options: Readonly<Record<string, unknown>>): boolean {
+  return options['file'] !== undefined || options['filename'] !== undefined;
+}
+
+/** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
+function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
+  const { filename, ...rest } = spec;
+  if (spec.driver !== undefined || spec['file'] !== undefined || typeof filename !== 'string') return spec;
+  const file = protocolSpec(drivers, filename);
+  return plain ? { ...file, ...rest } : { file, ...rest };
+}
+
+function realName(name: string): string {
+  const path = localPath(name);
+  if (path === undefined) return name;
+  try {
+    return fs.realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+function roleName(request: ChildRequest): string {
+  return request.role === 'cow' ? 'backing file' : request.name;
+}

@@ -1,0 +1,38 @@
+/**
+ * The operations table: what each operation takes on each part of the chain it works on. Whether two may
+ * run at once follows from these rows through the permission system, and from nothing else.
+ */
+import { Perm, type PermMask } from '../permissions-bits.ts';
+
+const { CONSISTENT_READ: R, WRITE: W, WRITE_UNCHANGED: U, RESIZE: Z, ALL } = Perm;
+
+export interface OperationPart {
+  readonly perm: PermMask;
+  readonly shared: PermMask;
+}
+
+/** A row: parts of the chain by name, each with what the operation needs there and shares. */
+export type OperationRow = Readonly<Record<string, OperationPart>>;
+
+export const operations = {
+  /** A command that only looks. */
+  read: { image: { perm: R, shared: ALL } },
+  /** Reading that wants the content to hold still. */
+  'read-stable': { image: { perm: R, shared: R | U } },
+  /** A command that reads and writes. */
+  write: { image: { perm: R | W, shared: ALL } },
+  resize: { image: { perm: R | W | Z, shared: ALL } },
+  /** Looking at headers only. */
+  inspect: { image: { perm: 0, shared: ALL } },
+  create: { target: { perm: W | Z, shared: ALL } },
+  mirror: {
+    source: { perm: R, shared: R | U },
+    target: { perm: W | Z, shared: U },
+  },
+  'mirror-live': {
+    source: { perm: R, shared: R | W | U },
+    target: { perm: W, shared: U },
+  },
+} as const satisfies Record<string, OperationRow>;
+
+export type OperationName = keyof typeof operations;

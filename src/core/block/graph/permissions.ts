@@ -1,0 +1,134 @@
+/**
+ * Permissions: what each edge needs of the node below and what it lets others have.
+ *
+ * A node's cumulative need is the union over its parents, its cumulative share the intersection. Those two
+ * are translated through the role of each child edge into what that edge needs and shares, and so on down
+ * to the host files, which hold them as byte-range locks. A change is checked over the whole subtree
+ * before anything of it stays: `refreshPermissions` adds its undo to the transaction it is given.
+ */
+import { BlockError, PermissionConflict } from '../../errors/block-error.ts';
+import type { ChildRole, OpenModes } from '../driver.ts';
+import { Perm, type PermMask, permNames } from '../permissions-bits.ts';
+import type { Edge } from './edge.ts';
+import type { Node } from './node.ts';
+import type { Transaction } from './transaction.ts';
+
+export interface PermPair {
+  readonly perm: PermMask;
+  readonly shared: PermMask;
+}
+
+const DATA_CHANGE = Perm.WRITE | Perm.WRITE_UNCHANGED;
+
+/** What a parent node needs of a child in `role` and shares, given what its own users need and share. */
+export function childPermissions(role: ChildRole, users: PermPair, modes: OpenModes): PermPair {
+  const own = translate(role, users, modes);
+  return modes.forceShare ? { perm: own.perm, shared: Perm.ALL } : own;
+}
+
+function translate(role: ChildRole, { perm, shared }: PermPair, modes: OpenModes): PermPair {
+  if (role === 'filtered') return { perm, shared };
+  if (role === 'cow') {
+    const tolerant = (shared & Perm.WRITE) !== 0 ? Perm.WRITE | Perm.RESIZE : 0;
+    return { perm: perm & Perm.CONSISTENT_READ, shared: Perm.CONSISTENT_READ | Perm.WRITE_UNCHANGED | tolerant };
+  }
+  let need = perm;
+  let share = shared;
+  if (role === 'metadata' || role === 'metadata+data') {
+    if (!modes.readOnly) need |= Perm.WRITE | Perm.RESIZE;
+    if (!modes.noIo) need |= Perm.CONSISTENT_READ;
+    share &= ~(Perm.WRITE | Perm.RESIZE);
+  }
+  if (role === 'data' || role === 'metadata+data') {
+    if ((need & Perm.WRITE_UNCHANGED) !== 0) need = (need & ~Perm.WRITE_UNCHANGED) | Perm.WRITE;
+    if ((need & Perm.WRITE) !== 0) need |= Perm.RESIZE;
+    share &= ~Perm.RESIZE;
+  }
+  return { perm: need, shared: share };
+}
+
+/** Union of what the parents of a node need, intersection of what they share. */
+export function cumulative(node: Node): PermPair {
+  let perm = 0;
+  let shared: number = Perm.ALL;
+  for (const edge of node.parents) {
+    perm |= edge.perm;
+    shared &= edge.shared;
+  }
+  return { perm, shared };
+}
+
+/** Give `edge` another need and share, undone on abort. Follow with {@link refreshPermissions}. */
+export function setEdgePermissions(transaction: Transaction, edge: Edge, next: PermPair): void {
+  const before = { perm: edge.perm, shared: edge.shared };
+  edge.perm = next.perm;
+  edge.shared = next.shared;
+  transaction.add({
+    abort() {
+      edge.perm = before.perm;
+      edge.shared = before.shared;
+    },
+  });
+}
+
+/** Recompute and check everything below and including `nodes`; throws PermissionConflict naming both users. */
+export function refreshPermissions(transaction: Transaction, nodes: Iterable<Node>): void {
+  for (const node of parentsFirst(nodes)) {
+    checkUsers(node);
+    const users = cumulative(node);
+    checkWritable(node, users);
+    const locks = node.image.permissions;
+    if (locks) {
+      locks.prepare(users.perm, node.modes.forceShare ? Perm.ALL : users.shared);
+      transaction.add({ commit: () => locks.commit(), abort: () => locks.abort() });
+    }
+    for (const edge of node.children.values()) {
+      setEdgePermissions(transaction, edge, childPermissions(edge.role, users, node.modes));
+    }
+  }
+}
+
+function checkUsers(node: Node): void {
+  const edges = [...node.parents];
+  for (const a of edges) {
+    for (const b of edges) {
+      if (a === b) continue;
+      const clash = b.perm & ~a.shared;
+      if (clash === 0) continue;
+      throw new PermissionConflict(
+        `permission conflict on node '${node.name}': '${permNames(clash)}' is required by ${b.parent.describe()} ` +
+          `(as '${b.name}') and not shared by ${a.parent.describe()} (as '${a.name}')`,
+        { data: { node: node.name, permissions: permNames(clash) } },
+      );
+    }
+  }
+}
+
+function checkWritable(node: Node, users: PermPair): void {
+  if ((users.perm & DATA_CHANGE) !== 0 && node.modes.readOnly) {
+    throw new BlockError(`node '${node.name}' is read-only`, { code: 'EACCES' });
+  }
+}
+
+/** The subtree below `nodes`, each node after all of its parents that are in it. */
+function parentsFirst(nodes: Iterable<Node>): Node[] {
+  const seen = new Set<Node>();
+  const done: Node[] = [];
+  for (const start of nodes) {
+    if (seen.has(start)) continue;
+    seen.add(start);
+    // An explicit stack: the depth of a chain is chosen by files.
+    const stack: { node: Node; children: Iterator<Edge> }[] = [{ node: start, children: start.children.values() }];
+    for (let top = stack.at(-1); top !== undefined; top = stack.at(-1)) {
+      const next = top.children.next();
+      if (next.done) {
+        done.push(top.node);
+        stack.pop();
+      } else if (!seen.has(next.value.node)) {
+        seen.add(next.value.node);
+        stack.push({ node: next.value.node, children: next.value.node.children.values() });
+      }
+    }
+  }
+  return done.reverse();
+}

@@ -1,0 +1,66 @@
+/**
+ * What to open, in one shape: a tree of options. File names, `json:` names, `key=value` strings and
+ * objects of a program all become a {@link NodeSpec} here, and nothing else understands them.
+ */
+import { BlockError } from '../../errors/block-error.ts';
+import { parseJsonName } from '../../options/json-name.ts';
+import { parseKeyValues } from '../../options/keyval.ts';
+import { crumple } from '../../options/tree.ts';
+import type { DriverEntry, DriverList } from '../driver.ts';
+import { schemeOf } from './file-name.ts';
+
+/** Options of a node; a child is a node-name or a spec of its own, null for "none". */
+export interface NodeSpec {
+  readonly [option: string]: unknown;
+  readonly driver?: string;
+}
+
+/** From what a user typed to a spec: a file name with an optional format, or an option string. */
+export function specFromFileName(drivers: DriverList, name: string, driver?: string): NodeSpec {
+  const json = schemeOf(name) === 'json' ? parseJsonName(name) : undefined;
+  if (json) {
+    const spec = crumpleSpec(json);
+    if (driver === undefined || spec.driver === driver) return spec;
+    if (spec.driver === undefined) return { ...spec, driver };
+    const own = entryOf(drivers, spec.driver);
+    if (own.kind === 'protocol') return { driver, file: spec };
+    throw new BlockError(`'${name}' names driver '${spec.driver}', but format '${driver}' was asked for`);
+  }
+  const file = protocolSpec(drivers, name);
+  if (driver === undefined) return { file };
+  return entryOf(drivers, driver).kind === 'protocol' ? { ...file, driver } : { driver, file };
+}
+
+/** From an option string as `--image-opts` takes it. */
+export function specFromOptions(text: string): NodeSpec {
+  return crumpleSpec(parseKeyValues(text, { impliedKey: 'file' }));
+}
+
+/** Options given flat, with dotted keys, as a tree. */
+export function crumpleSpec(flat: Readonly<Record<string, unknown>>): NodeSpec {
+  return crumple(flat) as NodeSpec;
+}
+
+/** Options of the protocol node for a name. */
+export function protocolSpec(drivers: DriverList, name: string): NodeSpec {
+  if (name === '') throw new BlockError('a file name must not be empty', { code: 'ENOENT' });
+  const scheme = schemeOf(name);
+  if (scheme === 'json') return crumpleSpec(parseJsonName(name));
+  if (scheme === undefined) return { driver: drivers.protocolForPath(name), filename: name };
+  if (scheme === 'file') {
+    const path = name.slice('file:'.length);
+    return { driver: drivers.protocolForPath(path), filename: path };
+  }
+  const entry = drivers.entries.find((each) => each.schemes?.includes(scheme));
+  if (!entry) throw new BlockError(`unknown protocol '${scheme}' in '${name}'`, { code: 'ENOENT' });
+  return { driver: entry.name, [FILE_NAME_TO_PARSE]: name };
+}
+
+/** A file name that the driver itself turns into options once it is loaded. */
+export const FILE_NAME_TO_PARSE = '!filename';
+
+export function entryOf(drivers: DriverList, name: string): DriverEntry {
+  const entry = drivers.entries.find((each) => each.name === name);
+  if (!entry) throw new BlockError(`unknown driver '${name}'`, { code: 'ENOENT' });
+  return entry;
+}

@@ -1,0 +1,63 @@
+/**
+ * Requests in flight that change a node, so that a request which must not run beside an overlapping one
+ * (a read-modify-write, a copy-on-read) can wait for it, and later ones can wait for it.
+ */
+export interface Tracked {
+  readonly start: number;
+  readonly end: number;
+  readonly serialising: boolean;
+}
+
+interface Waiter {
+  readonly request: Tracked;
+  readonly wake: () => void;
+}
+
+export class RequestTracker {
+  readonly #active = new Set<Tracked>();
+  #waiters: Waiter[] = [];
+  #serialising = 0;
+
+  /** True when a new plain request has to look for overlaps. */
+  get hasSerialising(): boolean {
+    return this.#serialising > 0;
+  }
+
+  begin(start: number, length: number, serialising: boolean): Tracked {
+    const request: Tracked = { start, end: start + length, serialising };
+    this.#active.add(request);
+    if (serialising) this.#serialising++;
+    return request;
+  }
+
+  end(request: Tracked): void {
+    if (!this.#active.delete(request)) return;
+    if (request.serialising) this.#serialising--;
+    if (this.#waiters.length === 0) return;
+    const woken = this.#waiters.filter((waiter) => waiter.request === request);
+    if (woken.length === 0) return;
+    this.#waiters = this.#waiters.filter((waiter) => waiter.request !== request);
+    for (const waiter of woken) waiter.wake();
+  }
+
+  /**
+   * Wait until nothing overlaps [start, start + length): nothing at all for a serialising request,
+   * no serialising request for a plain one. `own` is left out.
+   */
+  async waitForOverlaps(start: number, length: number, serialising: boolean, own?: Tracked): Promise<void> {
+    for (;;) {
+      const other = this.#overlap(start, start + length, serialising, own);
+      if (!other) return;
+      await new Promise<void>((wake) => this.#waiters.push({ request: other, wake }));
+    }
+  }
+
+  #overlap(start: number, end: number, serialising: boolean, own?: Tracked): Tracked | undefined {
+    for (const other of this.#active) {
+      // Requests that came later wait for `own`, not the other way round: insertion order breaks ties.
+      if (other === own) return undefined;
+      if (other.start < end && start < other.end && (serialising || other.serialising)) return other;
+    }
+    return undefined;
+  }
+}

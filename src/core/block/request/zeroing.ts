@@ -1,0 +1,63 @@
+/** Zeroing a range: by the driver's own means where it has them, by writing zeroes where it has not. */
+import { after, type Maybe } from '../../async/maybe.ts';
+import { BlockError, NotSupported } from '../../errors/block-error.ts';
+import type { Flags, Image } from '../driver.ts';
+import { Flag } from '../driver.ts';
+import { inPieces } from './pieces.ts';
+
+/** Longest single write of zeroes in bytes. */
+const ZERO_CHUNK = 1 << 20;
+let zeroChunk: Buffer | undefined;
+
+export interface ZeroRequest {
+  readonly offset: number;
+  readonly length: number;
+  readonly flags: Flags;
+}
+
+type WriteZeroes = (offset: number, buf: Uint8Array) => Maybe<void>;
+
+/**
+ * Zero `request` of `image`; pieces that the driver declines are written through `write`, unless the
+ * request says NO_FALLBACK, which then fails with NotSupported.
+ */
+export function zeroInPieces(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
+  const { offset, length, flags } = request;
+  if (!image.zero) return writeZeroes(request, write);
+  const unit = Math.max(1, image.limits?.zeroAlignment ?? image.limits?.requestAlignment ?? 1);
+  const start = Math.min(offset + length, Math.ceil(offset / unit) * unit);
+  const reachesEnd = offset + length >= image.size;
+  const end = Math.max(start, reachesEnd ? offset + length : Math.floor((offset + length) / unit) * unit);
+  const limit = wholeUnits(image.limits?.maxZero ?? Number.MAX_SAFE_INTEGER, unit);
+  const head = { offset, length: start - offset, flags };
+  const tail = { offset: end, length: offset + length - end, flags };
+  const middle = () =>
+    inPieces(end - start, limit, (at, n) => zeroOrWrite(image, { offset: start + at, length: n, flags }, write));
+  return after(writeZeroes(head, write), () => after(middle(), () => writeZeroes(tail, write)));
+}
+
+function wholeUnits(limit: number, unit: number): number {
+  return Math.max(unit, limit - (limit % unit));
+}
+
+function zeroOrWrite(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
+  const known = request.flags & ((image.zeroFlags ?? 0) | Flag.NO_FALLBACK);
+  const declined = (error: unknown): Maybe<void> => {
+    if (error instanceof BlockError && error.code === 'ENOTSUP') return writeZeroes(request, write);
+    throw error;
+  };
+  try {
+    const done = image.zero?.(request.offset, request.length, known);
+    return done instanceof Promise ? done.catch(declined) : done;
+  } catch (error) {
+    return declined(error);
+  }
+}
+
+function writeZeroes(request: ZeroRequest, write: WriteZeroes): Maybe<void> {
+  if (request.length === 0) return;
+  if ((request.flags & Flag.NO_FALLBACK) !== 0) throw new NotSupported('zeroing without writing is not possible here');
+  zeroChunk ??= Buffer.alloc(ZERO_CHUNK);
+  const chunk = zeroChunk;
+  return inPieces(request.length, ZERO_CHUNK, (at, n) => write(request.offset + at, chunk.subarray(0, n)));
+}

@@ -1,0 +1,178 @@
+/** The header at offset 0 (specification, "Header"): 72 bytes in version 2, at least 104 in version 3. */
+import { BlockError, CorruptImage, NotSupported, WrongFormat } from '../../../core/errors/block-error.ts';
+import { Incompatible } from './features.ts';
+import { Limit } from './limits.ts';
+import { assertLayout, decodeFields, encodeFields, type Values, viewOf } from './struct.ts';
+
+export const MAGIC = 0x514649fb;
+
+const FIELDS = {
+  magic: { offset: 0, kind: 'u32' },
+  version: { offset: 4, kind: 'u32' },
+  backingFileOffset: { offset: 8, kind: 'u64' },
+  backingFileSize: { offset: 16, kind: 'u32' },
+  clusterBits: { offset: 20, kind: 'u32' },
+  size: { offset: 24, kind: 'u64' },
+  cryptMethod: { offset: 32, kind: 'u32' },
+  l1Size: { offset: 36, kind: 'u32' },
+  l1TableOffset: { offset: 40, kind: 'u64' },
+  refcountTableOffset: { offset: 48, kind: 'u64' },
+  refcountTableClusters: { offset: 56, kind: 'u32' },
+  nbSnapshots: { offset: 60, kind: 'u32' },
+  snapshotsOffset: { offset: 64, kind: 'u64' },
+  incompatible: { offset: 72, kind: 'bits' },
+  compatible: { offset: 80, kind: 'bits' },
+  autoclear: { offset: 88, kind: 'bits' },
+  refcountOrder: { offset: 96, kind: 'u32' },
+  headerLength: { offset: 100, kind: 'u32' },
+  compressionType: { offset: 104, kind: 'u8' },
+} as const;
+
+assertLayout('qcow2 header', FIELDS, 105);
+
+/** Offset in bytes of a field in the file, for updates in place. */
+export const HEADER_OFFSET = {
+  size: FIELDS.size.offset,
+  l1Size: FIELDS.l1Size.offset,
+  l1TableOffset: FIELDS.l1TableOffset.offset,
+  refcountTableOffset: FIELDS.refcountTableOffset.offset,
+  incompatible: FIELDS.incompatible.offset,
+  autoclear: FIELDS.autoclear.offset,
+} as const;
+
+export const V2_HEADER_BYTES = 72;
+export const V3_MIN_HEADER_BYTES = 104;
+/** What this driver writes: up to the compression type, padded. */
+export const V3_HEADER_BYTES = 112;
+/** Bytes that must be read before {@link decodeHeader} can judge. */
+export const HEADER_PROBE_BYTES = V3_HEADER_BYTES;
+
+export const Compression = { ZLIB: 0, ZSTD: 1 } as const;
+export const Crypt = { NONE: 0, AES: 1, LUKS: 2 } as const;
+
+export interface Header extends Values<typeof FIELDS> {
+  /** Bytes from offset 112 to `headerLength` that this driver does not know, kept as they are. */
+  unknownFields: Uint8Array;
+}
+
+/**
+ * Decode from the first bytes of a file (all of the header, when `bytes` holds it). Throws WrongFormat for
+ * another format, NotSupported for another version, CorruptImage for a header that ends early.
+ */
+export function decodeHeader(bytes: Uint8Array, fileName: string): Header {
+  if (bytes.length < 8) throw new WrongFormat(`'${fileName}' is not a qcow2 image: it has only ${bytes.length} bytes`);
+  const view = viewOf(bytes);
+  if (view.getUint32(0) !== MAGIC) throw new WrongFormat(`'${fileName}' is not a qcow2 image: wrong magic`);
+  const version = view.getUint32(4);
+  if (version !== 2 && version !== 3) {
+    throw new NotSupported(`'${fileName}': qcow2 version ${version} is not supported, only 2 and 3`);
+  }
+  const least = version === 2 ? V2_HEADER_BYTES : V3_MIN_HEADER_BYTES;
+  if (bytes.length < least) {
+    throw new CorruptImage(`'${fileName}': the header is cut off after ${bytes.length} of ${least} bytes`);
+  }
+  const length = version === 2 ? V2_HEADER_BYTES : view.getUint32(FIELDS.headerLength.offset);
+  const values = decodeFields(FIELDS, view, Math.min(length, bytes.length));
+  if (version === 2) {
+    values.refcountOrder = 4;
+    values.headerLength = V2_HEADER_BYTES;
+  }
+  const unknownEnd = Math.min(length, bytes.length);
+  return { ...values, unknownFields: bytes.slice(V3_HEADER_BYTES, Math.max(V3_HEADER_BYTES, unknownEnd)) };
+}
+
+/** The header's own bytes, without extensions; `headerLength` says how many. */
+export function encodeHeader(header: Header): Uint8Array {
+  const bytes = new Uint8Array(header.headerLength);
+  encodeFields(FIELDS, header, viewOf(bytes));
+  if (header.headerLength > V3_HEADER_BYTES) {
+    bytes.set(header.unknownFields.subarray(0, header.headerLength - V3_HEADER_BYTES), V3_HEADER_BYTES);
+  }
+  return bytes;
+}
+
+/** Refuse values that no valid image has. Every table size is bounded here, before anything is read or allocated. */
+export function validateHeader(header: Header, fileName: string): void {
+  const fail = (field: string, value: number | string, limit: string): never => {
+    throw new CorruptImage(`'${fileName}': ${field} is ${value}, ${limit}`, { code: 'EINVAL', data: { field, value } });
+  };
+  const { clusterBits } = header;
+  if (clusterBits < Limit.MIN_CLUSTER_BITS || clusterBits > Limit.MAX_CLUSTER_BITS) {
+    fail('cluster_bits', clusterBits, `allowed are ${Limit.MIN_CLUSTER_BITS} to ${Limit.MAX_CLUSTER_BITS}`);
+  }
+  const clusterSize = 2 ** clusterBits;
+  if ((header.incompatible & Incompatible.EXTENDED_L2) !== 0n && clusterBits < Limit.MIN_CLUSTER_BITS_EXTENDED) {
+    fail('cluster_bits', clusterBits, `extended L2 entries need at least ${Limit.MIN_CLUSTER_BITS_EXTENDED}`);
+  }
+  if (header.version === 3) validateV3(header, clusterSize, fail);
+  if (header.cryptMethod > Crypt.LUKS) fail('crypt_method', header.cryptMethod, 'allowed are 0 to 2');
+  if (header.size > Limit.MAX_DISK_SIZE) fail('size', header.size, `the limit is ${Limit.MAX_DISK_SIZE}`);
+  validateBacking(header, clusterSize, fail);
+  validateTables(header, clusterSize, fail);
+}
+
+type Fail = (field: string, value: number | string, limit: string) => never;
+
+function validateV3(header: Header, clusterSize: number, fail: Fail): void {
+  const { headerLength } = header;
+  if (headerLength < V3_MIN_HEADER_BYTES || headerLength % 8 !== 0) {
+    fail('header_length', headerLength, `it must be a multiple of 8 and at least ${V3_MIN_HEADER_BYTES}`);
+  }
+  if (headerLength > clusterSize)
+    fail('header_length', headerLength, `it must fit in a cluster of ${clusterSize} bytes`);
+  if (header.refcountOrder > Limit.MAX_REFCOUNT_ORDER) {
+    fail('refcount_order', header.refcountOrder, `the limit is ${Limit.MAX_REFCOUNT_ORDER}`);
+  }
+  const flagged = (header.incompatible & Incompatible.COMPRESSION) !== 0n;
+  if (header.compressionType > Compression.ZSTD)
+    fail('compression_type', header.compressionType, 'allowed are 0 and 1');
+  if (flagged !== (header.compressionType !== Compression.ZLIB)) {
+    fail('compression_type', header.compressionType, `but the compression type bit is ${flagged ? 'set' : 'not set'}`);
+  }
+}
+
+function validateBacking(header: Header, clusterSize: number, fail: Fail): void {
+  if (header.backingFileOffset === 0) return;
+  if (header.backingFileOffset > clusterSize) {
+    fail('backing_file_offset', header.backingFileOffset, `it must lie in the first cluster of ${clusterSize} bytes`);
+  }
+  const limit = Math.min(Limit.MAX_BACKING_NAME_BYTES, clusterSize - header.backingFileOffset);
+  if (header.backingFileSize > limit) fail('backing_file_size', header.backingFileSize, `the limit is ${limit}`);
+}
+
+function validateTables(header: Header, clusterSize: number, fail: Fail): void {
+  const aligned = (field: string, offset: number): void => {
+    if (offset > Limit.MAX_HOST_OFFSET) fail(field, offset, `the limit is ${Limit.MAX_HOST_OFFSET}`);
+    if (offset % clusterSize !== 0) fail(field, offset, `it must be a multiple of the cluster size ${clusterSize}`);
+    if (offset === 0) fail(field, offset, 'which is where the header lies');
+  };
+  if (header.l1Size * 8 > Limit.MAX_L1_BYTES) fail('l1_size', header.l1Size, `the limit is ${Limit.MAX_L1_BYTES / 8}`);
+  const extended = (header.incompatible & Incompatible.EXTENDED_L2) !== 0n;
+  const needed = Math.ceil(header.size / ((clusterSize / (extended ? 16 : 8)) * clusterSize));
+  if (header.l1Size < needed) fail('l1_size', header.l1Size, `a disk of ${header.size} bytes needs ${needed}`);
+  if (header.l1Size > 0) aligned('l1_table_offset', header.l1TableOffset);
+
+  const tableBytes = header.refcountTableClusters * clusterSize;
+  if (tableBytes > Limit.MAX_REFCOUNT_TABLE_BYTES) {
+    const limit = Math.floor(Limit.MAX_REFCOUNT_TABLE_BYTES / clusterSize);
+    fail('refcount_table_clusters', header.refcountTableClusters, `the limit is ${limit}`);
+  }
+  if (header.refcountTableClusters > 0) aligned('refcount_table_offset', header.refcountTableOffset);
+
+  if (header.nbSnapshots > Limit.MAX_SNAPSHOTS) {
+    fail('nb_snapshots', header.nbSnapshots, `the limit is ${Limit.MAX_SNAPSHOTS}`);
+  }
+  if (header.nbSnapshots > 0) aligned('snapshots_offset', header.snapshotsOffset);
+}
+
+/** The backing file name; throws when it lies outside of `firstCluster` or holds a NUL. */
+export function backingFileName(header: Header, firstCluster: Uint8Array, fileName: string): string | undefined {
+  if (header.backingFileOffset === 0 || header.backingFileSize === 0) return undefined;
+  const end = header.backingFileOffset + header.backingFileSize;
+  if (end > firstCluster.length) {
+    throw new CorruptImage(`'${fileName}': the backing file name ends at ${end}, past the end of the file`);
+  }
+  const name = Buffer.from(firstCluster.subarray(header.backingFileOffset, end)).toString('utf8');
+  if (name.includes('\0')) throw new BlockError(`'${fileName}': the backing file name holds a NUL byte`);
+  return name;
+}

@@ -8,12 +8,17 @@ import { findPeer, PEERS, type Peer, peersRequired } from './peers.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
-export default function setup(): () => void {
+let folder: string | undefined;
+
+export function setup(): void {
   build();
   reportMissingPeers();
-  const folder = mkdtempSync(join(process.env.BLOCKYARD_TMP ?? tmpdir(), 'blockyard-disks-'));
+  folder = mkdtempSync(join(process.env.BLOCKYARD_TMP ?? tmpdir(), 'blockyard-disks-'));
   process.env.BLOCKYARD_RUN_DIR = folder;
-  return () => rmSync(folder, { recursive: true, force: true });
+}
+
+export function teardown(): void {
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
 }
 
 /** Tests of the programs run what is in dist/; tests of a room do not, so a failed build does not stop them. */

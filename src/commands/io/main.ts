@@ -1,5 +1,7 @@
 /**
- * The program `io`. It is not built yet: calling it ends in one line that says so, and exit status 1.
+ * The program `io`, which reads, writes and inspects images by commands typed or scripted.
+ *
+ * It is not built yet: calling it ends in one line that says so, and exit status 1.
  */
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */

@@ -1,5 +1,7 @@
 /**
- * The program `nbd`. It is not built yet: calling it ends in one line that says so, and exit status 1.
+ * The program `nbd`, which serves an image over the NBD protocol.
+ *
+ * It is not built yet: calling it ends in one line that says so, and exit status 1.
  */
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */

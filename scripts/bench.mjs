@@ -1,0 +1,30 @@
+// npm run bench [-- arguments]: build, then bundle tests/bench/bench.ts and run it with Node. It is bundled because
+// Node 20 does not run TypeScript; packages stay outside, and the current folder is the project's.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from './build.mjs';
+import { installIfNeeded, root, run } from './project.mjs';
+
+const entry = join(root, 'tests', 'bench', 'bench.ts');
+const output = join(root, 'node_modules', '.cache', 'blockyard', 'bench.mjs');
+
+installIfNeeded();
+if (!existsSync(entry)) {
+  process.stderr.write(`${entry} does not exist: there is nothing to measure yet\n`);
+  process.exit(1);
+}
+const status = await build({ types: false, ifNeeded: true });
+if (status !== 0) process.exit(status);
+
+const { rolldown } = await import('rolldown');
+const session = await rolldown({
+  input: entry,
+  cwd: root,
+  platform: 'node',
+  tsconfig: false,
+  external: (id) => !id.startsWith('.') && !id.startsWith('/'),
+  transform: { target: 'es2022' },
+});
+await session.write({ file: output, format: 'es', sourcemap: 'inline', codeSplitting: false });
+await session.close();
+process.exitCode = run(process.execPath, ['--enable-source-maps', output, ...process.argv.slice(2)]);

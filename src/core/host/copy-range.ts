@@ -57,13 +57,13 @@ type CopyCall = NonNullable<ReturnType<typeof libc<'copy_file_range'>>>;
 
 function copyPiece(call: CopyCall, range: CopyRange, done: number): Promise<number> {
   const { source, target } = range;
-  const from = new BigInt64Array([BigInt(range.sourceOffset + done)]);
-  const to = new BigInt64Array([BigInt(range.targetOffset + done)]);
+  // The two offsets, passed by address.
+  const offsets = new BigInt64Array([BigInt(range.sourceOffset + done), BigInt(range.targetOffset + done)]);
+  const [from, to] = [addressOf(offsets), addressOf(offsets) + offsets.BYTES_PER_ELEMENT];
   const length = Math.min(range.length - done, PIECE);
-  return onBoth(source, target, async (sourceFd, targetFd) => {
-    const result = await inPool(call, sourceFd, addressOf(from), targetFd, addressOf(to), length, 0);
-    return from.length === to.length ? result : -EINVAL; // names the records after the call: they must live until then
-  });
+  return onBoth(source, target, (sourceFd, targetFd) =>
+    inPool(call, [sourceFd, from, targetFd, to, length, 0], offsets),
+  );
 }
 
 /**
@@ -93,10 +93,8 @@ async function clone(
 ): Promise<boolean> {
   const ioctl = libc('ioctl');
   if (ioctl === undefined || source.kind !== 'regular' || target.kind !== 'regular') return false;
-  const call = async (sourceFd: number, targetFd: number): Promise<number> => {
-    const result = await inPool(ioctl, targetFd, request, record === undefined ? sourceFd : addressOf(record));
-    return record?.length === 0 ? 0 : result; // names the record after the call, so that it lives until then
-  };
+  const call = (sourceFd: number, targetFd: number): Promise<number> =>
+    inPool(ioctl, [targetFd, request, record === undefined ? sourceFd : addressOf(record)], record);
   let result = await onBoth(source, target, call);
   while (result === -EINTR) result = await onBoth(source, target, call);
   if (result >= 0) return true;

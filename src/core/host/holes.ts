@@ -11,6 +11,8 @@ import { libc, negativeErrno } from './libc.ts';
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+/** Bytes claimed as data where the two answers disagree. */
+const LEAST = 4096;
 const { ENXIO, EINVAL, EOPNOTSUPP } = constants.errno;
 
 /** A run of bytes that is all data or all hole. */
@@ -53,8 +55,8 @@ export class HostExtents {
     if (data === 'none') return { data: false, length: size - offset };
     if (data > offset) return { data: false, length: Math.min(data, size) - offset };
     const hole = this.#seek(offset, SEEK_HOLE);
-    // Between the two calls another program may have punched or truncated: a hole here means "ask again as a hole".
-    if (hole === 'none' || hole === offset) return { data: false, length: Math.min(1, size - offset) };
+    // Punched or cut off by another program between the two calls: for data it is never wrong to take it.
+    if (hole === 'none' || hole === offset) return { data: true, length: Math.min(LEAST, size - offset) };
     const end = Math.min(hole ?? size, size);
     this.#dataStart = offset;
     this.#dataEnd = end;

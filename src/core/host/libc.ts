@@ -31,6 +31,7 @@ const SIGNATURES = {
   mmap: ['intptr_t', 'uintptr_t', 'size_t', 'int', 'int', 'int', 'int64_t'],
   munmap: ['int', 'uintptr_t', 'size_t'],
   mincore: ['int', 'uintptr_t', 'size_t', 'uintptr_t'],
+  sysconf: ['int64_t', 'int'],
   syscall: ['int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t'],
 } as const satisfies Record<string, readonly [CType, ...CType[]]>;
 
@@ -102,10 +103,22 @@ export function negativeErrno(): number {
   return errno === 0 ? -constants.errno.EIO : -errno;
 }
 
-/** Run `fn` on the thread pool: its result, or the negated errno where it answered -1. */
-export function inPool<A extends readonly number[]>(fn: LibcFunction<A>, ...args: A): Promise<number> {
+/** Memory that a call on the thread pool reads or fills: referenced here, so that it is not collected meanwhile. */
+const lent = new Set<ArrayBufferView>();
+
+/**
+ * Run `fn` on the thread pool: its result, or the negated errno where it answered -1. `record` is memory whose address is
+ * among the arguments; it is kept alive until the call has ended.
+ */
+export function inPool<A extends readonly number[]>(
+  fn: LibcFunction<A>,
+  args: readonly [...A],
+  record?: ArrayBufferView,
+): Promise<number> {
+  if (record !== undefined) lent.add(record);
   return new Promise((resolve, reject) => {
     fn.async(...args, (error, result) => {
+      if (record !== undefined) lent.delete(record);
       if (error !== null && error !== undefined) reject(error);
       else resolve(result === -1 ? negativeErrno() : result);
     });

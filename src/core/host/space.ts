@@ -120,17 +120,14 @@ export class HostSpace {
   #fallocate(operation: Operation, mode: number, offset: number, length: number): Promise<boolean> {
     const fallocate = libc('fallocate');
     if (fallocate === undefined) return Promise.resolve(false);
-    return this.#try(operation, (fd) => inPool(fallocate, fd, mode, offset, length));
+    return this.#try(operation, (fd) => inPool(fallocate, [fd, mode, offset, length]));
   }
 
   #deviceRange(operation: Operation, request: number, offset: number, length: number): Promise<boolean> {
     const ioctl = libc('ioctl');
     if (ioctl === undefined) return Promise.resolve(false);
-    return this.#try(operation, async (fd) => {
-      const range = new BigUint64Array([BigInt(offset), BigInt(length)]);
-      const result = await inPool(ioctl, fd, request, addressOf(range));
-      return range.length === 0 ? 0 : result; // names the record after the call, so that it lives until then
-    });
+    const range = new BigUint64Array([BigInt(offset), BigInt(length)]);
+    return this.#try(operation, (fd) => inPool(ioctl, [fd, request, addressOf(range)], range));
   }
 
   async #try(operation: Operation, call: (fd: number) => Promise<number>): Promise<boolean> {

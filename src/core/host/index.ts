@@ -1,0 +1,29 @@
+/**
+ * The host: the one room that talks to the operating system.
+ *
+ * Here belong files, block devices, locks, holes, space, kernel copies and the page cache, as Linux has them, with a
+ * fallback on node:fs where it does not. Here does not belong anything that knows nodes, formats or commands: what
+ * `cache=` or `locking=` mean for a node is said above, in terms of what is offered here. Everything is named by file
+ * and offset in bytes; every failure is a BlockError of one line that names the file.
+ */
+export { alignedBuffer, isAligned } from './address.ts';
+export { AIO_MODES, type AioMode, checkAio } from './aio.ts';
+export { AlignedPool } from './aligned-pool.ts';
+export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';
+export { CacheManners, MANNERS_WINDOW, type MannersOptions } from './cache-manners.ts';
+export { type CopyRange, cloneFile, cloneRange, copyRange } from './copy-range.ts';
+export type { Alignment } from './direct.ts';
+export type { FileUsage } from './disk-usage.ts';
+export { hostError } from './errno.ts';
+export { type HostExtent, HostExtents } from './holes.ts';
+export {
+  HostFile,
+  type HostFileOptions,
+  INLINE_READ_LIMIT,
+  INLINE_WRITE_LIMIT,
+  type ReadObserver,
+} from './host-file.ts';
+export { FileLocks, type LockingMode, type LockState } from './locks.ts';
+export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
+export { type Advice, advise, type CacheCounts, countCached, pageSize, residentPages } from './page-cache.ts';
+export { HostSpace, type ZeroOptions } from './space.ts';

@@ -95,10 +95,10 @@ export class Opening {
       this.#driver = await entryOf(drivers, spec.driver).load();
       return this.#driver;
     }
-    if (spec['file'] === undefined) {
+    if (spec.file === undefined) {
       throw new BlockError(`neither a driver nor a file is named in the options`, { data: { spec } });
     }
-    const file = await this.#openChild({ name: 'file', role: 'filtered', probe: false }, spec['file']);
+    const file = await this.#openChild({ name: 'file', role: 'filtered', probe: false }, spec.file);
     if (!file) throw new BlockError("'file' must not be null");
     const { driver } = await probeFormat(drivers, file);
     this.#driver = driver;
@@ -146,7 +146,7 @@ export class Opening {
   #fileName(options: Readonly<Record<string, unknown>>): string {
     const unparsed = this.#attempt.spec[FILE_NAME_TO_PARSE];
     if (typeof unparsed === 'string') return unparsed;
-    const own = options['filename'];
+    const own = options.filename;
     if (typeof own === 'string') return own;
     const child =
       this.#edges.find((edge) => edge.name === 'file') ?? this.#edges.find((edge) => edge.role === 'filtered');
@@ -296,13 +296,13 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 /** Do these options say what to open, or only how. */
 function namesContent(options: Readonly<Record<string, unknown>>): boolean {
-  return options['file'] !== undefined || options['filename'] !== undefined;
+  return options.file !== undefined || options.filename !== undefined;
 }
 
 /** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
 function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
   const { filename, ...rest } = spec;
-  if (spec.driver !== undefined || spec['file'] !== undefined || typeof filename !== 'string') return spec;
+  if (spec.driver !== undefined || spec.file !== undefined || typeof filename !== 'string') return spec;
   const file = protocolSpec(drivers, filename);
   return plain ? { ...file, ...rest } : { file, ...rest };
 }

@@ -1,0 +1,28 @@
+/** What a command may touch of the process it runs in. Tests hand in their own. */
+
+export interface Output {
+  /** Written before it returns. What a closed pipe no longer takes is dropped. */
+  write(text: string | Uint8Array): void;
+  readonly isTTY: boolean;
+  /** Width of the terminal in characters; 80 where there is none. */
+  readonly columns: number;
+  /** The reader has gone away: a command that does nothing but print may stop. */
+  readonly closed: boolean;
+}
+
+export interface Io {
+  /** What the program was called as: `img`, or `qemu-img` through a link of that name. */
+  readonly programName: string;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborted on the first SIGINT, SIGTERM or SIGHUP; the command cleans up and ends. */
+  readonly signal: AbortSignal;
+  /** Have `listener` called on SIGUSR1 (and SIGINFO where there is one); returns how to stop that. */
+  onUsr1(listener: () => void): () => void;
+}
+
+/** A line `PROGRAM: warning: MESSAGE` on stderr. */
+export function warn(io: Io, message: string): void {
+  io.stderr.write(`${io.programName}: warning: ${message}\n`);
+}

@@ -13,6 +13,7 @@
 
 import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
+import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask } from './permissions-bits.ts';
@@ -81,10 +82,9 @@ export interface TruncateOptions {
   readonly zero?: boolean;
 }
 
-/** Where data lies on the host, for kernel-side copies: an open file that a protocol driver owns. */
+/** Where data lies on the host, for kernel-side copies. */
 export interface HostExtent {
-  readonly fd: number;
-  readonly path: string;
+  readonly file: HostFile;
   readonly offset: number;
 }
 
@@ -144,14 +144,13 @@ export interface Image {
 }
 
 export interface PageCacheCapability {
-  /** Start of a sequential pass; the returned object is told how far reading has come, and ended. */
-  begin(): PageCachePass;
+  /**
+   * From now on until `end`, reading leaves the page cache as it was found: what was not cached before is
+   * dropped again once read. Undefined where there is nothing to be polite about.
+   */
+  begin(): Promise<PageCachePass | undefined>;
 }
 export interface PageCachePass {
-  /** Called before [offset, offset + length) is read. */
-  before(offset: number, length: number): Maybe<void>;
-  /** Called when everything below `offset` has been read. */
-  passed(offset: number): void;
   end(): Promise<void>;
 }
 

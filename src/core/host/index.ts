@@ -6,9 +6,11 @@
  * `cache=` or `locking=` mean for a node is said above, in terms of what is offered here. Everything is named by file
  * and offset in bytes; every failure is a BlockError of one line that names the file.
  */
+
 export { alignedBuffer, isAligned } from './address.ts';
 export { AIO_MODES, type AioMode, checkAio } from './aio.ts';
 export { AlignedPool } from './aligned-pool.ts';
+export { setExtentSizeHint, setNoCow } from './attributes.ts';
 export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';
 export { CacheManners, MANNERS_WINDOW, type MannersOptions } from './cache-manners.ts';
 export { type CopyRange, cloneFile, cloneRange, copyRange } from './copy-range.ts';

@@ -13,6 +13,10 @@ export const REQUEST = {
   blkGetSize64: 0x80081272,
   ficlone: 0x40049409,
   ficloneRange: 0x4020940d,
+  fsGetFlags: 0x80086601,
+  fsSetFlags: 0x40086602,
+  fsGetXattr: 0x801c581f,
+  fsSetXattr: 0x401c5820,
 } as const;
 
 /** Call `ioctl` with a record that it reads or fills. 0 or more, or a negated errno; -ENOTSUP without the C library. */

@@ -1,0 +1,39 @@
+/** Making a file: locked before it is emptied, so that an image another program uses is never destroyed. */
+import fs from 'node:fs';
+import type { CreateContext } from '../../core/block/driver.ts';
+import { Perm } from '../../core/block/permissions-bits.ts';
+import { FileLocks, HostFile, setExtentSizeHint, setNoCow } from '../../core/host/index.ts';
+import { bool, bytes, choice, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
+import { HostImage } from './host-image.ts';
+
+export const createOptions = defineOptions({
+  size: bytes({ help: 'Virtual disk size', default: 0 }),
+  preallocation: choice(['off', 'falloc', 'full'], {
+    help: 'Space to take at once (allowed values: off, falloc, full)',
+    default: 'off',
+  }),
+  nocow: bool({ help: 'Turn off copy-on-write (only valid on btrfs)', default: false }),
+  extent_size_hint: bytes({ help: 'Extent size hint for the file, 0 to set none', default: '1M' }),
+});
+
+type FileCreateOptions = OptionsOf<typeof createOptions>;
+
+/** Create or empty `context.fileName` and give it its size; a file made here is removed again on failure. */
+export async function createFile(context: CreateContext): Promise<void> {
+  const options = context.options as FileCreateOptions;
+  const isNew = !fs.existsSync(context.fileName);
+  const file = await HostFile.open(context.fileName, { create: 'if-missing' });
+  try {
+    const locks = FileLocks.open(file, 'auto');
+    locks.take(Perm.WRITE | Perm.RESIZE, Perm.ALL & ~Perm.RESIZE);
+    await file.truncate(0);
+    if (options.nocow) setNoCow(file);
+    if (options.extent_size_hint > 0) setExtentSizeHint(file, options.extent_size_hint);
+    await new HostImage(file, 'off', undefined).truncate(options.size, { preallocation: options.preallocation });
+  } catch (error) {
+    await file.close();
+    if (isNew) fs.rmSync(context.fileName, { force: true });
+    throw error;
+  }
+  await file.close();
+}

@@ -1,0 +1,68 @@
+/**
+ * The list of drivers, the only one. An entry says just enough to decide whether a driver is wanted;
+ * its code is loaded when it is first used.
+ */
+import fs from 'node:fs';
+import type { Driver, DriverEntry, DriverList } from '../core/block/driver.ts';
+
+/** A driver's own options are checked by its schema before it sees them, so the list need not know their type. */
+function erased<O extends Readonly<Record<string, unknown>>>(driver: Driver<O>): Driver {
+  return driver as unknown as Driver;
+}
+
+/** `QFI\xfb`, at offset 0. */
+const QCOW2_MAGIC = 0x514649fb;
+
+function startsWith(head: Uint8Array, magic: number): boolean {
+  return head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === magic;
+}
+
+const entries: readonly DriverEntry[] = [
+  {
+    name: 'file',
+    kind: 'protocol',
+    schemes: ['file'],
+    creatable: true,
+    load: async () => erased((await import('./file/file.ts')).fileDriver),
+  },
+  {
+    name: 'host_device',
+    kind: 'protocol',
+    schemes: ['host_device'],
+    creatable: true,
+    load: async () => erased((await import('./file/host-device.ts')).hostDeviceDriver),
+  },
+  {
+    name: 'null-aio',
+    kind: 'protocol',
+    schemes: ['null-aio'],
+    load: async () => erased((await import('./null/index.ts')).nullAioDriver),
+  },
+  {
+    name: 'null-co',
+    kind: 'protocol',
+    schemes: ['null-co'],
+    load: async () => erased((await import('./null/index.ts')).nullCoDriver),
+  },
+  {
+    name: 'qcow2',
+    kind: 'format',
+    creatable: true,
+    magic: (head) => startsWith(head, QCOW2_MAGIC),
+    load: async () => erased((await import('./qcow2/index.ts')).qcow2Driver),
+  },
+  {
+    name: 'raw',
+    kind: 'format',
+    creatable: true,
+    load: async () => erased((await import('./raw/index.ts')).rawDriver),
+  },
+];
+
+/** A device by what it is now; a name that does not exist yet is a file to be. */
+function protocolForPath(path: string): string {
+  const stat = fs.statSync(path, { throwIfNoEntry: false });
+  return stat?.isBlockDevice() || stat?.isCharacterDevice() ? 'host_device' : 'file';
+}
+
+export const driverList: DriverList = { entries, protocolForPath };

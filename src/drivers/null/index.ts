@@ -1,0 +1,95 @@
+/** `null-co` and `null-aio`: a disk that keeps nothing, for measuring what is above it. */
+import type { Maybe } from '../../core/async/maybe.ts';
+import type { Driver, Extent, Image } from '../../core/block/driver.ts';
+import { Flag } from '../../core/block/driver.ts';
+import { bool, bytes, defineOptions, integer, type OptionsOf } from '../../core/options/fields.ts';
+
+const options = defineOptions({
+  size: bytes({ help: 'Length of the disk in bytes', default: '1G' }),
+  'latency-ns': integer({ help: 'Time each request takes, in nanoseconds', default: 0, min: 0 }),
+  'read-zeroes': bool({ help: 'Reads give zeroes instead of leaving the buffer as it is', default: false }),
+});
+
+type NullOptions = OptionsOf<typeof options>;
+
+const NS_PER_MS = 1e6;
+
+class NullImage implements Image {
+  readonly writeFlags = Flag.FUA;
+  readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP;
+  #size: number;
+  readonly #latency: number;
+  readonly #zeroes: boolean;
+  /** Even without a latency every request of null-aio ends in a later turn of the event loop. */
+  readonly #deferred: boolean;
+
+  constructor(settings: NullOptions, deferred: boolean) {
+    this.#size = settings.size;
+    this.#latency = settings['latency-ns'] / NS_PER_MS;
+    this.#zeroes = settings['read-zeroes'];
+    this.#deferred = deferred;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  read(_offset: number, buf: Uint8Array): Maybe<void> {
+    if (this.#zeroes) buf.fill(0);
+    return this.#end();
+  }
+
+  write(): Maybe<void> {
+    return this.#end();
+  }
+
+  writev(): Maybe<void> {
+    return this.#end();
+  }
+
+  zero(): Maybe<void> {
+    return this.#end();
+  }
+
+  discard(): Maybe<void> {
+    return this.#end();
+  }
+
+  flush(): Maybe<void> {
+    return this.#end();
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.#size = size;
+  }
+
+  status(offset: number, length: number): Extent {
+    return { length, allocated: true, data: true, zero: this.#zeroes, offset };
+  }
+
+  allocatedSize(): number {
+    return 0;
+  }
+
+  async close(): Promise<void> {}
+
+  #end(): Maybe<void> {
+    if (this.#latency > 0) return new Promise((resolve) => setTimeout(resolve, this.#latency));
+    if (this.#deferred) return new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+function nullDriver(name: string, deferred: boolean): Driver<NullOptions> {
+  return {
+    name,
+    kind: 'protocol',
+    options,
+    schemes: [name],
+    parseFileName: () => ({}),
+    strongOptions: ['size', 'read-zeroes'],
+    open: async ({ options: settings }) => new NullImage(settings, deferred),
+  };
+}
+
+export const nullCoDriver = nullDriver('null-co', false);
+export const nullAioDriver = nullDriver('null-aio', true);

@@ -1,0 +1,195 @@
+/**
+ * `raw`: the bytes of its file as they are, or a window of them (`offset`, `size`).
+ *
+ * A raw disk whose first sector is written by a guest can be made to look like another format, which would
+ * then be believed at the next probing. So where the format was guessed, such a write is refused.
+ */
+import type { Maybe } from '../../core/async/maybe.ts';
+import type {
+  CreateContext,
+  Driver,
+  Extent,
+  Flags,
+  HostExtent,
+  Image,
+  Limits,
+  OpenContext,
+  TruncateOptions,
+} from '../../core/block/driver.ts';
+import { Flag } from '../../core/block/driver.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
+import { bytes, choice, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
+
+const SECTOR = 512;
+
+const options = defineOptions({
+  offset: bytes({ help: 'Where the disk starts in the file, in bytes', default: 0, multipleOf: SECTOR }),
+  size: bytes({ help: 'Length of the disk in bytes; by default up to the end of the file', multipleOf: SECTOR }),
+});
+
+type RawOptions = OptionsOf<typeof options>;
+
+type Sniff = (head: Uint8Array) => string | undefined;
+
+class RawImage implements Image {
+  readonly limits: Limits;
+  readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
+  readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
+  readonly readsZeroWhenFresh: boolean;
+  readonly #file: Edge;
+  readonly #start: number;
+  readonly #length: number | undefined;
+  /** Set where the format was guessed. */
+  readonly #sniff: Sniff | undefined;
+
+  constructor(file: Edge, window: RawOptions, sniff: Sniff | undefined) {
+    this.#file = file;
+    this.#start = window.offset;
+    this.#length = window.size;
+    this.#sniff = sniff;
+    this.limits = file.limits;
+    this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
+  }
+
+  get size(): number {
+    return this.#length ?? Math.max(0, this.#file.node.image.size - this.#start);
+  }
+
+  read(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.#file.read(this.#start + offset, buf);
+  }
+
+  readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    return this.#file.readv(this.#start + offset, bufs);
+  }
+
+  write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
+    this.#checkRoom(offset, buf.length);
+    if (offset === 0 && this.#sniff) this.#refuseDisguise(buf);
+    return this.#file.write(this.#start + offset, buf, flags);
+  }
+
+  writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
+    if (this.#length !== undefined || this.#sniff) {
+      const head = Buffer.concat(bufs);
+      this.#checkRoom(offset, head.length);
+      if (offset === 0 && this.#sniff) this.#refuseDisguise(head);
+    }
+    return this.#file.writev(this.#start + offset, bufs, flags);
+  }
+
+  #refuseDisguise(head: Uint8Array): void {
+    const format = this.#sniff?.(head);
+    if (format === undefined) return;
+    throw new BlockError(`writing a ${format} header to sector 0 of a guessed raw image is refused`, {
+      code: 'EPERM',
+      hint: 'Say the format (raw) when opening the image to allow it',
+    });
+  }
+
+  #checkRoom(offset: number, length: number): void {
+    if (this.#length === undefined || offset + length <= this.#length) return;
+    throw new BlockError(`request at ${offset} ends past the window of ${this.#length} bytes`, { code: 'ENOSPC' });
+  }
+
+  zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    this.#checkRoom(offset, length);
+    return this.#file.zero(this.#start + offset, length, flags);
+  }
+
+  discard(offset: number, length: number): Maybe<void> {
+    return this.#file.discard(this.#start + offset, length);
+  }
+
+  flush(): Maybe<void> {
+    return this.#file.flush();
+  }
+
+  truncate(size: number, settings: TruncateOptions): Promise<void> {
+    if (this.#length !== undefined) throw new NotSupported('a raw image with a fixed size cannot be resized');
+    return this.#file.truncate(this.#start + size, settings);
+  }
+
+  status(offset: number, length: number): Extent {
+    return {
+      length,
+      allocated: true,
+      data: true,
+      zero: false,
+      offset: this.#start + offset,
+      edge: this.#file,
+      recurse: true,
+    };
+  }
+
+  copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
+    return this.#file.copyRangeFrom(this.#start + offset, target, targetOffset, length);
+  }
+
+  copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
+    this.#checkRoom(offset, length);
+    if (offset === 0 && this.#sniff) return false;
+    return this.#file.copyRangeTo(this.#start + offset, source, length);
+  }
+
+  async allocatedSize(): Promise<number> {
+    return (await this.#file.node.image.allocatedSize?.()) ?? this.size;
+  }
+
+  async close(): Promise<void> {}
+}
+
+async function open(context: OpenContext<RawOptions>): Promise<Image> {
+  const file = context.child('file');
+  const { offset, size } = context.options;
+  const available = file.node.image.size;
+  if (offset > available) {
+    throw new BlockError(`raw offset ${offset} lies past the end of '${context.fileName}' (${available} bytes)`);
+  }
+  // A window is a part of its file: it needs the file itself to keep its length.
+  if (offset > 0 || size !== undefined) file.role = 'data';
+  if (size !== undefined && size > available - offset) {
+    throw new BlockError(`raw size ${size} at offset ${offset} exceeds '${context.fileName}' (${available} bytes)`);
+  }
+  if (context.probed && !context.modes.readOnly) {
+    context.warn(
+      `the format of '${context.fileName}' was not given and was guessed as raw; ` +
+        'writes to its first sector that look like another format are refused',
+    );
+  }
+  return new RawImage(file, context.options, context.probed ? context.sniff : undefined);
+}
+
+const createOptions = defineOptions({
+  size: bytes({ help: 'Virtual disk size', default: 0 }),
+  preallocation: choice(['off', 'falloc', 'full'], {
+    help: 'Space to take at once (allowed values: off, falloc, full)',
+    default: 'off',
+  }),
+});
+
+async function create(context: CreateContext): Promise<void> {
+  const { size, preallocation } = context.options as OptionsOf<typeof createOptions>;
+  if (!context.file) throw new Error('raw is created on a file');
+  await context.file.truncate(Math.ceil(size / SECTOR) * SECTOR, { preallocation, exact: false });
+}
+
+export const rawDriver: Driver<RawOptions> = {
+  name: 'raw',
+  kind: 'format',
+  options,
+  slots: [{ name: 'file', role: 'filtered', anyNode: true }],
+  strongOptions: ['offset', 'size'],
+  probe: () => 1,
+  open,
+  create: {
+    options: createOptions,
+    withProtocolOptions: true,
+    run: create,
+    async measure({ size, source }) {
+      const required = Math.ceil((size ?? source?.size ?? 0) / SECTOR) * SECTOR;
+      return { required, fullyAllocated: required };
+    },
+  },
+};

@@ -1,0 +1,67 @@
+/** The programs in bin/, whatever they do: names, exit status, and the surroundings they set up. */
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+import { describe, expect, test } from 'vitest';
+import { programPath, runProgram } from './support/cli.ts';
+import { tempDir } from './support/temp.ts';
+
+describe('bin', () => {
+  test.each(['io', 'nbd'] as const)('%s says that it is not built yet', async (program) => {
+    const { code, stdout, stderr } = await runProgram(program, ['anything']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toBe(`${program}: not built yet: this version of Blockyard has the img program only\n`);
+  });
+
+  test('a program started through a link of another name calls itself that', async () => {
+    const { stderr } = await runProgram('nbd', [], { calledAs: 'qemu-nbd' });
+    expect(stderr).toMatch(/^qemu-nbd: /);
+  });
+
+  test('a program runs by its own first line', async () => {
+    const { exitCode, stderr } = await execa(programPath('io'), [], { reject: false });
+    expect({ exitCode, stderr: stderr.slice(0, 4) }).toEqual({ exitCode: 1, stderr: 'io: ' });
+  });
+
+  test('without a build it says how to make one', async () => {
+    const folder = tempDir();
+    cpSync(dirname(programPath('img')), join(folder, 'bin'), { recursive: true });
+    const { exitCode, stderr } = await execa(process.execPath, [join(folder, 'bin', 'img')], { reject: false });
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/^img: .*img\.cjs does not exist: .*npm run build/);
+  });
+
+  test('a broken promise of the program is an internal error with status 70', async () => {
+    const folder = fakeProgram("exports.main = async () => { throw new Error('broken'); };");
+    const { exitCode, stderr } = await execa(process.execPath, [join(folder, 'bin', 'img')], { reject: false });
+    expect(exitCode).toBe(70);
+    expect(stderr).toMatch(/^img: internal error: Error: broken\n/);
+  });
+
+  test('the thread pool has between 4 and 16 threads unless the user says otherwise', async () => {
+    const folder = fakeProgram(
+      'exports.main = async (argv, name) => { console.log(process.env.UV_THREADPOOL_SIZE, name, argv); return 5; };',
+    );
+    symlinkSync(join(folder, 'bin', 'img'), join(folder, 'qemu-img'));
+    const run = (env: Record<string, string>) =>
+      execa(process.execPath, [join(folder, 'qemu-img'), 'a', '-b'], { env, reject: false });
+    const unset = await run({});
+    expect(unset.exitCode).toBe(5);
+    expect(unset.stdout).toMatch(/^([4-9]|1[0-6]) qemu-img \[ 'a', '-b' \]$/);
+    expect((await run({ UV_THREADPOOL_SIZE: '3' })).stdout).toMatch(/^3 /);
+  });
+
+  test('programs are CommonJS, so that the thread pool is not used before its size is set', () => {
+    const { type } = JSON.parse(readFileSync(join(dirname(programPath('img')), 'package.json'), 'utf8'));
+    expect(type).toBe('commonjs');
+  });
+});
+
+/** A folder laid out as the project, with this text as the built `img`. */
+function fakeProgram(text: string): string {
+  const folder = tempDir();
+  cpSync(dirname(programPath('img')), join(folder, 'bin'), { recursive: true });
+  mkdirSync(join(folder, 'dist', 'cli'), { recursive: true });
+  writeFileSync(join(folder, 'dist', 'cli', 'img.cjs'), text);
+  return folder;
+}

@@ -33,7 +33,7 @@ describe.each(documents)('%s', (name) => {
 });
 
 /** Each ```js block of the README is a program that must run to its end in an empty folder. */
-const examples = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^```js\n([^]*?)^```/gm)];
+const examples = [...readFileSync(join(root, 'README.md'), 'utf8').matchAll(/^```js\n([\s\S]*?)^```/gm)];
 
 test.each(examples.map((match, index) => ({ number: index + 1, text: match[1] ?? '' })))(
   'example $number of the README runs',

@@ -7,8 +7,13 @@
  * driver or command.
  */
 export * from './closest.ts';
+export * from './describe.ts';
 export { type FieldInfo, type FieldSchema, type Fields, fieldInfo, isRecord } from './field.ts';
 export * from './fields.ts';
+export { formatJson, parseJson } from './json.ts';
+export * from './json-name.ts';
+export * from './keyval.ts';
 export { explicitNames, isExplicit, validate } from './parse.ts';
 export type { OptionSchema, Options } from './schema.ts';
 export { fieldsOf, joinOptions } from './structures.ts';
+export { crumple, flatten } from './tree.ts';

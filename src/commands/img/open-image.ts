@@ -1,0 +1,209 @@
+/**
+ * From parsed flags to an opened image: what the subcommands share. The option records stand here once;
+ * each subcommand takes those it has and hands their values to {@link openImage}.
+ */
+import { Closer } from '../../core/async/closer.ts';
+import { Backend } from '../../core/block/backend/backend.ts';
+import { type CacheMode, cacheMode } from '../../core/block/backend/cache-mode.ts';
+import { BlockGraph } from '../../core/block/graph/block-graph.ts';
+import type { OpenSettings } from '../../core/block/graph/open.ts';
+import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
+import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
+import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
+import { BlockError, NotSupported, Usage, withContext } from '../../core/errors/block-error.ts';
+import { parseKeyValues } from '../../core/options/keyval.ts';
+import { driverList } from '../../drivers/index.ts';
+import { type Io, warn } from '../cli/io.ts';
+import type { OptionSpecs } from '../cli/record.ts';
+
+/** Options that several subcommands have. */
+export const shared = {
+  format: {
+    short: 'f',
+    long: 'format',
+    value: 'FMT',
+    help: 'Format of the image; guessed from its content when not given',
+    conflicts: ['imageOpts'],
+  },
+  imageOpts: { long: 'image-opts', help: 'FILE is a list of options (driver=…,file.filename=…), not a name' },
+  output: {
+    long: 'output',
+    value: 'human|json',
+    choices: ['human', 'json'],
+    default: 'human',
+    help: 'How to print the result',
+  },
+  forceShare: {
+    short: 'U',
+    long: 'force-share',
+    help: 'Open the image even while another program writes to it; what is read may then be inconsistent',
+  },
+  sourceCache: {
+    short: 'T',
+    value: 'CACHE',
+    parse: cacheValue,
+    help: 'Cache mode for reading: none, writeback, writethrough, directsync or unsafe',
+  },
+  progress: { short: 'p', help: 'Show progress' },
+  quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
+  objects: {
+    long: 'object',
+    value: 'OBJECT',
+    repeat: true,
+    parse: objectValue,
+    help: 'Define an object (TYPE,id=ID,…) for the image to refer to; this version knows no type',
+  },
+  refs: {
+    long: 'refs',
+    value: 'none|same-dir|all',
+    choices: referencePolicies,
+    default: 'all',
+    help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
+  },
+} as const satisfies OptionSpecs;
+
+/** Reader of a cache mode option: the word as the properties it stands for. */
+export function cacheValue(text: string, option: string): CacheMode {
+  try {
+    return cacheMode(text);
+  } catch (error) {
+    throw new Usage(withContext(option, error).message);
+  }
+}
+
+/** Types that users of qemu-img know, and what they are for. */
+const OBJECT_USES: Readonly<Record<string, string>> = {
+  secret: 'encrypted images',
+  secret_keyring: 'encrypted images',
+  'tls-creds-anon': 'TLS',
+  'tls-creds-psk': 'TLS',
+  'tls-creds-x509': 'TLS',
+  'tls-cipher-suites': 'TLS',
+  'authz-list': 'client authorisation',
+  'authz-list-file': 'client authorisation',
+  'authz-pam': 'client authorisation',
+  'authz-simple': 'client authorisation',
+  'throttle-group': 'throttling',
+  'pr-manager-helper': 'persistent reservations',
+  'thread-context': 'thread placement',
+  'main-loop': 'event loop settings',
+};
+
+/** Reader of `--object`: refuses every type, since nothing could refer to the object yet. */
+export function objectValue(text: string, option: string): never {
+  const type = parseKeyValues(text, { impliedKey: 'qom-type' })['qom-type'] ?? '';
+  if (type === '') throw new Usage(`${option} expects a type such as secret, not '${text}'`);
+  const use = Object.hasOwn(OBJECT_USES, type) ? OBJECT_USES[type] : undefined;
+  if (use === undefined) throw new Usage(`${option}: there is no object type '${type}'`);
+  throw new NotSupported(`${option}: objects of type '${type}' are not supported, as ${use} is not supported yet`);
+}
+
+/** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
+export function newGraph(io: Io, references: ReferencePolicy = 'all'): BlockGraph {
+  return new BlockGraph({ drivers: driverList, references, warn: (message) => warn(io, message) });
+}
+
+export interface ImageRequest {
+  /** As typed: a file name, or an option string with `imageOpts`. */
+  readonly name: string;
+  readonly format?: string | undefined;
+  readonly imageOpts?: boolean;
+}
+
+/** What to do with the image, and how. */
+export interface OpenImageOptions {
+  /** Permissions; default those of a command that only reads. */
+  readonly operation?: OperationPart;
+  /** Open for writing; default false. */
+  readonly writable?: boolean;
+  readonly forceShare?: boolean;
+  readonly cache?: CacheMode | undefined;
+  /** Do not open the backing file the header names. */
+  readonly noBacking?: boolean;
+  /** Only the header is of interest. */
+  readonly noIo?: boolean;
+  /** For messages; default `'NAME'`. */
+  readonly user?: string;
+  /** Further modes for what the name does not say itself. */
+  readonly modes?: OpenSettings['modes'];
+}
+
+/** What a name on the command line stands for. */
+export function imageSpec({ name, format, imageOpts }: ImageRequest): NodeSpec {
+  if (!imageOpts) return specFromFileName(driverList, name, format);
+  if (format !== undefined) throw new Usage('a format cannot be given for an image described by options');
+  return specFromOptions(name);
+}
+
+/** Open an image named on the command line; the error says which. */
+export async function openImage(
+  graph: BlockGraph,
+  request: ImageRequest,
+  options: OpenImageOptions = {},
+): Promise<Backend> {
+  const { operation = operations.read.image, cache } = options;
+  const modes = {
+    ...options.modes,
+    readOnly: !options.writable,
+    forceShare: options.forceShare ?? false,
+    noIo: options.noIo ?? false,
+    direct: cache?.direct ?? false,
+    noFlush: cache?.noFlush ?? false,
+  };
+  try {
+    return await Backend.open(graph, imageSpec(request), {
+      user: options.user ?? `'${request.name}'`,
+      permissions: operation,
+      writethrough: cache?.writethrough ?? false,
+      open: { modes, noBacking: options.noBacking ?? false },
+    });
+  } catch (error) {
+    throw namingImage(request.name, error);
+  }
+}
+
+/** Say which image an error is about, unless it says so itself. */
+export function namingImage(name: string, error: unknown): BlockError {
+  const named = error instanceof BlockError && error.message.includes(name);
+  return named ? error : withContext(`Could not open '${name}'`, error);
+}
+
+/** The images of one run of a command, in one graph. */
+export class OpenImages {
+  readonly graph: BlockGraph;
+  readonly #closer = new Closer();
+
+  constructor(graph: BlockGraph) {
+    this.graph = graph;
+  }
+
+  /** See {@link openImage}; closed at the end with all others, unless it is closed before. */
+  async open(request: ImageRequest, options?: OpenImageOptions): Promise<Backend> {
+    const backend = await openImage(this.graph, request, options);
+    this.#closer.push(() => backend.close());
+    return backend;
+  }
+
+  async close(): Promise<void> {
+    await this.#closer.close();
+    await this.graph.close();
+  }
+}
+
+/** Run `action` and close what it opened. What goes wrong in closing counts, unless the action failed already. */
+export async function withImages<T>(
+  io: Io,
+  references: ReferencePolicy,
+  action: (images: OpenImages) => Promise<T>,
+): Promise<T> {
+  const images = new OpenImages(newGraph(io, references));
+  let result: T;
+  try {
+    result = await action(images);
+  } catch (error) {
+    await images.close().catch(() => undefined);
+    throw error;
+  }
+  await images.close();
+  return result;
+}

@@ -15,5 +15,4 @@ export * from './json-name.ts';
 export * from './keyval.ts';
 export { explicitNames, isExplicit, validate } from './parse.ts';
 export type { OptionSchema, Options } from './schema.ts';
-export { fieldsOf, joinOptions } from './structures.ts';
 export { crumple, flatten } from './tree.ts';

@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import type { FieldInfo, FieldOptions, FieldSchema, Fields, Present } from './field.ts';
 import { converted, expects, infoFrom, isRecord, present } from './field.ts';
-import { choice } from './fields.ts';
+import { choice } from './scalars.ts';
 import type { OptionSchema } from './schema.ts';
 
 /** The validated values of a record of options. */

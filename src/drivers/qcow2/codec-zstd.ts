@@ -1,0 +1,103 @@
+/**
+ * zstd clusters: one frame per cluster (specification, "Compressed clusters"; RFC 8878).
+ *
+ * Node's own zstd where it has one (from 22.15), else the package with a prebuilt binary. The package decodes
+ * all it is given and to any length, so the end of the frame is found first, and a frame that could unpack to
+ * far more than a cluster is refused before any of it is decoded (`zstd-frame.ts`).
+ */
+import * as zlib from 'node:zlib';
+import { BlockError } from '../../core/errors/block-error.ts';
+import { badCluster } from './bad-cluster.ts';
+import { measureFrame } from './zstd-frame.ts';
+
+/** The default of the reference tool. */
+const LEVEL = 3;
+
+interface Zstd {
+  compress(data: Uint8Array): Promise<Uint8Array>;
+  /** One whole frame; at most `limit` bytes come out, where that can be had. */
+  decompress(frame: Uint8Array, limit: number): Promise<Uint8Array>;
+}
+
+let loaded: Promise<Zstd> | undefined;
+
+export async function compressZstd(cluster: Uint8Array): Promise<Uint8Array> {
+  loaded ??= load();
+  return (await loaded).compress(cluster);
+}
+
+/** Exactly `clusterSize` bytes out of a frame that may be followed by anything. */
+export async function decompressZstd(stored: Uint8Array, clusterSize: number): Promise<Uint8Array> {
+  const frame = measureFrame(stored);
+  if (frame.contentSize !== undefined && frame.contentSize !== clusterSize) {
+    throw badCluster(`its zstd frame holds ${frame.contentSize} bytes, expected ${clusterSize}`);
+  }
+  // Writers cut a cluster into few blocks; a frame of countless tiny ones that each may grow is not theirs.
+  const most = 16 * 1024 * 1024 + 8 * clusterSize;
+  if (frame.mostContent > most) {
+    throw badCluster(`its zstd frame may unpack to ${frame.mostContent} bytes, the limit is ${most}`);
+  }
+  loaded ??= load();
+  const zstd = await loaded;
+  let data: Uint8Array;
+  try {
+    data = await zstd.decompress(stored.subarray(0, frame.length), clusterSize);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'ERR_BUFFER_TOO_LARGE') throw badCluster(`it unpacks to more than the cluster size ${clusterSize}`);
+    throw badCluster('it is not a valid zstd frame', error);
+  }
+  if (data.length !== clusterSize) throw badCluster(`it unpacks to ${data.length} bytes, expected ${clusterSize}`);
+  return data;
+}
+
+async function load(): Promise<Zstd> {
+  return fromNode(zlib) ?? (await fromPackage());
+}
+
+type Callback = (error: Error | null, result: Uint8Array) => void;
+/** The part of `node:zlib` that the oldest supported Node does not have yet. */
+interface NodeZstd {
+  zstdCompress(data: Uint8Array, callback: Callback): void;
+  zstdDecompress(data: Uint8Array, options: { chunkSize: number; maxOutputLength: number }, callback: Callback): void;
+}
+
+function fromNode(module: object): Zstd | undefined {
+  if (!hasZstd(module)) return undefined;
+  const run = (start: (callback: Callback) => void): Promise<Uint8Array> =>
+    new Promise((resolve, reject) => start((error, result) => (error ? reject(error) : resolve(result))));
+  return {
+    compress: (data) => run((callback) => module.zstdCompress(data, callback)),
+    decompress: (frame, limit) =>
+      run((callback) => module.zstdDecompress(frame, { chunkSize: limit + 512, maxOutputLength: limit + 1 }, callback)),
+  };
+}
+
+function hasZstd(module: object): module is NodeZstd {
+  return (
+    'zstdCompress' in module &&
+    typeof module.zstdCompress === 'function' &&
+    'zstdDecompress' in module &&
+    typeof module.zstdDecompress === 'function'
+  );
+}
+
+async function fromPackage(): Promise<Zstd> {
+  const { Decoder, Encoder } = await import('@toondepauw/node-zstd').catch((cause: unknown) => {
+    throw new BlockError('zstd is not available: this Node has none and the package node-zstd cannot be loaded', {
+      code: 'ENOTSUP',
+      hint: 'Use Node 22.15 or newer, or install the package for this platform',
+      cause,
+    });
+  });
+  const encoder = new Encoder(LEVEL);
+  const decoder = new Decoder();
+  return {
+    compress: (data) => encoder.encode(asBuffer(data)),
+    decompress: (frame) => decoder.decode(asBuffer(frame)),
+  };
+}
+
+function asBuffer(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}

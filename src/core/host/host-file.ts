@@ -14,8 +14,9 @@
  */
 import { type BigIntStats, close, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
-import type { Maybe } from '../async/maybe.ts';
+import { attempt, type Maybe } from '../async/maybe.ts';
 import { BlockError } from '../errors/block-error.ts';
+import { MAX_VECTORS } from './address.ts';
 import { type BlockDeviceInfo, blockDeviceInfo, blockDeviceSize } from './block-device.ts';
 import { type HostCalls, hostCalls, type SyncCalls } from './calls.ts';
 import { type Alignment, bouncing, probeAlignment, UNALIGNED } from './direct.ts';
@@ -165,13 +166,14 @@ export class HostFile implements AsyncDisposable {
   /** Read into `buffer` from `offset`. Bytes read, fewer than asked only at the end of the file. */
   read(offset: number, buffer: Uint8Array): Maybe<number> {
     if (this.#closed !== undefined) throw this.#closedError();
+    if (this.observer === undefined) return this.#read(offset, buffer);
+    return this.#observed(offset, buffer.length, () => this.#read(offset, buffer));
+  }
+
+  #observed(offset: number, length: number, work: () => Maybe<number>): Maybe<number> {
     const { observer } = this;
-    if (observer === undefined) return this.#read(offset, buffer);
-    observer.before(offset, buffer.length);
-    const result = this.#read(offset, buffer);
-    if (result instanceof Promise) return result.finally(() => observer.after(offset, buffer.length));
-    observer.after(offset, buffer.length);
-    return result;
+    observer?.before(offset, length);
+    return attempt(work, () => observer?.after(offset, length));
   }
 
   #read(offset: number, buffer: Uint8Array): Maybe<number> {
@@ -192,19 +194,15 @@ export class HostFile implements AsyncDisposable {
     if (buffers.length === 1 && only !== undefined) return this.read(offset, only);
     if (this.#closed !== undefined) throw this.#closedError();
     const length = totalLength(buffers);
-    const { observer } = this;
-    observer?.before(offset, length);
-    const result = this.#readv(offset, buffers, length);
-    if (observer === undefined) return result;
-    if (result instanceof Promise) return result.finally(() => observer.after(offset, length));
-    observer.after(offset, length);
-    return result;
+    if (this.observer === undefined) return this.#readv(offset, buffers, length);
+    return this.#observed(offset, length, () => this.#readv(offset, buffers, length));
   }
 
   #readv(offset: number, buffers: readonly Uint8Array[], length: number): Maybe<number> {
     if (length === 0) return 0;
     const readv = this.#sync?.readv;
-    if (this.#mode !== 'off' && length <= this.inlineLimit && readv !== undefined) {
+    const fits = length <= this.inlineLimit && buffers.length <= MAX_VECTORS;
+    if (this.#mode !== 'off' && fits && readv !== undefined) {
       // One attempt: all of it is there, or the pool does it all again.
       if (readv(this.#target.fd, buffers, offset, this.#mode === 'cached') === length) return length;
     }
@@ -237,12 +235,8 @@ export class HostFile implements AsyncDisposable {
     if (length === 0) return;
     const end = offset + length;
     const writev = this.#sync?.writev;
-    if (
-      this.#writesInline &&
-      writev !== undefined &&
-      length <= this.inlineWriteLimit &&
-      !this.#readsFirst(offset, end)
-    ) {
+    const fits = length <= this.inlineWriteLimit && buffers.length <= MAX_VECTORS;
+    if (this.#writesInline && fits && writev !== undefined && !this.#readsFirst(offset, end)) {
       // As in readv: done in one go, or all over again by the pool (which also reports what was wrong).
       if (writev(this.#target.fd, buffers, offset) === length) {
         this.#grow(end);

@@ -13,10 +13,10 @@ import { REQUEST } from './ioctl.ts';
 import { inPool, libc } from './libc.ts';
 
 const FALLOC = { allocate: 0, keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
-const { EINTR, EINVAL, ENODEV, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM } = constants.errno;
+const { EINTR, EINVAL, ENODEV, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ESPIPE } = constants.errno;
 
 /** Answers that mean "not here", as opposed to "it went wrong". */
-const REFUSALS: readonly number[] = [EOPNOTSUPP, ENOSYS, ENODEV, ENOTTY];
+const REFUSALS: readonly number[] = [EOPNOTSUPP, ENOSYS, ENODEV, ENOTTY, ESPIPE];
 /** Answers that mean "not this range", which another one may not meet: unaligned for the device, or a sealed file. */
 const REFUSED_RANGE: readonly number[] = [EINVAL, EPERM];
 

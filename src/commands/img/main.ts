@@ -5,9 +5,16 @@
  * of them. What does not: parsing and printing help (`commands/cli`), and the work itself (`core/job`,
  * `core/block`). A subcommand is loaded only when it is asked for.
  */
+import { type Program, runProgram } from '../cli/main.ts';
+
+/** In the order of the overview; each file exports a record of its own name. */
+export const img: Program = {
+  name: 'img',
+  summary: 'Create, convert, check and compare disk images',
+  commands: {},
+};
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
-export async function main(_argv: readonly string[], programName: string): Promise<number> {
-  process.stderr.write(`${programName}: not built yet\n`);
-  return 1;
+export function main(argv: readonly string[], programName: string): Promise<number> {
+  return runProgram(img, argv, programName);
 }

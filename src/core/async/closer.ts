@@ -1,4 +1,4 @@
-import { BlockError, asBlockError } from '../errors/block-error.ts';
+import { asBlockError, BlockError } from '../errors/block-error.ts';
 
 type Action = () => Promise<void> | void;
 

@@ -54,7 +54,7 @@ export interface OptionSpec {
 }
 
 export interface ArgumentSpec {
-  /** In capitals, for help and errors. */
+  /** In capitals, two letters or more, for help and errors. */
   readonly name: string;
   readonly help: string;
   readonly optional?: true;

@@ -1,0 +1,123 @@
+/**
+ * The shell around subcommands, the same for all programs.
+ *
+ * What belongs in this room: records of subcommands and what follows from them — parsing, help, man pages —
+ * and the dealings with the process: output, signals, exit statuses, progress. What does not: any subcommand,
+ * and anything that knows an image.
+ */
+import { Usage } from '../../core/errors/block-error.ts';
+import { closest } from '../../core/options/closest.ts';
+import { type Io, warn } from './io.ts';
+import { parseArguments } from './parse-arguments.ts';
+import { processIo } from './process-io.ts';
+import type { AnyCommand } from './record.ts';
+import { report } from './report.ts';
+import { versionText } from './version.ts';
+
+export interface Program {
+  /** `img`; what it is called as may differ. */
+  readonly name: string;
+  readonly summary: string;
+  /** Subcommands in the order of the overview; each is loaded when it is used. */
+  readonly commands: Readonly<Record<string, () => Promise<AnyCommand>>>;
+  /** Further paragraphs of the overview, such as the formats there are. */
+  readonly notes?: () => Promise<readonly string[]>;
+}
+
+/**
+ * Run a program on the real process. Nothing that a command does goes wrong unreported: the result is always
+ * an exit status. `programName` is what it was called as.
+ */
+export async function runProgram(program: Program, argv: readonly string[], programName: string): Promise<number> {
+  const io = processIo(programName.replace(/\.c?js$/, ''));
+  try {
+    const status = await run(program, argv, io);
+    return io.signalStatus ?? status;
+  } finally {
+    io.end();
+  }
+}
+
+/** {@link runProgram} on any {@link Io}. */
+export async function run(program: Program, argv: readonly string[], io: Io): Promise<number> {
+  try {
+    const start = readGlobal(argv, io);
+    if (start.action === 'version') io.stdout.write(versionText(io.programName));
+    if (start.action === 'help') io.stdout.write(await overview(program, io));
+    if (start.action !== 'command') return 0;
+    return await runCommand(program, start.name, start.words, io);
+  } catch (error) {
+    return report(error, io);
+  }
+}
+
+type Start =
+  | { readonly action: 'help' | 'version' | 'nothing' }
+  | { readonly action: 'command'; readonly name: string; readonly words: readonly string[] };
+
+const GLOBAL = ['help', 'version', 'trace'];
+
+/** Options before the subcommand; the first word that is none names it. */
+function readGlobal(argv: readonly string[], io: Io): Start {
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? '';
+    if (word === '--' && at + 1 < argv.length)
+      return { action: 'command', name: argv[at + 1] ?? '', words: argv.slice(at + 2) };
+    if (!word.startsWith('-') || word === '-') return { action: 'command', name: word, words: argv.slice(at + 1) };
+    const [option, value] = globalOption(word);
+    if (option === 'help' || option === 'version') return { action: option };
+    if (option !== 'trace') throw new Usage(`unknown option '${word}'`, { hint: tryHelp(io) });
+    const pattern = value ?? argv[++at];
+    if (pattern === undefined) throw new Usage(`option '${word}' needs a value PATTERN`, { hint: tryHelp(io) });
+    warn(io, `there are no trace events, '${pattern}' matches none`);
+    if (at + 1 === argv.length) return { action: 'nothing' };
+  }
+  throw new Usage('a command is missing', { hint: tryHelp(io) });
+}
+
+/** The global option that `word` is, or begins, and the value attached to it. */
+function globalOption(word: string): readonly [option: string | undefined, value: string | undefined] {
+  if (!word.startsWith('--')) {
+    const name = GLOBAL.find(
+      (each) => (each === 'version' || each === 'trace' ? each[0]?.toUpperCase() : each[0]) === word[1],
+    );
+    const rest = word.slice(2);
+    return name === 'trace' ? [name, rest === '' ? undefined : rest] : [rest === '' ? name : undefined, undefined];
+  }
+  const [start = '', value] = word.slice(2).split(/=(.*)/s, 2);
+  const name = start === '' ? undefined : GLOBAL.find((each) => each.startsWith(start));
+  return name === 'trace' || value === undefined ? [name, value] : [undefined, undefined];
+}
+
+async function runCommand(program: Program, name: string, words: readonly string[], io: Io): Promise<number> {
+  const load = Object.hasOwn(program.commands, name) ? program.commands[name] : undefined;
+  if (load === undefined) {
+    const near = closest(name, Object.keys(program.commands), 1)[0];
+    const meant = near === undefined ? '' : ` (did you mean '${near}'?)`;
+    throw new Usage(`unknown command '${name}'${meant}`, { hint: tryHelp(io) });
+  }
+  const record = await load();
+  const result = parse(record, words, io);
+  if (!result.help) return await record.run(result.parsed as never, io);
+  const { commandHelp } = await import('./help.ts');
+  io.stdout.write(await commandHelp(record, io));
+  return 0;
+}
+
+function parse(record: AnyCommand, words: readonly string[], io: Io): ReturnType<typeof parseArguments> {
+  try {
+    return parseArguments(record, words);
+  } catch (error) {
+    if (!(error instanceof Usage) || error.hint !== undefined) throw error;
+    throw new Usage(error.message, { hint: tryHelp(io, record.name), cause: error });
+  }
+}
+
+function tryHelp(io: Io, command?: string): string {
+  return `Try '${io.programName}${command === undefined ? '' : ` ${command}`} --help' for more information`;
+}
+
+async function overview(program: Program, io: Io): Promise<string> {
+  const { programHelp } = await import('./help.ts');
+  return programHelp(program, io);
+}

@@ -1,0 +1,94 @@
+/** Man pages from the records of a program's subcommands: the same list that parses the command line. */
+import type { Program } from './main.ts';
+import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
+import { VERSION } from './version.ts';
+
+/** The page `NAME(1)` in roff's `man` macros; the same records give the same text. */
+export async function renderMan(program: Program): Promise<string> {
+  const records = await Promise.all(Object.values(program.commands).map((load) => load()));
+  const lines = [
+    `.\\" Generated from the command records; do not edit.`,
+    `.TH ${roff(program.name).toUpperCase()} 1 "" "blockyard ${VERSION}" "User Commands"`,
+    '.SH NAME',
+    `${roff(program.name)} \\- ${roff(program.summary)}`,
+    '.SH SYNOPSIS',
+    `.B ${roff(program.name)}`,
+    '[\\fB\\-h\\fR] [\\fB\\-V\\fR] [\\fB\\-T\\fR \\fIPATTERN\\fR] \\fICOMMAND\\fR ...',
+    '.SH OPTIONS',
+    ...entry('\\fB\\-h\\fR, \\fB\\-\\-help\\fR', 'Show help, after a command that of the command'),
+    ...entry('\\fB\\-V\\fR, \\fB\\-\\-version\\fR', 'Show the version'),
+    ...entry(
+      '\\fB\\-T\\fR, \\fB\\-\\-trace\\fR=\\fIPATTERN\\fR',
+      'Accepted for compatibility: there are no trace events',
+    ),
+    '.SH COMMANDS',
+    ...records.flatMap((record) => commandLines(program, record)),
+    ...((await program.notes?.()) ?? []).flatMap((note, index) => [
+      index === 0 ? '.SH NOTES' : '.PP',
+      ...paragraph(note),
+    ]),
+    '.SH EXIT STATUS',
+    '0 on success, 1 on failure where a command does not say otherwise, 130 after an interrupt.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function commandLines(program: Program, record: AnyCommand): string[] {
+  const argumentsLine = Object.values(record.arguments).map(argumentText);
+  return [
+    `.SS ${roff(record.name)}`,
+    `.B ${roff(program.name)} ${roff(record.name)}`,
+    ['[\\fIOPTIONS\\fR]', ...argumentsLine].join(' '),
+    '.PP',
+    `${protect(roff(record.summary))}.`,
+    ...(record.description ?? []).flatMap((text) => ['.PP', ...paragraph(text)]),
+    ...Object.values(record.arguments).flatMap((spec) => entry(`\\fI${roff(spec.name)}\\fR`, roff(spec.help))),
+    ...Object.values(record.options).flatMap((spec) => (spec.hidden ? [] : entry(optionText(spec), optionHelp(spec)))),
+    ...(record.statuses ?? []).flatMap(([status, text]) => entry(`Exit status ${status}`, roff(text))),
+    ...(record.examples ?? []).flatMap(([line, what]) => entry(`\\fB${roff(line)}\\fR`, roff(what))),
+  ];
+}
+
+function argumentText(spec: ArgumentSpec): string {
+  const text = `\\fI${roff(spec.name)}\\fR${spec.repeat ? ' ...' : ''}`;
+  return spec.optional ? `[${text}]` : text;
+}
+
+function optionText(spec: OptionSpec): string {
+  const value = spec.value === undefined ? undefined : `\\fI${roff(spec.value)}\\fR`;
+  const names: string[] = [];
+  if (spec.short !== undefined) {
+    const attached = value === undefined || spec.bare !== undefined ? '' : ` ${value}`;
+    names.push(`\\fB\\-${roff(spec.short)}\\fR${attached}`);
+  }
+  if (spec.long !== undefined) {
+    const attached = value === undefined ? '' : spec.bare === undefined ? `=${value}` : `[=${value}]`;
+    names.push(`\\fB\\-\\-${roff(spec.long)}\\fR${attached}`);
+  }
+  return names.join(', ');
+}
+
+function optionHelp(spec: OptionSpec): string {
+  const notes: string[] = [];
+  if (spec.repeat) notes.push('may be repeated');
+  if (spec.default !== undefined) notes.push(`default ${spec.default}`);
+  return roff(notes.length === 0 ? spec.help : `${spec.help} (${notes.join('; ')})`);
+}
+
+function entry(term: string, text: string): string[] {
+  return ['.TP', protect(term), protect(text)];
+}
+
+function paragraph(text: string): string[] {
+  return text.split('\n').map((line) => protect(roff(line)));
+}
+
+/** Text in which nothing is a command of roff, and dashes stay dashes. */
+function roff(text: string): string {
+  return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll('…', '...');
+}
+
+/** A line of text that begins with a dot or a quote would be a command. */
+function protect(line: string): string {
+  return /^[.']/.test(line) ? `\\&${line}` : line;
+}

@@ -1,0 +1,47 @@
+/** Printing for people and programs in the forms that scripts know. */
+import { formatSize } from '../../core/bytes/sizes.ts';
+
+const INDENT = '    ';
+
+/**
+ * JSON over several lines: four spaces per level, a line per member, also for a list or object without any,
+ * and ASCII only. Members that are undefined are left out; bigints are whole numbers. No final newline.
+ */
+export function prettyJson(value: unknown, level = 0): string {
+  if (typeof value === 'string') return quoted(value);
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
+  const [open, close] = Array.isArray(value) ? ['[', ']'] : ['{', '}'];
+  const inner = INDENT.repeat(level + 1);
+  const members = Array.isArray(value)
+    ? value.map((item) => inner + prettyJson(item, level + 1))
+    : Object.entries(value)
+        .filter(([, member]) => member !== undefined)
+        .map(([key, member]) => `${inner}${quoted(key)}: ${prettyJson(member, level + 1)}`);
+  return [open, members.join(',\n'), `${INDENT.repeat(level)}${close}`].filter((line) => line !== '').join('\n');
+}
+
+/** A string of JSON in ASCII: what is none is written as \uXXXX. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\u007f-\uffff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}`,
+  );
+}
+
+/** `1.5 GiB (1610612736 bytes)`. */
+export function sizeWithBytes(bytes: number): string {
+  return `${formatSize(bytes)} (${bytes} bytes)`;
+}
+
+/** Hexadecimal as C's `%#x`: `0x10000`, but `0`. */
+export function hex(value: number): string {
+  return value === 0 ? '0' : `0x${value.toString(16)}`;
+}
+
+/** Cells in columns: a positive width aligns right, a negative one left; a longer cell pushes the rest along. */
+export function row(...cells: readonly (readonly [text: string | number, width: number])[]): string {
+  return cells
+    .map(([text, width]) => (width < 0 ? String(text).padEnd(-width) : String(text).padStart(width)))
+    .join(' ');
+}

@@ -1,0 +1,49 @@
+/** How an error reaches the user: one line on stderr under the program's name, advice below it, an exit status. */
+import { asBlockError, BlockError, Cancelled } from '../../core/errors/block-error.ts';
+import type { Io } from './io.ts';
+import { Failure } from './record.ts';
+
+const FAILED = 1;
+/** A mistake of ours, as opposed to every status that a command defines. */
+export const INTERNAL_ERROR = 70;
+
+/** Print `error` unless it says no more than that the user cancelled; returns the exit status. */
+export function report(thrown: unknown, io: Io): number {
+  const error = thrown instanceof Failure ? thrown.cause : thrown;
+  const status = thrown instanceof Failure ? thrown.status : FAILED;
+  if (isCancelled(error)) return status;
+  const known = asUserError(error);
+  if (io.env.BLOCKYARD_DEBUG === '1') io.stderr.write(`${stackOf(error)}\n`);
+  if (known === undefined) {
+    io.stderr.write(`${io.programName}: internal error: ${oneLine(String(error))}\n`);
+    if (io.env.BLOCKYARD_DEBUG !== '1') io.stderr.write('Set BLOCKYARD_DEBUG=1 to see where it happened\n');
+    return INTERNAL_ERROR;
+  }
+  io.stderr.write(`${io.programName}: ${oneLine(known.message)}\n`);
+  if (known.hint !== undefined) io.stderr.write(`${known.hint}\n`);
+  return status;
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof Cancelled || (error instanceof Error && error.name === 'AbortError');
+}
+
+/** What a user can act on: our own errors, and those of the operating system with the file they are about. */
+function asUserError(error: unknown): BlockError | undefined {
+  if (error instanceof BlockError) return error;
+  if (error instanceof AggregateError && error.errors.length > 0) return asUserError(error.errors[0]);
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return undefined;
+  const known = asBlockError(error);
+  const path = 'path' in error && typeof error.path === 'string' ? `${error.path}: ` : '';
+  return new BlockError(path + known.message, { code: known.code, cause: error });
+}
+
+function oneLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ');
+}
+
+function stackOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const cause = error.cause === undefined ? '' : `\ncaused by ${stackOf(error.cause)}`;
+  return (error.stack ?? String(error)) + cause;
+}

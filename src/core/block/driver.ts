@@ -348,6 +348,8 @@ export interface MeasureContext {
   readonly size?: number;
   /** The source, opened. */
   readonly source?: Edge;
+  /** Status of the source seen through its backing chain; comes with `source`. */
+  sourceStatus?(offset: number, length: number): Maybe<Extent>;
 }
 
 /** How the block layer finds drivers: one list, each loaded when first used. */

@@ -44,6 +44,11 @@ export interface StoredBitmap extends BitmapEntry {
 
 const pad = (length: number): number => Math.ceil(length / 8) * 8;
 
+/** Bytes of a directory entry without extra data. */
+export function bitmapEntryBytes(name: string): number {
+  return ENTRY_BYTES + pad(Buffer.byteLength(name));
+}
+
 /** Decode a directory that must fill `bytes` with exactly `count` entries. */
 export function decodeBitmapDirectory(bytes: Uint8Array, count: number, fileName: string): StoredBitmap[] {
   const fail = (what: string): never => {

@@ -1,4 +1,7 @@
-/** `null-co` and `null-aio`: a disk that keeps nothing, for measuring what is above it. */
+/**
+ * `null-co` and `null-aio`: a disk that keeps nothing, for measuring what is above it.
+ * Here belongs that pretence alone; delays and faults on purpose belong to filters.
+ */
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Extent, Image } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';

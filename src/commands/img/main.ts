@@ -11,7 +11,11 @@ import { type Program, runProgram } from '../cli/main.ts';
 export const img: Program = {
   name: 'img',
   summary: 'Create, convert, check and compare disk images',
-  commands: {},
+  commands: {
+    info: async () => (await import('./info.ts')).info,
+    map: async () => (await import('./map.ts')).map,
+    check: async () => (await import('./check.ts')).check,
+  },
 };
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */

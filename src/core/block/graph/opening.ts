@@ -15,7 +15,7 @@ import { assertReferenceAllowed } from './references.ts';
 import { entryOf, FILE_NAME_TO_PARSE, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
 
 /** A longer backing chain is refused: the depth is chosen by files. */
-const MAX_DEPTH = 512;
+export const MAX_DEPTH = 512;
 
 /** What an open call hands down to those of the children. */
 export interface Frame {
@@ -307,7 +307,7 @@ function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): Node
   return plain ? { ...file, ...rest } : { file, ...rest };
 }
 
-function realName(name: string): string {
+export function realName(name: string): string {
   const path = localPath(name);
   if (path === undefined) return name;
   try {

@@ -1,0 +1,84 @@
+/** The description of an image for people: the lines of `img info`. Scripts read them, so their form is fixed. */
+import type { ImageDescription, SnapshotDescription } from '../../core/block/graph/image-info.ts';
+import { formatSize } from '../../core/bytes/sizes.ts';
+
+export function infoText(info: ImageDescription): string {
+  const size = info['virtual-size'];
+  const actual = info['actual-size'];
+  const lines = [
+    `image: ${info.filename}`,
+    `file format: ${info.format}`,
+    `virtual size: ${formatSize(size)} (${size} bytes)`,
+    `disk size: ${actual === undefined ? 'unavailable' : formatSize(actual)}`,
+  ];
+  if (info.encrypted) lines.push('encrypted: yes');
+  if (info['cluster-size'] !== undefined) lines.push(`cluster_size: ${info['cluster-size']}`);
+  if (info['dirty-flag']) lines.push('cleanly shut down: no');
+  lines.push(...backingLines(info));
+  if (info.snapshots) lines.push('Snapshot list:', ...snapshotLines(info.snapshots));
+  const specific = info['format-specific'];
+  if (specific) lines.push('Format specific information:', ...nested(specific.data, 1));
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+function backingLines(info: ImageDescription): string[] {
+  const name = info['backing-filename'];
+  if (name === undefined) return [];
+  const full = info['full-backing-filename'];
+  const where = full === undefined ? ' (cannot determine actual path)' : full === name ? '' : ` (actual path: ${full})`;
+  const format = info['backing-filename-format'];
+  return [`backing file: ${name}${where}`, ...(format === undefined ? [] : [`backing file format: ${format}`])];
+}
+
+/** Names come out of files: a control character in one must not make a line of its own, nor reach the terminal. */
+function printable(line: string): string {
+  return line.replace(/\p{Cc}/gu, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** The table of internal snapshots, with its heading. */
+export function snapshotLines(snapshots: readonly SnapshotDescription[]): string[] {
+  const row = (id: string, tag: string, size: string, date: string, clock: string, icount: string): string =>
+    `${id.padEnd(9)} ${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}`;
+  return [
+    row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT'),
+    ...snapshots.map((snapshot) =>
+      row(
+        snapshot.id,
+        snapshot.name,
+        formatSize(snapshot['vm-state-size']),
+        localTime(snapshot['date-sec']),
+        clockText(snapshot['vm-clock-sec'], snapshot['vm-clock-nsec']),
+        snapshot.icount === undefined ? '' : String(snapshot.icount),
+      ),
+    ),
+  ];
+}
+
+function localTime(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function clockText(seconds: number, nanoseconds: number): string {
+  const milliseconds = String(Math.floor(nanoseconds / 1e6)).padStart(3, '0');
+  const hours = Math.floor(seconds / 3600);
+  return `${two(hours)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}.${milliseconds}`;
+}
+
+function two(value: number): string {
+  return String(value).padStart(2, '0');
+}
+
+/** Groups and lists by indentation, four spaces a level; a dash in a name is shown as a space. */
+function nested(value: object, level: number): string[] {
+  const indent = '    '.repeat(level);
+  const members: [string, unknown][] = Array.isArray(value)
+    ? value.map((item: unknown, index) => [`[${index}]`, item])
+    : Object.entries(value).map(([key, item]) => [key.replaceAll('-', ' '), item]);
+  return members.flatMap(([key, item]) => {
+    if (item === undefined) return [];
+    if (typeof item === 'object' && item !== null) return [`${indent}${key}:`, ...nested(item, level + 1)];
+    return [`${indent}${key}: ${String(item)}`];
+  });
+}

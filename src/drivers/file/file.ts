@@ -8,6 +8,7 @@ export const fileDriver: Driver<HostOptions> = {
   kind: 'protocol',
   options: openOptions,
   schemes: ['file'],
+  strongOptions: ['filename'],
   parseFileName: (name) => hostPath('file', name),
   open: (context) => openHost(context, 'file', 'file'),
   create: { options: createOptions, run: createFile },

@@ -33,6 +33,7 @@ export const hostDeviceDriver: Driver<HostOptions> = {
   kind: 'protocol',
   options: openOptions,
   schemes: ['host_device'],
+  strongOptions: ['filename'],
   parseFileName: (name) => hostPath('host_device', name),
   open: (context) => openHost(context, 'host_device', 'device'),
   create: { options: createOptions, run: createOnDevice },

@@ -179,7 +179,7 @@ export const rawDriver: Driver<RawOptions> = {
   name: 'raw',
   kind: 'format',
   options,
-  slots: [{ name: 'file', role: 'filtered', anyNode: true }],
+  slots: [{ name: 'file', role: 'filtered' }],
   strongOptions: ['offset', 'size'],
   probe: () => 1,
   open,

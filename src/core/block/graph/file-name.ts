@@ -1,6 +1,7 @@
 /** File names: what protocol they carry, how relative ones resolve, and what a node is called to a user. */
 import path from 'node:path';
 import { BlockError } from '../../errors/block-error.ts';
+import { isExplicit } from '../../options/parse.ts';
 import type { Node } from './node.ts';
 
 const SCHEME = /^([a-zA-Z0-9_+.-]+):/;
@@ -34,16 +35,25 @@ export function resolveName(parent: string, name: string): string {
   return slash < 0 ? name : base.slice(0, slash + 1) + name;
 }
 
-/** Options of a node that decide what data it shows. */
+/** Options of a node that decide what data it shows, as far as they were given. */
 function strongOptions(node: Node): [string, unknown][] {
   const strong = node.driver.strongOptions ?? [];
-  return Object.entries(node.options).filter(([key]) => strong.includes(key));
+  return Object.entries(node.options).filter(([key]) => strong.includes(key) && isExplicit(node.options, key));
 }
 
 /** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
 export function displayName(node: Node): string {
   if (isPlain(node)) return node.fileName;
-  return `json:${JSON.stringify(describeOptions(node))}`;
+  return `json:${onOneLine(describeOptions(node))}`;
+}
+
+/** JSON with a space behind each comma and colon, as the users of these names know it. */
+function onOneLine(value: unknown): string {
+  const spaced = JSON.stringify(value, null, 1);
+  return spaced
+    .replace(/([[{])\n */g, '$1')
+    .replace(/\n *([\]}])/g, '$1')
+    .replace(/\n */g, ' ');
 }
 
 function isPlain(node: Node): boolean {

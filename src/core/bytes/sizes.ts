@@ -75,12 +75,18 @@ export function formatSize(bytes: number): string {
 
 /** C's `%.3g`: three significant digits, no trailing zeroes, an exponent from 1000 on (999.7 gives 1e+03). */
 function threeDigits(value: number): string {
-  const text = value.toPrecision(3);
+  const text = toEven(value).toPrecision(3);
   const at = text.indexOf('e');
   const digits = at < 0 ? text : text.slice(0, at);
   const short = digits.includes('.') ? digits.replace(/\.?0+$/, '') : digits;
   if (at < 0) return short;
   return `${short}e${text[at + 1] ?? '+'}${text.slice(at + 2).padStart(2, '0')}`;
+}
+
+/** A value half-way between two roundings to three digits is moved towards the even one, where C rounds it. */
+function toEven(value: number): number {
+  const [, third = ''] = /^[0.]*\d\.?\d\.?(\d)\.?50*$/.exec(value.toPrecision(60)) ?? [];
+  return third !== '' && Number(third) % 2 === 0 ? value * (1 - Number.EPSILON) : value;
 }
 
 /** The shortest exact spelling with a suffix: 65536 is `64k`, 1000 is `1000`. */

@@ -1,0 +1,59 @@
+/** What must hold of a backing file before an image is made on top of it. */
+import { Backend } from '../block/backend/backend.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { resolveName } from '../block/graph/file-name.ts';
+import { operations } from '../block/graph/operations.ts';
+import { specFromFileName } from '../block/graph/spec.ts';
+import { BlockError, Usage, withContext } from '../errors/block-error.ts';
+
+export interface BackingRequest {
+  /** The image that is to be made. */
+  readonly fileName: string;
+  /** As it will be written in that image, relative to its folder. */
+  readonly backingFile: string;
+  readonly backingFormat?: string | undefined;
+}
+
+export interface BackingFacts {
+  /** Length of the backing disk in bytes. */
+  readonly size: number;
+  readonly format: string;
+}
+
+/**
+ * Open the backing file, no data and no locks, and look at it. Throws when it is no good name, when its format is not
+ * given (what it looks like is in the hint), or when it cannot be opened.
+ */
+export async function inspectBacking(graph: BlockGraph, request: BackingRequest): Promise<BackingFacts> {
+  const { fileName, backingFile, backingFormat } = request;
+  assertBackingName(fileName, backingFile);
+  const resolved = resolveName(fileName, backingFile);
+  let backend: Backend;
+  try {
+    backend = await Backend.open(graph, specFromFileName(graph.settings.drivers, resolved, backingFormat), {
+      user: `the making of '${fileName}'`,
+      permissions: operations.inspect.image,
+      open: { modes: { readOnly: true, forceShare: true, noIo: true } },
+    });
+  } catch (error) {
+    throw withContext(`Could not open backing file '${resolved}'`, error);
+  }
+  await using opened = backend;
+  const facts = { size: opened.size, format: opened.image.driver.name };
+  if (backingFormat === undefined) throw formatNeeded(backingFile, facts.format);
+  return facts;
+}
+
+/** A name that can be written without looking at the file. */
+export function assertBackingName(fileName: string, backingFile: string): void {
+  if (backingFile === '') throw new Usage('the name of the backing file is empty');
+  if (backingFile === fileName) {
+    throw new BlockError(`'${fileName}' cannot be its own backing file`);
+  }
+}
+
+function formatNeeded(backingFile: string, found: string): Usage {
+  return new Usage(`a backing file needs its format to be given, for '${backingFile}'`, {
+    hint: `It looks like ${found}: give -F ${found}`,
+  });
+}

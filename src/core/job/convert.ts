@@ -1,0 +1,154 @@
+/**
+ * Convert: a create job, then a mirror job, on one graph.
+ *
+ * When making the target fails, a file made for it is removed. When copying fails, the target stays as far as it came:
+ * what there is of it may be all that could be saved. Sources are never written to.
+ */
+import { Backend } from '../block/backend/backend.ts';
+import type { CacheMode } from '../block/backend/cache-mode.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { operations } from '../block/graph/operations.ts';
+import type { NodeSpec } from '../block/graph/spec.ts';
+import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
+import type { Options } from '../options/schema.ts';
+import { inspectBacking } from './backing-file.ts';
+import { CreateBody, creationOptions } from './create-image.ts';
+import type { Job } from './job.ts';
+import { JobList } from './job-list.ts';
+import { type CopySettings, mirrorJob } from './mirror-job.ts';
+
+export interface ConvertTarget {
+  /** For messages, and what is made. */
+  readonly fileName: string;
+  /** Format of what is made; for messages otherwise. */
+  readonly driver: string;
+  /** How to open it. */
+  readonly spec: NodeSpec;
+  /** Creation options under their command-line names; undefined when the target exists already. */
+  readonly create?: Options;
+  /** Default: no flushes at all, as fits a target that is worth nothing until it is complete. */
+  readonly cache?: CacheMode;
+  /** It exists, and reads as zeroes all over. */
+  readonly isZero?: boolean;
+  /** It exists and shows a backing file: only what the top layer of the source holds is copied. */
+  readonly hasBacking?: boolean;
+}
+
+export interface ConvertOptions extends CopySettings {
+  /** Opened with the permissions of a mirror source, for reading; one behind the other they make the disk. Closed at the end. */
+  readonly sources: readonly Backend[];
+  readonly target: ConvertTarget;
+  /** Bytes per second, 0 for no limit. */
+  readonly speed?: number;
+  /** Leave the page cache of the sources as it was; default true. */
+  readonly cacheManners?: boolean;
+  readonly jobs?: JobList;
+  readonly signal?: AbortSignal;
+  /** Told of each job before it starts: `create` and `mirror`. */
+  onJob?(job: Job): void;
+  warn?(message: string): void;
+}
+
+const UNSAFE: CacheMode = { direct: false, noFlush: true, writethrough: false };
+
+/** Convert; resolves when the target is complete and closed. Throws Cancelled when `signal` is aborted. */
+export async function convert(graph: BlockGraph, options: ConvertOptions): Promise<void> {
+  const jobs = options.jobs ?? new JobList();
+  const { target, sources } = options;
+  const size = sources.reduce((sum, source) => sum + source.size, 0);
+  try {
+    const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);
+    if (hasBacking && sources.length > 1) throw severalSources();
+    if (hasBacking && target.isZero) throw new Usage('a target with a backing file cannot be taken as all zeroes');
+    const backend = await openTarget(graph, target, options.sparse !== 0);
+    try {
+      checkTarget(backend, options, size);
+    } catch (error) {
+      await backend.close().catch(() => undefined);
+      throw error;
+    }
+    const fresh = target.create !== undefined && (backend.image.image.readsZeroWhenFresh ?? true);
+    const job = mirrorJob(
+      jobs,
+      {
+        ...options,
+        target: backend,
+        sync: hasBacking ? 'top' : 'full',
+        targetReadsZero: !hasBacking && (fresh || (target.isZero ?? false)),
+        targetHasBacking: hasBacking,
+        warn: (message) => options.warn?.(message),
+      },
+      { speed: options.speed ?? 0 },
+    );
+    await runJob(job, options);
+  } finally {
+    for (const source of sources) await source.close();
+  }
+}
+
+function severalSources(): Usage {
+  return new Usage('a target with a backing file can be made of one source only');
+}
+
+/** Make the target; true when it has a backing file. */
+async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: number, jobs: JobList): Promise<boolean> {
+  const { fileName, driver, create = {} } = options.target;
+  const given: Record<string, unknown> = { size, ...create };
+  const { backing_file: backingFile, backing_fmt: backingFormat } = create;
+  if (options.compressed && (create.preallocation ?? 'off') !== 'off') {
+    throw new Usage(`preallocation=${String(create.preallocation)} and compression cannot be used together`);
+  }
+  await creationOptions(graph, driver, fileName);
+  if (typeof backingFile === 'string') {
+    if (options.sources.length > 1) throw severalSources();
+    const backingFmt = typeof backingFormat === 'string' ? backingFormat : undefined;
+    await inspectBacking(graph, { fileName, backingFile, backingFormat: backingFmt });
+  }
+  const body = new CreateBody(graph, { driver, fileName, options: given });
+  await runJob(jobs.add({ type: 'create', body }), options);
+  return backingFile !== undefined;
+}
+
+async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boolean): Promise<Backend> {
+  const { direct, noFlush, writethrough } = target.cache ?? UNSAFE;
+  try {
+    return await Backend.open(graph, target.spec, {
+      user: `the target '${target.fileName}'`,
+      permissions: operations.mirror.target,
+      writethrough,
+      open: { modes: { direct, noFlush, unmap } },
+    });
+  } catch (error) {
+    const named = error instanceof BlockError && error.message.includes(target.fileName);
+    throw named ? error : withContext(`Could not open '${target.fileName}'`, error);
+  }
+}
+
+function checkTarget(target: Backend, options: ConvertOptions, size: number): void {
+  const { fileName } = options.target;
+  if (target.size < size) {
+    throw new BlockError(`the target '${fileName}' has ${target.size} bytes, too few for the ${size} of the source`);
+  }
+  if (options.compressed && !target.image.io.canCompress) {
+    throw new NotSupported(`the ${target.image.driver.name} format of '${fileName}' cannot store compressed data`);
+  }
+}
+
+/** Run a job to its end; aborting the signal cancels it. */
+async function runJob(job: Job, { signal, onJob }: ConvertOptions): Promise<void> {
+  const cancel = (): void => {
+    if (job.state !== 'concluded' && job.state !== 'null' && job.state !== 'aborting') job.cancel();
+  };
+  onJob?.(job);
+  if (signal?.aborted) {
+    cancel();
+    await job.finished.catch(() => undefined);
+    throw new Cancelled();
+  }
+  signal?.addEventListener('abort', cancel, { once: true });
+  try {
+    await job.start();
+  } finally {
+    signal?.removeEventListener('abort', cancel);
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * The copy engine: moves disks into another, for mirror, backup, stream, commit and rebase alike.
+ *
+ *     planner ──segments──▶ workers: throttle ─▶ read ─▶ turn ─▶ begin writes ─▶ wait for them
+ *
+ * The workers take segments in the order of offsets; each has one buffer, so what is in flight is bounded in number and
+ * in bytes. A worker whose requests complete at once goes straight on to its next segment; the others come in when one
+ * has to wait. By default the copy is parallel but orderly: the writes of a segment begin only when those of the one
+ * before have begun, so that a target which allocates as it is written to lays the disk out in its order. `unordered`
+ * drops that. A failure of one worker stops the others; all of them have ended when the copy returns.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { after, type Maybe } from '../../async/maybe.ts';
+import { withContext } from '../../errors/block-error.ts';
+import { alignedBuffer } from '../../host/index.ts';
+import { Planner } from './planner.ts';
+import { Reader } from './reader.ts';
+import { Turnstile } from './turnstile.ts';
+import type { CopyOptions, Segment } from './types.ts';
+import { Writer } from './writer.ts';
+
+/** Bytes of a transfer, unless the target's clusters are larger. */
+export const TRANSFER = 1024 * 1024;
+const MAX_TRANSFER = 2 * 1024 * 1024;
+export const DEFAULT_PARALLEL = 8;
+export const DEFAULT_SPARSE = 4096;
+/** Holes that are read along rather than kept apart. */
+const JOIN_GAP = 32 * 1024;
+/** Longest zeroing request. */
+const MAX_ZERO = 1024 * 1024 * 1024;
+/** Longest time in milliseconds without a look at timers and signals. */
+const SLICE_MS = 10;
+const PAGE = 4096;
+
+/** Copy all sources to the target. Throws what ended it, with nothing in flight any more. */
+export async function copy(options: CopyOptions): Promise<void> {
+  await new Copy(options).run();
+}
+
+class Copy {
+  readonly #options: CopyOptions;
+  readonly #planner: Planner;
+  readonly #reader = new Reader();
+  readonly #writer: Writer;
+  readonly #turn = new Turnstile();
+  readonly #transfer: number;
+  #offload: boolean;
+  /** What went wrong first. */
+  #failure: { readonly error: unknown } | undefined;
+  #lastYield = performance.now();
+
+  constructor(options: CopyOptions) {
+    const { sources, target, sparse = DEFAULT_SPARSE, compressed = false } = options;
+    this.#options = options;
+    this.#offload = options.offload ?? false;
+    const cluster = Math.max(target.unit ?? 1, compressed ? (target.clusterSize ?? 1) : 1);
+    this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(TRANSFER, cluster));
+    this.#writer = new Writer({ target, sparse, compressed });
+    const alone = this.#offload || sparse === 0;
+    this.#planner = new Planner({
+      sources,
+      transfer: this.#transfer,
+      unit: alone ? 1 : Math.min(cluster, this.#transfer),
+      joinGap: alone ? 0 : JOIN_GAP,
+      minZero: sparse,
+      maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
+      everything: sparse === 0,
+      onStatusError: (error, offset) => {
+        if (!options.salvage) throw withContext(`error while reading block status at offset ${offset}`, error);
+      },
+    });
+  }
+
+  async run(): Promise<void> {
+    const workers: Promise<void>[] = [];
+    const { parallel = DEFAULT_PARALLEL } = this.#options;
+    for (let i = 0; i < parallel; i++) workers.push(this.#work());
+    await Promise.all(workers);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  /** Take segments until there are none; never rejects. */
+  async #work(): Promise<void> {
+    const { control } = this.#options;
+    let buffer: Uint8Array | undefined;
+    try {
+      while (!this.#failure) {
+        const paused = control.checkpoint();
+        if (paused) await paused;
+        if (performance.now() - this.#lastYield > SLICE_MS) await this.#yield();
+        const next = this.#planner.next();
+        const segment = next instanceof Promise ? await next : next;
+        if (!segment) return;
+        if (segment.kind === 'data') buffer ??= this.#newBuffer();
+        const done = this.#process(segment, buffer);
+        if (done) await done;
+        control.advance(segment.length);
+      }
+    } catch (error) {
+      this.#failure ??= { error };
+      this.#turn.release();
+    }
+  }
+
+  async #yield(): Promise<void> {
+    await setImmediate();
+    this.#lastYield = performance.now();
+  }
+
+  #newBuffer(): Uint8Array {
+    const { sources, target } = this.#options;
+    const wanted = [target.backend, ...sources.map((source) => source.backend)].map(
+      (backend) => backend.limits.memoryAlignment ?? 1,
+    );
+    return alignedBuffer(this.#transfer, Math.max(PAGE, ...wanted));
+  }
+
+  #process(segment: Segment, buffer: Uint8Array | undefined): Maybe<void> {
+    const { kind, offset, length } = segment;
+    if (kind === 'skip') return this.#inTurn(segment, () => undefined);
+    if (kind === 'zero') return this.#change(segment, () => this.#writer.zero(offset, length));
+    return after(this.#options.control.throttle(length), () => {
+      const buf = buffer?.subarray(0, length);
+      if (!buf) throw new Error('data without a buffer');
+      return this.#offload ? this.#copyBelow(segment, buf) : this.#copyData(segment, buf);
+    });
+  }
+
+  #copyData(segment: Segment, buf: Uint8Array): Maybe<void> {
+    return after(this.#read(segment, buf), (there) => {
+      if (there) return this.#change(segment, () => this.#writer.write(segment.offset, buf));
+      return this.#inTurn(segment, () => undefined);
+    });
+  }
+
+  /** In the kernel; once that has failed, whatever the reason, through memory for good. */
+  async #copyBelow(segment: Segment, buf: Uint8Array): Promise<void> {
+    const { source, offset, length } = segment;
+    const { target } = this.#options;
+    let copied = false;
+    try {
+      await this.#inTurn(segment, () =>
+        after(source.backend.copyRangeTo(offset - source.targetOffset, target.backend, offset, length), (done) => {
+          copied = done;
+        }),
+      );
+    } catch {
+      copied = false;
+    }
+    if (copied || this.#failure) return;
+    this.#offload = false;
+    const write = (): Maybe<void> => this.#writer.write(offset, buf);
+    if (!(await this.#read(segment, buf))) return;
+    try {
+      await write();
+    } catch (error) {
+      await this.#writeFailed(offset, write, error);
+    }
+  }
+
+  /** False when the range is to be left out. */
+  #read(segment: Segment, buf: Uint8Array): Maybe<boolean> {
+    const { source, offset } = segment;
+    try {
+      const done = this.#reader.read(source.backend, offset - source.targetOffset, buf);
+      if (!(done instanceof Promise)) return true;
+      return done.then(
+        () => true,
+        (error: unknown) => this.#readFailed(segment, buf, error),
+      );
+    } catch (error) {
+      return this.#readFailed(segment, buf, error);
+    }
+  }
+
+  async #readFailed({ source, offset }: Segment, buf: Uint8Array, error: unknown): Promise<boolean> {
+    const { control, salvage } = this.#options;
+    const at = offset - source.targetOffset;
+    if (salvage) {
+      await this.#reader.salvage(source.backend, { offset: at, buf }, (start, length, why) =>
+        control.warn(`${length} bytes at byte ${start} could not be read and are replaced by zeroes: ${why.message}`),
+      );
+      return true;
+    }
+    for (let last = error; ; ) {
+      const next = await control.onError('read', withContext(`error while reading at byte ${at}`, last));
+      if (next === 'ignore') return false;
+      try {
+        await source.backend.read(at, buf);
+        return true;
+      } catch (again) {
+        last = again;
+      }
+    }
+  }
+
+  /** Begin a request that changes the target when its turn has come, and see it through. */
+  #change(segment: Segment, begin: () => Maybe<void>): Maybe<void> {
+    const failed = (error: unknown): Promise<void> => this.#writeFailed(segment.offset, begin, error);
+    try {
+      const done = this.#inTurn(segment, begin);
+      return done instanceof Promise ? done.catch(failed) : done;
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  async #writeFailed(offset: number, begin: () => Maybe<void>, error: unknown): Promise<void> {
+    for (let last = error; ; ) {
+      const next = await this.#options.control.onError(
+        'write',
+        withContext(`error while writing at byte ${offset}`, last),
+      );
+      if (next === 'ignore') return;
+      try {
+        return await begin();
+      } catch (again) {
+        last = again;
+      }
+    }
+  }
+
+  /** Nothing begins any more once a worker has failed. */
+  #inTurn({ index }: Segment, begin: () => Maybe<void>): Maybe<void> {
+    if (this.#options.unordered) return begin();
+    return after(this.#turn.wait(index), () => {
+      if (this.#failure) return;
+      try {
+        return begin();
+      } finally {
+        this.#turn.pass(index);
+      }
+    });
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * Cuts the sources into segments by their block status, in the order of offsets.
+ *
+ * Extents are joined and cut so that the requests made of them are good ones: data reaches from one multiple of the
+ * transfer size to the next at most, whole allocation units of the target where only zeroes are in between, and short
+ * holes that zero detection finds again are read along with the data around them. All offsets are those of the target.
+ */
+import type { Maybe } from '../../async/maybe.ts';
+import type { ChainExtent } from '../../block/graph/status.ts';
+import { alignDown, alignUp } from '../../bytes/ranges.ts';
+import type { CopySource, Segment, SegmentKind } from './types.ts';
+
+export interface PlanOptions {
+  readonly sources: readonly CopySource[];
+  /** Longest data segment in bytes, a power of two. */
+  readonly transfer: number;
+  /** Unit of allocation of the target in bytes, a power of two. */
+  readonly unit: number;
+  /** Holes up to this long, and no shorter than `minZero`, are read along. */
+  readonly joinGap: number;
+  readonly minZero: number;
+  /** Longest zero segment in bytes. */
+  readonly maxZero: number;
+  /** Holes are data too. */
+  readonly everything: boolean;
+  /** Status cannot be had: take [offset, offset + length) as data, or throw. */
+  onStatusError(error: unknown, offset: number): void;
+}
+
+interface Known {
+  readonly end: number;
+  readonly kind: SegmentKind;
+}
+
+export class Planner {
+  readonly #options: PlanOptions;
+  #sourceIndex = 0;
+  #at = 0;
+  #index = 0;
+  /** Data segment being put together. */
+  #draft: { readonly start: number; end: number } | undefined;
+  /** Status that holds from `#at` on. */
+  #known: Known | undefined;
+  #pending: Promise<unknown> | undefined;
+
+  constructor(options: PlanOptions) {
+    this.#options = options;
+    this.#at = options.sources[0]?.targetOffset ?? 0;
+  }
+
+  /** The next segment; undefined at the end. May be called again before an answer has come. */
+  next(): Maybe<Segment | undefined> {
+    if (this.#pending) {
+      return this.#pending.then(
+        () => this.next(),
+        () => this.next(),
+      );
+    }
+    const result = this.#advance();
+    if (!(result instanceof Promise)) return result;
+    this.#pending = result.finally(() => {
+      this.#pending = undefined;
+    });
+    this.#pending.catch(() => undefined);
+    return result;
+  }
+
+  #advance(): Maybe<Segment | undefined> {
+    for (;;) {
+      const source = this.#options.sources[this.#sourceIndex];
+      if (!source) return undefined;
+      const end = source.targetOffset + source.backend.size;
+      if (this.#at >= end) {
+        const last = this.#emitDraft(source);
+        this.#nextSource();
+        if (last) return last;
+        continue;
+      }
+      const known = this.#lookUp(source, end);
+      if (known instanceof Promise) return known.then(() => this.#advance());
+      const segment = this.#consume(source, known, end);
+      if (segment) return segment;
+    }
+  }
+
+  #nextSource(): void {
+    this.#sourceIndex++;
+    this.#known = undefined;
+    this.#at = this.#options.sources[this.#sourceIndex]?.targetOffset ?? this.#at;
+  }
+
+  /** What is at the current offset; asks the source when that is not known any more. */
+  #lookUp(source: CopySource, end: number): Maybe<Known> {
+    if (this.#known && this.#known.end > this.#at) return this.#known;
+    const offset = this.#at - source.targetOffset;
+    const failed = (error: unknown): Known => {
+      this.#options.onStatusError(error, this.#at);
+      return this.#learn(Math.min(end, this.#nextTransfer(this.#at)), 'data');
+    };
+    const learn = (extent: ChainExtent): Known =>
+      this.#learn(this.#at + Math.max(1, Math.min(extent.length, end - this.#at)), this.#kindOf(extent, source));
+    try {
+      const base = source.base;
+      const status = source.backend.chainStatus(offset, end - this.#at, base === undefined ? {} : { base });
+      return status instanceof Promise ? status.then(learn, failed) : learn(status);
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  #learn(end: number, kind: SegmentKind): Known {
+    this.#known = { end, kind };
+    return this.#known;
+  }
+
+  #kindOf(extent: ChainExtent, source: CopySource): SegmentKind {
+    if (source.base && !extent.allocated) return 'skip';
+    if (this.#options.everything) return 'data';
+    return extent.zero ? 'zero' : 'data';
+  }
+
+  /** Take in `known` from the current offset on; a segment when one is complete. */
+  #consume(source: CopySource, known: Known, end: number): Segment | undefined {
+    if (known.kind === 'data') return this.#takeData(source, known.end);
+    if (known.kind === 'zero') return this.#takeZero(source, known.end, end);
+    return this.#emitDraft(source) ?? this.#emit(source, { offset: this.#at, end: known.end, kind: 'skip' });
+  }
+
+  #takeData(source: CopySource, end: number): Segment | undefined {
+    this.#draft ??= { start: this.#at, end: this.#at };
+    const limit = this.#nextTransfer(this.#draft.start);
+    this.#draft.end = Math.min(end, limit);
+    this.#at = this.#draft.end;
+    return this.#at === limit ? this.#emitDraft(source) : undefined;
+  }
+
+  #takeZero(source: CopySource, zeroEnd: number, end: number): Segment | undefined {
+    const { unit, joinGap, minZero, maxZero } = this.#options;
+    if (!this.#draft) {
+      const whole = zeroEnd === end ? end : alignDown(zeroEnd, unit);
+      // Less than a unit before data: part of a unit that holds data.
+      if (whole <= this.#at) return this.#takeData(source, zeroEnd);
+      return this.#emit(source, { offset: this.#at, end: Math.min(whole, this.#at + maxZero), kind: 'zero' });
+    }
+    const gap = zeroEnd - this.#at;
+    if (gap <= joinGap && gap >= minZero && zeroEnd < end) return this.#takeData(source, zeroEnd);
+    const unitEnd = Math.min(zeroEnd, alignUp(this.#at, unit));
+    if (unitEnd === zeroEnd && zeroEnd < end) return this.#takeData(source, zeroEnd);
+    this.#draft.end = Math.min(unitEnd, this.#nextTransfer(this.#draft.start));
+    this.#at = this.#draft.end;
+    return this.#emitDraft(source);
+  }
+
+  #nextTransfer(offset: number): number {
+    return alignDown(offset, this.#options.transfer) + this.#options.transfer;
+  }
+
+  #emitDraft(source: CopySource): Segment | undefined {
+    const draft = this.#draft;
+    if (!draft) return undefined;
+    this.#draft = undefined;
+    return this.#segment(source, { offset: draft.start, end: draft.end, kind: 'data' });
+  }
+
+  #emit(source: CopySource, range: { offset: number; end: number; kind: SegmentKind }): Segment {
+    this.#at = range.end;
+    return this.#segment(source, range);
+  }
+
+  #segment(source: CopySource, { offset, end, kind }: { offset: number; end: number; kind: SegmentKind }): Segment {
+    return { index: this.#index++, source, offset, length: end - offset, kind };
+  }
+}

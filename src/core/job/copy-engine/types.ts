@@ -1,0 +1,73 @@
+/** What a copy is made of: sources, a target, how to go about it, and who is asked on the way. */
+import type { Maybe } from '../../async/maybe.ts';
+import type { Backend } from '../../block/backend/backend.ts';
+import type { Node } from '../../block/graph/node.ts';
+
+/** One of the disks to be copied, one after the other, into the target. */
+export interface CopySource {
+  readonly backend: Backend;
+  /** Where its first byte goes in the target, in bytes. */
+  readonly targetOffset: number;
+  /** Layer from which on down the content is not copied; undefined copies the whole chain. */
+  readonly base?: Node;
+}
+
+export interface CopyTarget {
+  readonly backend: Backend;
+  /** Whatever is not written reads as zeroes, so zeroes need not be written. */
+  readonly readsZero: boolean;
+  /** What is stored compressed as one, in bytes. */
+  readonly clusterSize?: number;
+  /** Bytes of its unit of allocation, a power of two: data is written in whole ones where that is free. Default 1. */
+  readonly unit?: number;
+}
+
+/** Who runs the copy: a job. Every member may throw to end it. */
+export interface CopyControl {
+  /** Called before each piece of work: waits while paused, throws when cancelled. */
+  checkpoint(): Maybe<void>;
+  /** Wait until this many bytes may be copied. */
+  throttle(bytes: number): Maybe<void>;
+  /** This many more bytes of the disk are dealt with. */
+  advance(bytes: number): void;
+  /** A request failed: try again, leave its range out, or throw. */
+  onError(operation: 'read' | 'write', error: unknown): Promise<'retry' | 'ignore'>;
+  warn(message: string): void;
+}
+
+export interface CopyOptions {
+  readonly sources: readonly CopySource[];
+  readonly target: CopyTarget;
+  readonly control: CopyControl;
+  /** Pieces in flight, each with a buffer of one transfer; default 8. */
+  readonly parallel?: number;
+  /**
+   * Zeroes at least this long become holes or zeroing, in bytes, a multiple of 512; default 4096. 0: everything is
+   * written, also the holes of the source.
+   */
+  readonly sparse?: number;
+  /** Store compressed, a cluster per request. */
+  readonly compressed?: boolean;
+  /** Let the kernel copy where it can. */
+  readonly offload?: boolean;
+  /** Writes may begin in any order; else they begin in the order of offsets, but run side by side all the same. */
+  readonly unordered?: boolean;
+  /** What cannot be read becomes zeroes. */
+  readonly salvage?: boolean;
+  /** Test seam: bytes of a transfer; default {@link TRANSFER}. */
+  readonly transfer?: number;
+}
+
+/** A stretch of the target that is dealt with in one go. */
+export interface Segment {
+  /** Its place in the order of writes. */
+  readonly index: number;
+  readonly source: CopySource;
+  /** In the target, in bytes. */
+  readonly offset: number;
+  readonly length: number;
+  /** data: read it; zero: known to be zeroes; skip: not to be copied. */
+  readonly kind: SegmentKind;
+}
+
+export type SegmentKind = 'data' | 'zero' | 'skip';

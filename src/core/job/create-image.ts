@@ -1,0 +1,169 @@
+/**
+ * Making a new image: its file first, by the protocol's driver, then the format on it.
+ *
+ * Options are given flat, under their command-line names; those the format does not know go to the protocol. When
+ * making fails, a file that was not there before is removed again; one that was there has lost its content already, as
+ * it was going to.
+ */
+import fs from 'node:fs';
+import { Closer } from '../async/closer.ts';
+import { Backend } from '../block/backend/backend.ts';
+import type { CreateCapability, CreateContext, Driver } from '../block/driver.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import type { Edge } from '../block/graph/edge.ts';
+import { localPath } from '../block/graph/file-name.ts';
+import { operations } from '../block/graph/operations.ts';
+import { entryOf, protocolSpec } from '../block/graph/spec.ts';
+import { NotSupported } from '../errors/block-error.ts';
+import { fieldsOf, joinOptions } from '../options/index.ts';
+import { validate } from '../options/parse.ts';
+import type { OptionSchema, Options } from '../options/schema.ts';
+import type { Job, JobBody } from './job.ts';
+
+export interface CreateRequest {
+  /** A format, or a protocol by itself. */
+  readonly driver: string;
+  readonly fileName: string;
+  /** Creation options under their command-line names; values as typed or as native types. */
+  readonly options: Options;
+  readonly signal?: AbortSignal;
+  readonly progress?: (done: number, total: number) => void;
+}
+
+/** What can be given when an image of `driver` is made at `fileName`. */
+export interface CreationOptions {
+  /** Of the format and, where it shows them, of the protocol below. */
+  readonly schema: OptionSchema;
+  readonly format: CreationPart;
+  /** Undefined when the driver is a protocol itself. */
+  readonly protocol?: CreationPart;
+}
+
+interface CreationPart {
+  readonly driver: Driver;
+  readonly create: CreateCapability;
+}
+
+/** Find the drivers; throws when either cannot create. Without a file name, a plain file is assumed. */
+export async function creationOptions(graph: BlockGraph, driver: string, fileName = ''): Promise<CreationOptions> {
+  const { drivers } = graph.settings;
+  const format = await creatable(graph, driver);
+  if (format.driver.kind === 'protocol') return { schema: format.create.options, format };
+  const { driver: name = 'file' } = fileName === '' ? {} : protocolSpec(drivers, fileName);
+  const protocol = await creatable(graph, name);
+  return { schema: joinOptions(format.create.options, protocol.create.options), format, protocol };
+}
+
+async function creatable(graph: BlockGraph, name: string): Promise<CreationPart> {
+  const driver = await entryOf(graph.settings.drivers, name).load();
+  if (!driver.create) throw new NotSupported(`driver '${name}' cannot create images`);
+  return { driver, create: driver.create };
+}
+
+/** Make the image, closed again when this ends. Returns the options with defaults applied. */
+export async function createImage(graph: BlockGraph, request: CreateRequest): Promise<Options> {
+  const found = await creationOptions(graph, request.driver, request.fileName);
+  const all = validate(found.schema, request.options, `the ${request.driver} format`);
+  const { format, protocol } = found;
+  const own = pick(request.options, format.create.options, false);
+  const options = validate(format.create.options, own, `the ${request.driver} format`);
+  await using closer = new Closer();
+  const context = (file?: Edge): CreateContext => ({
+    options,
+    fileName: request.fileName,
+    ...(file ? { file } : {}),
+    createFile: (name, wanted) => makeFile(graph, { name, options: wanted }, closer),
+    closer,
+    ...(request.signal ? { signal: request.signal } : {}),
+    ...(request.progress ? { progress: request.progress } : {}),
+    warn: (message) => graph.settings.warn(message),
+  });
+  if (!protocol) {
+    await format.create.run(context());
+    return all;
+  }
+  const rest = pick(request.options, format.create.options, true);
+  const isNew = !exists(request.fileName);
+  try {
+    const file = await makeFile(graph, { name: request.fileName, options: rest }, closer);
+    await format.create.run(context(file));
+    await closer.close();
+  } catch (error) {
+    await closer.close().catch(() => undefined);
+    if (isNew) remove(request.fileName);
+    throw error;
+  }
+  return all;
+}
+
+/** The job that makes an image. */
+export class CreateBody implements JobBody {
+  readonly #graph: BlockGraph;
+  readonly #request: CreateRequest;
+
+  constructor(graph: BlockGraph, request: CreateRequest) {
+    this.#graph = graph;
+    this.#request = request;
+  }
+
+  async run(job: Job): Promise<void> {
+    let last = 0;
+    await createImage(this.#graph, {
+      ...this.#request,
+      signal: job.signal,
+      progress: (done, total) => {
+        job.setTotal(total);
+        job.advance(done - last);
+        last = done;
+      },
+    });
+  }
+}
+
+/** Make a file by its protocol and open it for the format to write to. */
+async function makeFile(
+  graph: BlockGraph,
+  file: { readonly name: string; readonly options: Options },
+  closer: Closer,
+): Promise<Edge> {
+  const spec = protocolSpec(graph.settings.drivers, file.name);
+  const { driver, create } = await creatable(graph, spec.driver ?? 'file');
+  const options = validate(create.options, file.options, `driver '${driver.name}'`);
+  const none = new Closer();
+  try {
+    await create.run({
+      options,
+      fileName: localPath(file.name) ?? file.name,
+      createFile: () => Promise.reject(new Error('a protocol creates one file')),
+      closer: none,
+      warn: (message) => graph.settings.warn(message),
+    });
+  } finally {
+    await none.close();
+  }
+  const backend = await Backend.open(graph, spec, {
+    user: `the making of '${file.name}'`,
+    permissions: operations.create.target,
+  });
+  closer.push(() => backend.close());
+  return backend.root;
+}
+
+/** Those of `options` that `schema` names, or does not name with `others`. */
+function pick(options: Options, schema: OptionSchema, others: boolean): Options {
+  const names = new Set(Object.keys(fieldsOf(schema)));
+  const top = (key: string): string => key.split('.')[0] ?? key;
+  return Object.fromEntries(
+    Object.entries(options).filter(([key]) => (names.has(key) || names.has(top(key))) !== others),
+  );
+}
+
+function exists(name: string): boolean {
+  const path = localPath(name);
+  return path === undefined || fs.existsSync(path);
+}
+
+function remove(name: string): void {
+  const path = localPath(name);
+  if (path !== undefined) fs.rmSync(path, { force: true });
+}

@@ -1,0 +1,46 @@
+import type { Node } from '../block/graph/node.ts';
+import { BlockError } from '../errors/block-error.ts';
+import { Job, type JobInit } from './job.ts';
+
+/**
+ * The jobs of one program by id, from their making until they are dismissed. How many may work on a node is
+ * for the permissions to say.
+ */
+export class JobList {
+  readonly #jobs = new Map<string, Job>();
+  #counter = 0;
+
+  /** Make a job; without an id it gets one. Throws when the id is taken. */
+  add(init: Omit<JobInit, 'id'> & { readonly id?: string }): Job {
+    const id = init.id ?? this.#freeId(init.type);
+    if (this.#jobs.has(id)) throw new BlockError(`there is already a job '${id}'`, { code: 'EEXIST' });
+    const job = new Job({ ...init, id });
+    this.#jobs.set(id, job);
+    job.events.on('state', ({ to }) => {
+      if (to === 'null') this.#jobs.delete(id);
+    });
+    return job;
+  }
+
+  find(id: string): Job {
+    const job = this.#jobs.get(id);
+    if (!job) throw new BlockError(`there is no job '${id}'`, { code: 'ENOENT' });
+    return job;
+  }
+
+  all(): Job[] {
+    return [...this.#jobs.values()];
+  }
+
+  /** The jobs that hold `node`. */
+  onNode(node: Node): Job[] {
+    return this.all().filter((job) => job.nodes().includes(node));
+  }
+
+  #freeId(type: string): string {
+    let id: string;
+    do id = `${type}${this.#counter++}`;
+    while (this.#jobs.has(id));
+    return id;
+  }
+}

@@ -1,0 +1,342 @@
+/**
+ * A job: long work with a state that its user sees, progress, a speed limit, pause and cancellation.
+ *
+ * What it does is a {@link JobBody}; the machine around it is the same for all. A job needs no node. One that has
+ * some holds backends (or bare edges) on them, whose permissions decide what may run beside it, and gives them back
+ * before it is concluded: an error in closing them is an error of the job.
+ */
+import { Closer } from '../async/closer.ts';
+import type { Maybe } from '../async/maybe.ts';
+import { type Clock, RateLimit } from '../async/rate-limit.ts';
+import type { Backend } from '../block/backend/backend.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import type { Edge, EdgeParent } from '../block/graph/edge.ts';
+import type { Node } from '../block/graph/node.ts';
+import type { OperationPart } from '../block/graph/operations.ts';
+import { asBlockError, BlockError, Cancelled } from '../errors/block-error.ts';
+import { type ErrorAction, type ErrorPolicy, errorAction } from './error-policy.ts';
+import { Listeners } from './listeners.ts';
+import { type JobState, mayGo } from './states.ts';
+import { allows, type JobVerb } from './verbs.ts';
+
+/** The work. After `run` come `prepare` and `commit`, or `abort`; then what the job holds is released. */
+export interface JobBody {
+  run(job: Job): Promise<void>;
+  /** Last step that may fail. */
+  prepare?(): Promise<void>;
+  commit?(): Promise<void> | void;
+  /** Undo; called on failure and cancellation, also of a job that never ran. */
+  abort?(error: BlockError): Promise<void> | void;
+  /** The user asks a job that is ready to come to its end. */
+  complete?(): void;
+}
+
+export interface JobInit {
+  readonly id: string;
+  /** create, mirror, commit, … as the control socket names them. */
+  readonly type: string;
+  readonly body: JobBody;
+  /** Bytes per second, 0 for no limit. */
+  readonly speed?: number;
+  /** Go from pending to concluded without being told; default true. */
+  readonly autoFinalize?: boolean;
+  /** Be forgotten once concluded; default true. */
+  readonly autoDismiss?: boolean;
+  readonly clock?: Clock;
+}
+
+/** Units are the job's own, bytes mostly; `total` may grow while it runs. */
+export interface JobProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface JobEvents {
+  state: { readonly from: JobState; readonly to: JobState };
+  progress: JobProgress;
+  /** A request failed, and this is what the job does about it. */
+  error: { readonly operation: 'read' | 'write'; readonly action: ErrorAction; readonly error: BlockError };
+  concluded: { readonly error: BlockError | undefined };
+}
+
+export class Job implements EdgeParent {
+  readonly kind = 'job';
+  readonly id: string;
+  readonly type: string;
+  readonly events = new Listeners<JobEvents>();
+  /** Resolves when the job is concluded; rejects with its error. */
+  readonly finished: Promise<void>;
+  readonly #body: JobBody;
+  readonly #init: JobInit;
+  readonly #limit: RateLimit;
+  readonly #abort = new AbortController();
+  readonly #closer = new Closer();
+  readonly #held = new Set<Backend | Edge>();
+  readonly #settle: { resolve(): void; reject(error: BlockError): void };
+  #state: JobState = 'created';
+  #progress: JobProgress = { done: 0, total: 0 };
+  #error: BlockError | undefined;
+  #pausedByUser = false;
+  /** Too late for cancelling. */
+  #finalizing = false;
+  #pauses = 0;
+  #parked: { readonly promise: Promise<void>; readonly wake: () => void } | undefined;
+
+  constructor(init: JobInit) {
+    this.id = init.id;
+    this.type = init.type;
+    this.#body = init.body;
+    this.#init = init;
+    this.#limit = new RateLimit(init.speed ?? 0, init.clock);
+    const settle = { resolve: (): void => undefined, reject: (_: BlockError): void => undefined };
+    this.finished = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));
+    this.finished.catch(() => undefined);
+    this.#settle = settle;
+  }
+
+  get state(): JobState {
+    return this.#state;
+  }
+
+  get progress(): JobProgress {
+    return this.#progress;
+  }
+
+  get error(): BlockError | undefined {
+    return this.#error;
+  }
+
+  /** Aborted when the job is cancelled. */
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  /** Bytes per second, 0 for no limit. */
+  get speed(): number {
+    return this.#limit.speed;
+  }
+
+  get pausedByUser(): boolean {
+    return this.#pausedByUser;
+  }
+
+  describe(): string {
+    return `job '${this.id}'`;
+  }
+
+  // ---- what a user asks ----
+
+  /** Begin; resolves or rejects like {@link finished}. */
+  start(): Promise<void> {
+    if (this.#state !== 'created') throw new BlockError(`${this.describe()} is ${this.#state}, it cannot be started`);
+    this.#go('running');
+    void this.#run();
+    return this.finished;
+  }
+
+  pause(): void {
+    this.#ask('pause');
+    if (this.#pausedByUser) throw new BlockError(`${this.describe()} is paused already`);
+    this.#pausedByUser = true;
+    this.#pauses++;
+  }
+
+  resume(): void {
+    this.#ask('resume');
+    if (!this.#pausedByUser) throw new BlockError(`${this.describe()} is not paused`);
+    this.#pausedByUser = false;
+    this.#endPause();
+  }
+
+  setSpeed(speed: number): void {
+    this.#ask('setSpeed');
+    if (!Number.isSafeInteger(speed) || speed < 0) throw new BlockError(`speed ${speed} is not a number of bytes`);
+    this.#limit.speed = speed;
+  }
+
+  /** Stop as soon as requests in flight have ended, and undo what can be undone. */
+  cancel(): void {
+    this.#ask('cancel');
+    const from = this.#state;
+    if (this.#abort.signal.aborted || this.#finalizing) return;
+    this.#abort.abort(new Cancelled());
+    this.#unpark();
+    // Where the body is not running nobody would notice.
+    if (from === 'created' || from === 'waiting' || from === 'pending') void this.#fail(new Cancelled());
+  }
+
+  complete(): void {
+    this.#ask('complete');
+    this.#body.complete?.();
+  }
+
+  /** Make the result final, where that was left to the user. */
+  finalize(): Promise<void> {
+    this.#ask('finalize');
+    if (this.#finalizing) throw new BlockError(`${this.describe()} is being finalized already`);
+    return this.#finalize();
+  }
+
+  dismiss(): void {
+    this.#ask('dismiss');
+    this.#go('null');
+  }
+
+  // ---- what the body asks ----
+
+  /** Between two steps of work: waits while the job is paused, throws Cancelled when it is to stop. */
+  checkpoint(): Maybe<void> {
+    if (this.#abort.signal.aborted) throw new Cancelled();
+    if (this.#pauses === 0) return;
+    return this.#park().then(() => this.checkpoint());
+  }
+
+  /** Wait until `bytes` more fit the speed. */
+  throttle(bytes: number): Maybe<void> {
+    return this.#limit.take(bytes, this.#abort.signal);
+  }
+
+  setTotal(total: number): void {
+    this.#progress = { done: this.#progress.done, total };
+    this.events.emit('progress', this.#progress);
+  }
+
+  advance(by: number): void {
+    this.#progress = { done: this.#progress.done + by, total: this.#progress.total };
+    this.events.emit('progress', this.#progress);
+  }
+
+  /** All is copied, and the job goes on until it is told to complete. */
+  becomeReady(): void {
+    this.#go('ready');
+  }
+
+  /** What to do about a failed request: throws to fail the job, else says whether to try again or leave it out. */
+  async onError(operation: 'read' | 'write', policy: ErrorPolicy, thrown: unknown): Promise<'retry' | 'ignore'> {
+    const error = asBlockError(thrown);
+    const action = errorAction(policy, error);
+    this.events.emit('error', { operation, action, error });
+    if (action === 'ignore') return 'ignore';
+    if (action === 'report' || this.#abort.signal.aborted) throw error;
+    if (!this.#pausedByUser) {
+      this.#pausedByUser = true;
+      this.#pauses++;
+    }
+    await this.checkpoint();
+    return 'retry';
+  }
+
+  /** Keep `backend` until the job ends, and close it then. */
+  own(backend: Backend): Backend {
+    this.#held.add(backend);
+    this.#closer.push(() => backend.close());
+    return backend;
+  }
+
+  /** Hold permissions on a node that the job does not read or write by itself. */
+  hold(graph: BlockGraph, link: { node: Node; name: string; permissions: OperationPart }): Edge {
+    const edge = graph.attach(
+      { parent: this, node: link.node, name: link.name, role: 'filtered' },
+      { perm: link.permissions.perm, shared: link.permissions.shared },
+    );
+    this.#held.add(edge);
+    this.#closer.push(() => graph.detach(edge));
+    return edge;
+  }
+
+  /** Nodes that the job holds. */
+  nodes(): Node[] {
+    if (this.#state === 'concluded' || this.#state === 'null') return [];
+    return [...this.#held].map((item) => ('image' in item ? item.image : item.node));
+  }
+
+  drainBegin(): void {
+    this.#pauses++;
+  }
+
+  drainEnd(): void {
+    this.#endPause();
+  }
+
+  // ---- the machine ----
+
+  #ask(verb: JobVerb): void {
+    if (allows(verb, this.#state)) return;
+    throw new BlockError(`${this.describe()} is ${this.#state}, ${verb} is not possible`, { code: 'EBUSY' });
+  }
+
+  /** The only way to another state. */
+  #go(to: JobState): void {
+    const from = this.#state;
+    if (!mayGo(from, to)) throw new Error(`${this.describe()} cannot go from ${from} to ${to}`);
+    this.#state = to;
+    this.events.emit('state', { from, to });
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.checkpoint();
+      await this.#body.run(this);
+      if (this.#abort.signal.aborted) throw new Cancelled();
+    } catch (error) {
+      return this.#fail(this.#abort.signal.aborted ? new Cancelled() : asBlockError(error));
+    }
+    this.#go('waiting');
+    this.#go('pending');
+    if (this.#init.autoFinalize !== false) await this.#finalize();
+  }
+
+  async #finalize(): Promise<void> {
+    this.#finalizing = true;
+    try {
+      await this.#body.prepare?.();
+      await this.#body.commit?.();
+      await this.#closer.close();
+    } catch (error) {
+      return this.#fail(asBlockError(error));
+    }
+    this.#conclude();
+  }
+
+  async #fail(error: BlockError): Promise<void> {
+    this.#error = error;
+    this.#go('aborting');
+    // The first error is the one that matters; what goes wrong in cleaning up after it is its consequence.
+    await Promise.resolve(this.#body.abort?.(error)).catch(() => undefined);
+    await this.#closer.close().catch(() => undefined);
+    this.#conclude();
+  }
+
+  #conclude(): void {
+    this.#go('concluded');
+    this.events.emit('concluded', { error: this.#error });
+    if (this.#error) this.#settle.reject(this.#error);
+    else this.#settle.resolve();
+    if (this.#init.autoDismiss !== false) this.#go('null');
+  }
+
+  #park(): Promise<void> {
+    if (!this.#parked) {
+      this.#go(this.#state === 'ready' ? 'standby' : 'paused');
+      let wake = (): void => undefined;
+      const promise = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      this.#parked = { promise, wake };
+    }
+    return this.#parked.promise;
+  }
+
+  #endPause(): void {
+    this.#pauses--;
+    if (this.#pauses === 0) this.#unpark();
+  }
+
+  #unpark(): void {
+    const parked = this.#parked;
+    if (!parked) return;
+    this.#parked = undefined;
+    this.#go(this.#state === 'standby' ? 'ready' : 'running');
+    parked.wake();
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The mirror job: makes the target show what the source shows.
+ *
+ * `full` copies the whole chain, `top` what the topmost layer holds, `none` nothing of what is there already. The
+ * source holds still: nothing writes to it while the job runs, which its permissions see to.
+ */
+import type { Backend } from '../block/backend/backend.ts';
+import { Flag } from '../block/driver.ts';
+import { subtree } from '../block/graph/drain.ts';
+import type { Node } from '../block/graph/node.ts';
+import { BlockError } from '../errors/block-error.ts';
+import { copy } from './copy-engine/copy.ts';
+import type { CopyOptions, CopySource } from './copy-engine/types.ts';
+import type { ErrorPolicy } from './error-policy.ts';
+import type { Job, JobBody, JobInit } from './job.ts';
+import type { JobList } from './job-list.ts';
+import { beginPasses } from './page-cache.ts';
+
+export const syncModes = ['full', 'top', 'none'] as const;
+export type SyncMode = (typeof syncModes)[number];
+
+export type CopySettings = Pick<
+  CopyOptions,
+  'parallel' | 'sparse' | 'compressed' | 'offload' | 'unordered' | 'salvage' | 'transfer'
+>;
+
+export interface MirrorOptions extends CopySettings {
+  /** Disks that are copied one behind the other; the job closes them. */
+  readonly sources: readonly Backend[];
+  /** The job closes it. */
+  readonly target: Backend;
+  readonly sync: SyncMode;
+  /** The target was just made, or is known to read as zeroes, and shows no backing file: zeroes need no writing. */
+  readonly targetReadsZero: boolean;
+  /** The target shows a backing file where nothing is written. */
+  readonly targetHasBacking?: boolean;
+  /** Leave the page cache of the source as it was; default true. */
+  readonly cacheManners?: boolean;
+  readonly onSourceError?: ErrorPolicy;
+  readonly onTargetError?: ErrorPolicy;
+  warn(message: string): void;
+}
+
+/** The work of a mirror job; progress is in bytes of the disk. */
+export class MirrorBody implements JobBody {
+  readonly #options: MirrorOptions;
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+  }
+
+  async run(job: Job): Promise<void> {
+    const { sources, target, sync, cacheManners } = this.#options;
+    const length = sources.reduce((sum, source) => sum + source.size, 0);
+    if (length > target.size) {
+      throw new BlockError(`the target has ${target.size} bytes, too few for the ${length} of the source`);
+    }
+    job.setTotal(length);
+    if (sync !== 'none') {
+      const passes = await beginPasses(cacheManners === false ? [] : sources.map((source) => source.image));
+      try {
+        await this.#copy(job);
+      } finally {
+        await passes.end();
+      }
+    }
+    await target.flush();
+  }
+
+  async #copy(job: Job): Promise<void> {
+    const { target, onSourceError = 'report', onTargetError = 'report' } = this.#options;
+    const readsZero = this.#options.targetReadsZero || (await this.#zeroAll(job));
+    const info = await target.image.image.info?.();
+    await copy({
+      ...this.#options,
+      sources: this.#layOut(),
+      target: {
+        backend: target,
+        readsZero,
+        clusterSize: info?.clusterSize ?? 1,
+        unit: powerOfTwo(info?.subclusterSize ?? info?.clusterSize),
+      },
+      control: {
+        checkpoint: () => job.checkpoint(),
+        throttle: (bytes) => job.throttle(bytes),
+        advance: (bytes) => job.advance(bytes),
+        onError: (operation, error) =>
+          job.onError(operation, operation === 'read' ? onSourceError : onTargetError, error),
+        warn: (message) => this.#options.warn(message),
+      },
+    });
+  }
+
+  #layOut(): CopySource[] {
+    let targetOffset = 0;
+    return this.#options.sources.map((backend) => {
+      const base = this.#options.sync === 'top' ? belowTop(backend.image) : undefined;
+      const source: CopySource = { backend, targetOffset, ...(base ? { base } : {}) };
+      targetOffset += backend.size;
+      return source;
+    });
+  }
+
+  /**
+   * Empty an existing target where that takes no writing, so that zeroes need not be written one by one.
+   * False when it is left as it is. Not on devices: what they call zeroing may be writing after all.
+   */
+  async #zeroAll(job: Job): Promise<boolean> {
+    const { target, targetHasBacking, sparse } = this.#options;
+    const writesAll = sparse === 0;
+    if (writesAll || targetHasBacking || !target.image.modes.unmap) return false;
+    if ([...subtree(target.image)].some((node) => node.image.blockSizes !== undefined)) return false;
+    try {
+      for (let at = 0; at < target.size; ) {
+        await job.checkpoint();
+        const { length, zero } = await target.chainStatus(at, Math.min(target.size - at, ZERO_STEP));
+        if (length === 0) break;
+        if (!zero) await target.zero(at, length, Flag.MAY_UNMAP | Flag.NO_FALLBACK);
+        at += length;
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof BlockError && error.code === 'ENOTSUP') return false;
+      throw error;
+    }
+  }
+}
+
+/** Make the job; it owns the backends from now on, also if it is never started. */
+export function mirrorJob(jobs: JobList, options: MirrorOptions, init: Partial<JobInit> = {}): Job {
+  const job = jobs.add({ type: 'mirror', ...init, body: new MirrorBody(options) });
+  job.own(options.target);
+  for (const backend of options.sources) job.own(backend);
+  return job;
+}
+
+function powerOfTwo(size = 1): number {
+  return Number.isInteger(Math.log2(size)) ? size : 1;
+}
+
+/** Bytes that are emptied between two looks at whether the job goes on. */
+const ZERO_STEP = 1024 * 1024 * 1024;
+
+/** The layer below the topmost one that is not a filter. */
+function belowTop(top: Node): Node | undefined {
+  let node: Node | undefined = top;
+  while (node && node.driver.kind === 'filter' && !node.backing) node = node.filtered?.node;
+  return node?.backing?.node;
+}

@@ -16,7 +16,7 @@ import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { Edge } from './graph/edge.ts';
-import type { PermMask } from './permissions-bits.ts';
+import type { PermMask, PermPair } from './permissions-bits.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
@@ -68,8 +68,10 @@ export interface Extent {
   readonly offset?: number;
   /** The child that holds the data at `offset`. */
   readonly edge?: Edge;
-  /** The graph should ask `edge` too, at `offset`, for holes below (a raw or preallocated layout). */
+  /** The graph should ask `edge` too, at `offset`: what is a hole there reads as zeroes (a preallocated layout). */
   readonly recurse?: boolean;
+  /** With `recurse`: this layer has no say of its own, what `edge` shows at `offset` is the whole answer (raw). */
+  readonly transparent?: boolean;
 }
 
 export type Preallocation = 'off' | 'metadata' | 'falloc' | 'full';
@@ -132,6 +134,11 @@ export interface Image {
   readonly backing?: BackingCapability;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;
+  /**
+   * What is needed of a child and shared, where that differs from the `usual` for its role; `users` is what
+   * the users of this node need and share.
+   */
+  childPermissions?(name: string, users: PermPair, usual: PermPair): PermPair;
   /** Prepare other options on a running image; commit or abort follows. */
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */

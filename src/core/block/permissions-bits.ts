@@ -13,6 +13,12 @@ export const Perm = {
 
 export type PermMask = number;
 
+/** What somebody needs of a node, and what others may have beside it. */
+export interface PermPair {
+  readonly perm: PermMask;
+  readonly shared: PermMask;
+}
+
 const NAMES: readonly [number, string][] = [
   [Perm.CONSISTENT_READ, 'consistent read'],
   [Perm.WRITE, 'write'],

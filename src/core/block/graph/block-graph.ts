@@ -61,6 +61,9 @@ export class BlockGraph implements AsyncDisposable {
     if (link.parent.node && reaches(link.node, link.parent.node)) {
       throw new BlockError(`making '${link.node.name}' a child of '${link.parent.node.name}' would make a cycle`);
     }
+    if (link.node.closing) {
+      throw new BlockError(`node '${link.node.name}' is being closed`, { code: 'EBUSY' });
+    }
     const edge = new Edge(link);
     transact((transaction) => {
       linkEdge(transaction, edge);
@@ -70,22 +73,22 @@ export class BlockGraph implements AsyncDisposable {
     return edge;
   }
 
-  /** Change what `edge` needs and shares; throws with nothing changed. */
+  /** Change what `edge` needs and shares; throws with nothing changed, and never when that only relaxes. */
   setPermissions(edge: Edge, permissions: PermPair): void {
+    const loosening = (permissions.perm & ~edge.perm) === 0 && (edge.shared & ~permissions.shared) === 0;
     transact((transaction) => {
       setEdgePermissions(transaction, edge, permissions);
-      refreshPermissions(transaction, [edge.node]);
+      refreshPermissions(transaction, [edge.node], { loosening });
     });
   }
 
-  /** Remove `edge`; the node below closes when that was its last user. */
+  /** Remove `edge`; the node below closes when that was its last user. Doing so again does nothing. */
   async detach(edge: Edge): Promise<void> {
-    const { node } = edge;
-    node.parents.delete(edge);
-    if (edge.parent.node) edge.parent.node.children.delete(edge.name);
+    const { node, parent } = edge;
+    if (!node.parents.delete(edge)) return;
+    if (parent.node?.children.get(edge.name) === edge) parent.node.children.delete(edge.name);
     if (node.parents.size > 0 || node.held) {
-      // Giving back can only loosen.
-      transact((transaction) => refreshPermissions(transaction, [node]));
+      transact((transaction) => refreshPermissions(transaction, [node], { loosening: true }));
       return;
     }
     await this.#close(node);
@@ -112,7 +115,7 @@ export class BlockGraph implements AsyncDisposable {
   }
 
   async #close(node: Node): Promise<void> {
-    this.nodes.delete(node.name);
+    if (this.nodes.get(node.name) === node) this.nodes.delete(node.name);
     await node.close((edge) => this.detach(edge));
   }
 

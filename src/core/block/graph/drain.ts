@@ -1,4 +1,5 @@
 /** Quiet moments: nothing new starts in a subtree, and what was in flight has ended. */
+import type { EdgeParent } from './edge.ts';
 import type { Node } from './node.ts';
 
 /** Every node reachable from `node` through child edges, itself first. */
@@ -8,18 +9,29 @@ export function subtree(node: Node): Set<Node> {
   return seen;
 }
 
+/** `nodes` and every node above them. */
+function withAncestors(nodes: Iterable<Node>): Set<Node> {
+  const seen = new Set<Node>(nodes);
+  for (const current of seen) for (const { parent } of current.parents) if (parent.node) seen.add(parent.node);
+  return seen;
+}
+
 /**
- * Run `action` while the users of `node` hold back new requests and none is in flight in its subtree.
- * Users are released in every case.
+ * Run `action` while the users of `node` hold back new requests and none is in flight in its subtree, nor
+ * in a node above, whose requests may be between two of their steps. Users are released in every case: those
+ * that were held, even when `action` moved them elsewhere. A user that attaches meanwhile is not held.
  */
 export async function whileDrained<T>(node: Node, action: () => T | Promise<T>): Promise<T> {
-  const held = [...subtree(node)];
-  for (const each of held) each.drainBegin();
+  const nodes = withAncestors(subtree(node));
+  const held: EdgeParent[] = [...nodes];
+  for (const each of nodes) for (const { parent } of each.parents) if (!parent.node) held.push(parent);
+  for (const each of held) each.drainBegin?.();
   try {
     // One pass can wake requests of a parent that go on to a child already looked at, so look again.
-    while (held.some((each) => each.io.inFlight > 0)) for (const each of held) await each.io.whenIdle();
+    const busy = () => [...nodes].some((each) => each.io.inFlight > 0);
+    while (busy()) for (const each of nodes) await each.io.whenIdle();
     return await action();
   } finally {
-    for (const each of held) each.drainEnd();
+    for (const each of held) each.drainEnd?.();
   }
 }

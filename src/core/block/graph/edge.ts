@@ -48,6 +48,11 @@ export class Edge {
     return this.node.io.size;
   }
 
+  /** What the parent writes may end up here (a backing file only lends its content). */
+  get holdsData(): boolean {
+    return this.role !== 'cow';
+  }
+
   get limits(): Limits {
     return this.node.io.limits;
   }

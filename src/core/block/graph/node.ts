@@ -88,22 +88,33 @@ export class Node implements EdgeParent {
     return `node '${this.name}'`;
   }
 
+  /** Tell every user above, through however many layers, once. */
   resized(): void {
-    for (const edge of this.parents) edge.parent.resized?.();
+    const seen = new Set<Node>([this]);
+    for (const node of seen) {
+      for (const { parent } of node.parents) {
+        if (parent.node) seen.add(parent.node);
+        else parent.resized?.();
+      }
+    }
+  }
+
+  /** Being closed, or closed: nobody may attach any more. */
+  get closing(): boolean {
+    return this.#closed !== undefined;
   }
 
   get drained(): boolean {
     return this.#drained > 0;
   }
 
+  /** Counted only; `drain.ts` holds back the users. */
   drainBegin(): void {
     this.#drained++;
-    for (const edge of this.parents) edge.parent.drainBegin?.();
   }
 
   drainEnd(): void {
     this.#drained--;
-    for (const edge of this.parents) edge.parent.drainEnd?.();
   }
 
   /**

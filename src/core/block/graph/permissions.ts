@@ -8,15 +8,12 @@
  */
 import { BlockError, PermissionConflict } from '../../errors/block-error.ts';
 import type { ChildRole, OpenModes } from '../driver.ts';
-import { Perm, type PermMask, permNames } from '../permissions-bits.ts';
+import { Perm, type PermPair, permNames } from '../permissions-bits.ts';
 import type { Edge } from './edge.ts';
 import type { Node } from './node.ts';
 import type { Transaction } from './transaction.ts';
 
-export interface PermPair {
-  readonly perm: PermMask;
-  readonly shared: PermMask;
-}
+export type { PermPair };
 
 const DATA_CHANGE = Perm.WRITE | Perm.WRITE_UNCHANGED;
 
@@ -71,21 +68,47 @@ export function setEdgePermissions(transaction: Transaction, edge: Edge, next: P
   });
 }
 
-/** Recompute and check everything below and including `nodes`; throws PermissionConflict naming both users. */
-export function refreshPermissions(transaction: Transaction, nodes: Iterable<Node>): void {
+/**
+ * Recompute and check everything below and including `nodes`; throws PermissionConflict naming both users.
+ *
+ * With `loosening` the change can only relax: nothing is checked, and locks that cannot be given back now
+ * (another program is just trying for them) stay until the next change.
+ */
+export function refreshPermissions(
+  transaction: Transaction,
+  nodes: Iterable<Node>,
+  options: { readonly loosening?: boolean } = {},
+): void {
+  const { loosening = false } = options;
   for (const node of parentsFirst(nodes)) {
-    checkUsers(node);
     const users = cumulative(node);
-    checkWritable(node, users);
-    const locks = node.image.permissions;
-    if (locks) {
-      locks.prepare(users.perm, node.modes.forceShare ? Perm.ALL : users.shared);
-      transaction.add({ commit: () => locks.commit(), abort: () => locks.abort() });
+    if (!loosening) {
+      checkUsers(node);
+      checkWritable(node, users);
     }
-    for (const edge of node.children.values()) {
-      setEdgePermissions(transaction, edge, childPermissions(edge.role, users, node.modes));
-    }
+    prepareLocks(transaction, node, users, loosening);
+    for (const edge of node.children.values()) setEdgePermissions(transaction, edge, needsOf(node, edge, users));
   }
+}
+
+/** What `node` needs of a child and shares: by its role, as its driver adapts it. */
+function needsOf(node: Node, edge: Edge, users: PermPair): PermPair {
+  const usual = childPermissions(edge.role, users, node.modes);
+  const adapted = node.image.childPermissions?.(edge.name, users, usual);
+  if (!adapted) return usual;
+  return node.modes.forceShare ? { perm: adapted.perm, shared: Perm.ALL } : adapted;
+}
+
+function prepareLocks(transaction: Transaction, node: Node, users: PermPair, loosening: boolean): void {
+  const locks = node.image.permissions;
+  if (!locks) return;
+  try {
+    locks.prepare(users.perm, node.modes.forceShare ? Perm.ALL : users.shared);
+  } catch (error) {
+    if (loosening) return;
+    throw error;
+  }
+  transaction.add({ commit: () => locks.commit(), abort: () => locks.abort() });
 }
 
 function checkUsers(node: Node): void {
@@ -107,6 +130,15 @@ function checkUsers(node: Node): void {
 function checkWritable(node: Node, users: PermPair): void {
   if ((users.perm & DATA_CHANGE) !== 0 && node.modes.readOnly) {
     throw new BlockError(`node '${node.name}' is read-only`, { code: 'EACCES' });
+  }
+  const align = node.io.limits.requestAlignment ?? 1;
+  // The last block cannot be written without the length changing.
+  if ((users.perm & DATA_CHANGE) !== 0 && (users.perm & Perm.RESIZE) === 0 && node.io.size % align !== 0) {
+    throw new BlockError(
+      `node '${node.name}' cannot be written to without being resized: its size of ${node.io.size} bytes is no ` +
+        `multiple of the request alignment of ${align} bytes`,
+      { code: 'EPERM' },
+    );
   }
 }
 

@@ -1,4 +1,3 @@
-import type { Maybe } from '../../async/maybe.ts';
 import { isZero } from '../../bytes/zero.ts';
 import type { Flags } from '../driver.ts';
 import { Flag } from '../driver.ts';
@@ -6,18 +5,9 @@ import { Flag } from '../driver.ts';
 /** The `detect-zeroes` option: turn writes of zeroes into zeroing, and with unmap into deallocation. */
 export type DetectZeroes = 'off' | 'on' | 'unmap';
 
-interface Zeroing {
-  zero(offset: number, length: number, flags: Flags): Maybe<void>;
-}
-
-/** False when `buf` holds anything but zeroes and must be written as data. */
-export function writeAsZero(
-  io: Zeroing,
-  mode: DetectZeroes,
-  offset: number,
-  buf: Uint8Array,
-  flags: Flags,
-): Maybe<void> | false {
-  if ((flags & Flag.COMPRESSED) !== 0 || !isZero(buf)) return false;
-  return io.zero(offset, buf.length, flags | (mode === 'unmap' ? Flag.MAY_UNMAP : 0));
+/** Flags for zeroing instead of writing `bufs`; undefined when they hold anything but zeroes and are to be written. */
+export function zeroingFlags(mode: DetectZeroes, bufs: readonly Uint8Array[], flags: Flags): Flags | undefined {
+  if (mode === 'off' || (flags & Flag.COMPRESSED) !== 0) return undefined;
+  for (const buf of bufs) if (!isZero(buf)) return undefined;
+  return mode === 'unmap' ? flags | Flag.MAY_UNMAP : flags;
 }

@@ -5,16 +5,22 @@
  * read-modify-write (`unaligned.ts`), serialisation of overlaps (`tracker.ts`), splitting to the driver's
  * limits, FUA by flush, zeroing by write, discard as nothing, status as "all data". The common case, an
  * aligned request that completes at once, costs a few comparisons and no allocation.
+ *
+ * A request that is made of several (pieces, a read-modify-write, zeroes written as data) goes to the image
+ * directly and is counted and tracked once, as a whole: its parts never wait for anybody, so they cannot wait
+ * for one that waits for it.
  */
 import { after, type Maybe } from '../../async/maybe.ts';
+import { alignDown, alignUp } from '../../bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
-import { type DetectZeroes, writeAsZero } from './detect-zeroes.ts';
-import { inPieces, sliceBuffers, totalLength } from './pieces.ts';
+import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
+import { InFlight } from './in-flight.ts';
+import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
 import { RequestTracker, type Tracked } from './tracker.ts';
-import { readPadded, writePadded } from './unaligned.ts';
+import { type Fit, readPadded, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
 
 const SECTOR = 512;
@@ -24,27 +30,40 @@ export interface IoOwner {
   readonly name: string;
   readonly modes: { readonly readOnly: boolean; readonly noFlush: boolean; readonly unmap: boolean };
   readonly detectZeroes: DetectZeroes;
+  /** The children; those the node may write to hold part of its data. */
+  readonly children: ReadonlyMap<string, Edge>;
   /** The length changed. */
   resized(): void;
 }
 
 export class NodeIo {
   readonly tracker = new RequestTracker();
+  readonly #requests = new InFlight();
   readonly #image: Image;
   readonly #owner: IoOwner;
-  readonly #align: number;
+  readonly #fit: Fit;
+  /** Alignment less one: what must be clear in offsets and lengths. */
+  readonly #mask: number;
   readonly #maxTransfer: number;
-  #inFlight = 0;
-  #idle: (() => void)[] = [];
-  /** Writes completed, and the count that the last flush made stable. */
+  /** `#size` and what it is rounded up to: remainders of large numbers are slow. */
+  #size = 0;
+  #rounded = 0;
+  /** Changes begun and ended, and the count that the last flush made stable. */
   #written = 0;
   #flushed = 0;
 
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
-    this.#align = Math.max(1, image.limits?.requestAlignment ?? 1);
-    this.#maxTransfer = image.limits?.maxTransfer ?? Number.MAX_SAFE_INTEGER;
+    const align = image.limits?.requestAlignment ?? 1;
+    // A power of two below 2^31: bit operations look at the low 32 bits of larger numbers, which is enough for it.
+    if (!(align >= 1 && align <= 2 ** 30) || (align & (align - 1)) !== 0) {
+      throw new Error(`driver of '${owner.name}' asks for an alignment of ${align} bytes, not a power of two`);
+    }
+    const maxTransfer = alignDown(image.limits?.maxTransfer ?? Number.MAX_SAFE_INTEGER, align);
+    this.#mask = align - 1;
+    this.#maxTransfer = Math.max(align, maxTransfer);
+    this.#fit = { image, align, maxTransfer: this.#maxTransfer };
   }
 
   get limits(): Limits {
@@ -54,12 +73,16 @@ export class NodeIo {
   /** Length in bytes, rounded up to whole sectors. */
   get size(): number {
     const size = this.#image.size;
-    const tail = size % SECTOR;
-    return tail === 0 ? size : size - tail + SECTOR;
+    if (size !== this.#size) {
+      this.#size = size;
+      this.#rounded = alignUp(size, SECTOR);
+    }
+    return this.#rounded;
   }
 
+  /** Requests begun and not ended, with those that wait for others to end. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#requests.count;
   }
 
   get canCompress(): boolean {
@@ -67,20 +90,17 @@ export class NodeIo {
   }
 
   /** Resolves when no request is in flight here. */
-  async whenIdle(): Promise<void> {
-    while (this.#inFlight > 0) await new Promise<void>((wake) => this.#idle.push(wake));
+  whenIdle(): Promise<void> {
+    return this.#requests.whenIdle();
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
     const length = buf.length;
-    if (offset + length > this.#image.size) return this.#readAcrossEnd(offset, [buf]);
-    if (this.#align > 1 && (offset % this.#align !== 0 || length % this.#align !== 0)) {
-      return this.#track(readPadded(this.#image, this.#align, offset, [buf]));
-    }
-    if (length <= this.#maxTransfer) return this.#track(this.#image.read(offset, buf));
-    return this.#track(
-      inPieces(length, this.#maxTransfer, (at, n) => this.#image.read(offset + at, buf.subarray(at, at + n))),
-    );
+    const image = this.#image;
+    if (offset + length > image.size) return this.#readAcrossEnd(offset, [buf]);
+    if (((offset | length) & this.#mask) !== 0 || length > this.#maxTransfer) return this.#readSlow(offset, [buf]);
+    const done = image.read(offset, buf);
+    if (done instanceof Promise) return this.#requests.during(done);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
@@ -88,153 +108,119 @@ export class NodeIo {
     if (bufs.length === 1 && first) return this.read(offset, first);
     const length = totalLength(bufs);
     if (offset + length > this.#image.size) return this.#readAcrossEnd(offset, bufs);
-    if (this.#align > 1 && (offset % this.#align !== 0 || length % this.#align !== 0)) {
-      return this.#track(readPadded(this.#image, this.#align, offset, bufs));
-    }
-    if (this.#image.readv && length <= this.#maxTransfer) return this.#track(this.#image.readv(offset, bufs));
-    return this.#readEach(offset, bufs);
-  }
-
-  /** Buffers one by one, for drivers without readv; each may be aligned or not by itself. */
-  #readEach(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    let at = offset;
-    let pending: Promise<void> | undefined;
-    for (const buf of bufs) {
-      const here = at;
-      at += buf.length;
-      if (pending) pending = pending.then(() => this.read(here, buf));
-      else {
-        const result = this.read(here, buf);
-        if (result instanceof Promise) pending = result;
-      }
-    }
-    return pending;
+    return this.#readSlow(offset, bufs);
   }
 
   /** A short file below a longer disk reads as zeroes past its end. */
   #readAcrossEnd(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    const size = this.#image.size;
     const length = totalLength(bufs);
-    const inside = Math.max(0, Math.min(length, size - offset));
+    const inside = Math.max(0, Math.min(length, this.#image.size - offset));
     for (const part of sliceBuffers(bufs, inside, length)) part.fill(0);
-    if (inside === 0) return;
-    const parts = sliceBuffers(bufs, 0, inside);
-    if (this.#align > 1) return this.#track(readPadded(this.#image, this.#align, offset, parts));
-    return this.readv(offset, parts);
+    return inside === 0 ? undefined : this.#readSlow(offset, sliceBuffers(bufs, 0, inside));
+  }
+
+  /** Several buffers, unaligned, or too long; all of it within the image. */
+  #readSlow(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    const image = this.#image;
+    const length = totalLength(bufs);
+    const mask = this.#mask;
+    if (((offset | length) & mask) !== 0) return this.#requests.during(readPadded(this.#fit, offset, bufs));
+    if (image.readv && bufs.length > 1) {
+      const readv = (at: number, n: number) => image.readv?.(offset + at, sliceBuffers(bufs, at, at + n));
+      return this.#requests.during(inPieces(length, this.#maxTransfer, readv));
+    }
+    if (bufs.some((buf) => (buf.length & mask) !== 0)) {
+      return this.#requests.during(readPadded(this.#fit, offset, bufs));
+    }
+    const segments = segmentsOf(bufs, this.#maxTransfer);
+    const readOne = (index: number) => {
+      const segment = segments[index];
+      return segment && image.read(offset + segment.at, segment.buf);
+    };
+    return this.#requests.during(inPieces(segments.length, 1, readOne));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    this.#assertWritable();
-    if (this.#owner.detectZeroes !== 'off') {
-      const zeroed = writeAsZero(this, this.#owner.detectZeroes, offset, buf, flags);
-      if (zeroed !== false) return zeroed;
-    }
+    const { modes, detectZeroes } = this.#owner;
     const length = buf.length;
-    if (this.#isAligned(offset, length) && length <= this.#maxTransfer && !this.tracker.hasSerialising) {
-      return this.#trackWrite(offset, length, this.#writeDown(offset, buf, undefined, flags));
+    const { write } = this.#image;
+    // Whatever is out of the ordinary takes the long way, which also finds what is wrong.
+    if (
+      flags !== 0 ||
+      modes.readOnly ||
+      detectZeroes !== 'off' ||
+      ((offset | length) & this.#mask) !== 0 ||
+      length > this.#maxTransfer ||
+      this.tracker.hasSerialising ||
+      !write
+    ) {
+      return this.writev(offset, [buf], flags);
     }
-    return this.#writeSlow(offset, [buf], flags);
+    this.#written++;
+    const done = this.#image.write?.(offset, buf, 0);
+    if (done instanceof Promise) return this.#follow(offset, length, done);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
-    const first = bufs[0];
-    if (bufs.length === 1 && first) return this.write(offset, first, flags);
     this.#assertWritable();
+    if ((flags & Flag.COMPRESSED) !== 0) return this.#writeCompressed(offset, bufs, flags);
     const length = totalLength(bufs);
-    if (this.#isAligned(offset, length) && length <= this.#maxTransfer && !this.tracker.hasSerialising) {
-      return this.#trackWrite(offset, length, this.#writeDown(offset, undefined, bufs, flags));
+    if (this.#owner.detectZeroes !== 'off' && this.#image.zero) {
+      const zeroing = zeroingFlags(this.#owner.detectZeroes, bufs, flags);
+      if (zeroing !== undefined) return this.zero(offset, length, zeroing);
     }
-    return this.#writeSlow(offset, bufs, flags);
-  }
-
-  #isAligned(offset: number, length: number): boolean {
-    return this.#align === 1 || (offset % this.#align === 0 && length % this.#align === 0);
-  }
-
-  /** One request within the driver's limits; FUA is emulated by a flush where the driver has none. */
-  #writeDown(
-    offset: number,
-    buf: Uint8Array | undefined,
-    bufs: readonly Uint8Array[] | undefined,
-    flags: Flags,
-  ): Maybe<void> {
-    const image = this.#image;
-    if (!image.write) throw new NotSupported(`node '${this.#owner.name}' cannot be written to`);
-    const known = flags & (image.writeFlags ?? 0);
-    let done: Maybe<void>;
-    if (buf) done = image.write(offset, buf, known);
-    else if (image.writev) done = image.writev(offset, bufs ?? [], known);
-    else done = image.write(offset, Buffer.concat(bufs ?? []), known);
-    if ((flags & Flag.FUA) === 0 || (known & Flag.FUA) !== 0) return done;
-    return after(done, () => {
-      this.#written++;
-      return this.flush();
-    });
-  }
-
-  /** Unaligned, too long, or beside a serialising request. */
-  #writeSlow(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    const length = totalLength(bufs);
-    const aligned = this.#isAligned(offset, length);
-    const start = aligned ? offset : offset - (offset % this.#align);
-    const end = aligned ? offset + length : Math.ceil((offset + length) / this.#align) * this.#align;
-    return this.exclusive(start, end - start, !aligned, () => {
-      if (!aligned) {
-        return writePadded({ image: this.#image, align: this.#align }, offset, bufs, (at, parts) =>
-          this.#writePieces(at, parts, flags),
-        );
-      }
-      return this.#writePieces(offset, bufs, flags);
-    });
-  }
-
-  #writePieces(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    return inPieces(totalLength(bufs), this.#maxTransfer, (at, n) =>
-      this.#writeDown(offset + at, undefined, sliceBuffers(bufs, at, at + n), flags),
+    const known = flags & (this.#image.writeFlags ?? 0);
+    return this.#change(offset, length, () =>
+      this.#thenStable(this.#writeParts(offset, bufs, known), (flags & ~known & Flag.FUA) !== 0),
     );
   }
 
-  /**
-   * Run a changing request on a range: wait for what overlaps, be waited for. A serialising request
-   * excludes every other overlapping one.
-   */
-  async exclusive(offset: number, length: number, serialising: boolean, action: () => Maybe<void>): Promise<void> {
-    const request = this.tracker.begin(offset, length, serialising);
-    this.#inFlight++;
-    try {
-      await this.tracker.waitForOverlaps(offset, length, serialising, request);
-      await action();
-    } finally {
-      this.#endWrite(request);
-    }
+  /** Write all of `bufs`; where they are not aligned, the caller holds the range to itself. */
+  #writeParts(offset: number, bufs: readonly Uint8Array[], known: Flags): Maybe<void> {
+    const length = totalLength(bufs);
+    const put = (at: number, parts: readonly Uint8Array[]) =>
+      inPieces(totalLength(parts), this.#maxTransfer, (from, n) =>
+        this.#writeDown(at + from, sliceBuffers(parts, from, from + n), known),
+      );
+    return ((offset | length) & this.#mask) === 0 ? put(offset, bufs) : writePadded(this.#fit, offset, bufs, put);
+  }
+
+  /** One request within the driver's limits. */
+  #writeDown(offset: number, bufs: readonly Uint8Array[], known: Flags): Maybe<void> {
+    const image = this.#image;
+    if (!image.write) throw new NotSupported(`node '${this.#owner.name}' cannot be written to`);
+    const first = bufs[0];
+    if (bufs.length === 1 && first) return image.write(offset, first, known);
+    if (image.writev) return image.writev(offset, bufs, known);
+    return image.write(offset, Buffer.concat(bufs), known);
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
     this.#assertWritable();
-    if (!this.#image.writeCompressed) {
-      throw new NotSupported(`node '${this.#owner.name}' cannot store compressed data`);
-    }
-    return this.#trackWrite(offset, buf.length, this.#image.writeCompressed(offset, buf));
+    return this.#writeCompressed(offset, [buf], 0);
+  }
+
+  #writeCompressed(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
+    const image = this.#image;
+    if (!image.writeCompressed) throw new NotSupported(`node '${this.#owner.name}' cannot store compressed data`);
+    const first = bufs[0];
+    const buf = bufs.length === 1 && first ? first : Buffer.concat(bufs);
+    const run = () => this.#thenStable(image.writeCompressed?.(offset, buf), (flags & Flag.FUA) !== 0);
+    return this.#change(offset, buf.length, run, true);
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
     this.#assertWritable();
     if (length === 0) return;
+    const image = this.#image;
     const allowed = this.#owner.modes.unmap ? flags : flags & ~Flag.MAY_UNMAP;
-    const run = () =>
-      zeroInPieces(this.#image, { offset, length, flags: allowed }, (at, buf) => this.write(at, buf, flags & Flag.FUA));
-    if (!this.tracker.hasSerialising) return this.#trackWrite(offset, length, this.#thenStable(run(), flags));
-    return after(this.tracker.waitForOverlaps(offset, length, false), () =>
-      this.#trackWrite(offset, length, this.#thenStable(run(), flags)),
+    // FUA is passed on where both ways of zeroing know it; else one flush at the end does for all.
+    const passed = (image.zeroFlags ?? 0) & (image.writeFlags ?? 0) & Flag.FUA;
+    const request = { offset, length, flags: allowed & ~(Flag.FUA & ~passed) };
+    const write = (at: number, buf: Uint8Array) => this.#writeParts(at, [buf], flags & passed);
+    return this.#change(offset, length, () =>
+      this.#thenStable(zeroInPieces(image, request, write), (flags & ~passed & Flag.FUA) !== 0),
     );
-  }
-
-  #thenStable(done: Maybe<void>, flags: Flags): Maybe<void> {
-    if ((flags & Flag.FUA) === 0 || ((this.#image.zeroFlags ?? 0) & Flag.FUA) !== 0) return done;
-    return after(done, () => {
-      this.#written++;
-      return this.flush();
-    });
   }
 
   /** A hint: what is not whole in the driver's granularity is left as it is. */
@@ -242,112 +228,163 @@ export class NodeIo {
     this.#assertWritable();
     const image = this.#image;
     if (!image.discard || !this.#owner.modes.unmap) return;
-    const unit = Math.max(image.limits?.discardAlignment ?? 1, this.#align);
-    const start = Math.ceil(offset / unit) * unit;
-    const end = offset + length >= image.size ? offset + length : Math.floor((offset + length) / unit) * unit;
+    const unit = Math.max(image.limits?.discardAlignment ?? 1, this.#mask + 1);
+    const start = alignUp(offset, unit);
+    const stop = Math.min(offset + length, image.size);
+    const end = stop === image.size ? stop : alignDown(stop, unit);
     if (end <= start) return;
-    const limit = Math.max(unit, image.limits?.maxDiscard ?? Number.MAX_SAFE_INTEGER);
-    return this.#trackWrite(
-      start,
-      end - start,
-      inPieces(end - start, limit - (limit % unit), (at, n) => image.discard?.(start + at, n)),
+    const limit = Math.max(unit, alignDown(image.limits?.maxDiscard ?? Number.MAX_SAFE_INTEGER, unit));
+    const piece = (at: number, n: number) => image.discard?.(start + at, n);
+    return this.#change(start, end - start, () => inPieces(end - start, limit, piece), true);
+  }
+
+  /**
+   * Run a change of a range, by itself where its ends share a block with others (`whole` says that they do not),
+   * and after those that are by themselves there already.
+   */
+  #change(offset: number, length: number, action: () => Maybe<void>, whole = false): Maybe<void> {
+    if (!whole && ((offset | length) & this.#mask) !== 0) {
+      const align = this.#mask + 1;
+      const start = alignDown(offset, align);
+      return this.exclusive(start, alignUp(offset + length, align) - start, true, action);
+    }
+    if (this.tracker.hasSerialising) return this.exclusive(offset, length, false, action);
+    this.#written++;
+    const done = action();
+    if (done instanceof Promise) return this.#follow(offset, length, done);
+  }
+
+  /** Track what was begun before now and has not ended at once. */
+  #follow<T>(offset: number, length: number, done: Promise<T>): Promise<T> {
+    const request = this.tracker.begin(offset, length, false);
+    this.#requests.begin();
+    return done.then(
+      (value) => {
+        this.#endChange(request);
+        return value;
+      },
+      (error: unknown) => {
+        this.#endChange(request);
+        throw error;
+      },
     );
+  }
+
+  /**
+   * Run a changing request on a range: wait for what overlaps, be waited for. A serialising request
+   * excludes every other overlapping one. `action` must not send changes of that range through here again.
+   */
+  async exclusive(offset: number, length: number, serialising: boolean, action: () => Maybe<void>): Promise<void> {
+    const request = this.tracker.begin(offset, length, serialising);
+    this.#requests.begin();
+    this.#written++;
+    try {
+      await this.tracker.waitForOverlaps(offset, length, serialising, request);
+      await action();
+    } finally {
+      this.#endChange(request);
+    }
+  }
+
+  #endChange(request: Tracked): void {
+    // Counted when it begins, for what a failing one leaves behind, and when it ends, for flushes begun meanwhile.
+    this.#written++;
+    this.tracker.end(request);
+    this.#requests.end();
+  }
+
+  /** FUA where the driver has none: the write, then a flush. */
+  #thenStable(done: Maybe<void>, wanted: boolean): Maybe<void> {
+    if (!wanted) return done;
+    return after(done, () => {
+      this.#written++;
+      return this.flush();
+    });
+  }
+
+  /** Something was written here, or by the driver to a child, that no flush has made stable yet. */
+  get dirty(): boolean {
+    if (this.#written !== this.#flushed) return true;
+    for (const edge of this.#owner.children.values()) if (edge.holdsData && edge.node.io.dirty) return true;
+    return false;
   }
 
   /** Make everything that completed before stable; nothing to do when nothing was written since the last time. */
   flush(): Maybe<void> {
+    if (!this.dirty) return;
     const upTo = this.#written;
-    if (upTo === this.#flushed && this.#inFlight === 0) return;
-    if (this.#owner.modes.noFlush || !this.#image.flush) {
+    const image = this.#image;
+    if (this.#owner.modes.noFlush) {
       this.#flushed = upTo;
       return;
     }
-    return after(this.#track(this.#image.flush()), () => {
+    return after(this.#requests.during(image.flush ? image.flush() : this.#flushChildren()), () => {
       this.#flushed = Math.max(this.#flushed, upTo);
     });
   }
 
+  /** A driver without a flush of its own keeps nothing back: its data is in its children. */
+  #flushChildren(): Maybe<void> {
+    const edges = [...this.#owner.children.values()].filter((edge) => edge.holdsData);
+    return inPieces(edges.length, 1, (index) => edges[index]?.flush());
+  }
+
   /** Flush without looking whether this node wrote: its driver may hold metadata of its own. */
   async flushAll(): Promise<void> {
-    if (!this.#owner.modes.noFlush) await this.#image.flush?.();
+    if (!this.#owner.modes.noFlush) await this.#requests.during(this.#image.flush?.());
   }
 
   async truncate(size: number, options: TruncateOptions): Promise<void> {
     this.#assertWritable();
+    const image = this.#image;
     if (!Number.isSafeInteger(size) || size < 0) throw new BlockError(`image size ${size} is out of range`);
-    if (!this.#image.truncate) throw new NotSupported(`node '${this.#owner.name}' cannot be resized`);
-    const from = Math.min(size, this.#image.size);
-    const range = Math.max(size, this.#image.size) - from;
-    await this.exclusive(from, range, true, () => this.#image.truncate?.(size, options));
-    this.#owner.resized();
+    if (!image.truncate) throw new NotSupported(`node '${this.#owner.name}' cannot be resized`);
+    const before = image.size;
+    const from = Math.min(size, before);
+    try {
+      await this.exclusive(from, Math.max(size, before) - from, true, () => {
+        // What a longer backing file holds beyond the old end must not come to light.
+        const hidden = size > image.size && (this.#owner.children.get('backing')?.size ?? 0) > image.size;
+        return image.truncate?.(size, hidden ? { ...options, zero: true } : options);
+      });
+    } finally {
+      if (image.size !== before) this.#owner.resized();
+    }
   }
 
   status(offset: number, length: number, precise: boolean): Maybe<Extent> {
-    const size = this.#image.size;
+    const image = this.#image;
+    const { size } = image;
     if (offset >= size) return { length, allocated: false, data: false, zero: true };
     const span = Math.min(length, size - offset);
-    if (!this.#image.status) return { length: span, allocated: true, data: true, zero: false };
-    return this.#image.status(offset, span, precise);
+    if (!image.status) return { length: span, allocated: true, data: true, zero: false };
+    const answer = image.status(offset, span, precise);
+    if (!(answer instanceof Promise)) return this.#checkExtent(answer, span);
+    return this.#requests.during(answer.then((extent) => this.#checkExtent(extent, span)));
+  }
+
+  /** An answer about nothing would keep whoever walks the disk from getting on. */
+  #checkExtent(extent: Extent, span: number): Extent {
+    if (span > 0 && !(extent.length > 0)) throw new Error(`driver of '${this.#owner.name}' gave an empty status`);
+    return extent.length > span ? { ...extent, length: span } : extent;
   }
 
   copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
-    if (!this.#image.copyRangeFrom || !this.#isAligned(offset, length)) return false;
-    return this.#image.copyRangeFrom(offset, target, targetOffset, length);
+    if (!this.#image.copyRangeFrom || ((offset | length) & this.#mask) !== 0) return false;
+    if (offset + length > this.#image.size) return false;
+    return this.#requests.during(this.#image.copyRangeFrom(offset, target, targetOffset, length));
   }
 
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
     this.#assertWritable();
-    if (!this.#image.copyRangeTo || !this.#isAligned(offset, length)) return false;
-    const image = this.#image;
+    if (!this.#image.copyRangeTo || ((offset | length) & this.#mask) !== 0) return false;
     if (this.tracker.hasSerialising) return false;
-    const done = image.copyRangeTo?.(offset, source, length) ?? false;
-    if (!(done instanceof Promise)) {
-      this.#written++;
-      return done;
-    }
-    const request = this.tracker.begin(offset, length, false);
-    this.#inFlight++;
-    return done.finally(() => this.#endWrite(request));
+    this.#written++;
+    const done = this.#image.copyRangeTo(offset, source, length);
+    return done instanceof Promise ? this.#follow(offset, length, done) : done;
   }
 
   #assertWritable(): void {
     if (this.#owner.modes.readOnly) throw new BlockError(`node '${this.#owner.name}' is read-only`, { code: 'EACCES' });
-  }
-
-  #track(result: Maybe<void>): Maybe<void> {
-    if (!(result instanceof Promise)) return;
-    this.#inFlight++;
-    return result.then(this.#endRead, this.#failRead);
-  }
-
-  readonly #endRead = (): void => this.#endRequest();
-
-  readonly #failRead = (error: unknown): never => {
-    this.#endRequest();
-    throw error;
-  };
-
-  #trackWrite(offset: number, length: number, result: Maybe<void>): Maybe<void> {
-    if (!(result instanceof Promise)) {
-      this.#written++;
-      return;
-    }
-    const request = this.tracker.begin(offset, length, false);
-    this.#inFlight++;
-    return result.finally(() => this.#endWrite(request));
-  }
-
-  #endWrite(request: Tracked): void {
-    this.#written++;
-    this.tracker.end(request);
-    this.#endRequest();
-  }
-
-  #endRequest(): void {
-    this.#inFlight--;
-    if (this.#inFlight > 0 || this.#idle.length === 0) return;
-    const woken = this.#idle;
-    this.#idle = [];
-    for (const wake of woken) wake();
   }
 }

@@ -42,3 +42,16 @@ async function continueAfter(
   await first;
   for (let at = from; at < length; at += limit) await step(at, Math.min(limit, length - at));
 }
+
+/** `bufs` as stretches of at most `limit` bytes, each within one buffer, with their distance from the start. */
+export function segmentsOf(bufs: readonly Uint8Array[], limit: number): { at: number; buf: Uint8Array }[] {
+  const segments: { at: number; buf: Uint8Array }[] = [];
+  let start = 0;
+  for (const buf of bufs) {
+    for (let at = 0; at < buf.length; at += limit) {
+      segments.push({ at: start + at, buf: buf.subarray(at, Math.min(buf.length, at + limit)) });
+    }
+    start += buf.length;
+  }
+  return segments;
+}

@@ -52,6 +52,12 @@ export class RequestTracker {
     }
   }
 
+  /** Wait for every request that is active now, and for none that comes later. */
+  async settled(): Promise<void> {
+    const active = [...this.#active];
+    await Promise.all(active.map((request) => new Promise<void>((wake) => this.#waiters.push({ request, wake }))));
+  }
+
   #overlap(start: number, end: number, serialising: boolean, own?: Tracked): Tracked | undefined {
     for (const other of this.#active) {
       // Requests that came later wait for `own`, not the other way round: insertion order breaks ties.

@@ -2,61 +2,79 @@
  * Requests that do not fit the alignment of a node: reads take whole blocks and keep the middle, writes
  * read the first and last block, merge, and write whole blocks (the caller holds the range exclusively).
  */
-import { after, all, type Maybe } from '../../async/maybe.ts';
+import { after, type Maybe } from '../../async/maybe.ts';
+import { alignDown, alignUp } from '../../bytes/ranges.ts';
 import type { Image } from '../driver.ts';
-import { sliceBuffers, totalLength } from './pieces.ts';
+import { inPieces, sliceBuffers, totalLength } from './pieces.ts';
+
+/** Longest read of whole blocks in bytes; the wanted bytes are copied out of each. */
+const BOUNCE = 1 << 20;
+
+/** What a request has to keep to. */
+export interface Fit {
+  readonly image: Image;
+  /** Power of two in bytes. */
+  readonly align: number;
+  /** Longest request in bytes, a multiple of `align`. */
+  readonly maxTransfer: number;
+}
 
 /** Read [offset, …) into `bufs` from an image that only takes multiples of `align`. */
-export function readPadded(image: Image, align: number, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-  const length = totalLength(bufs);
-  const start = offset - (offset % align);
-  const end = Math.ceil((offset + length) / align) * align;
-  const bounce = Buffer.allocUnsafeSlow(end - start);
-  return after(readWhole(image, start, bounce), () => scatter(bounce.subarray(offset - start), bufs));
+export function readPadded(fit: Fit, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+  const { image, align, maxTransfer } = fit;
+  const end = offset + totalLength(bufs);
+  const start = alignDown(offset, align);
+  const total = alignUp(end, align) - start;
+  const step = Math.min(total, maxTransfer, Math.max(align, BOUNCE));
+  const bounce = Buffer.allocUnsafeSlow(step);
+  return inPieces(total, step, (at, n) => {
+    const from = start + at;
+    return after(readWhole(image, from, bounce.subarray(0, n)), () => {
+      let copied = Math.max(0, offset - from);
+      for (const part of sliceBuffers(bufs, from + copied - offset, Math.min(from + n, end) - offset)) {
+        part.set(bounce.subarray(copied, copied + part.length));
+        copied += part.length;
+      }
+    });
+  });
 }
 
 /** Merge `bufs` into whole blocks, reading what they do not cover, and hand the blocks to `put`. */
 export function writePadded(
-  target: { readonly image: Image; readonly align: number },
+  fit: Fit,
   offset: number,
   bufs: readonly Uint8Array[],
   put: (offset: number, parts: readonly Uint8Array[]) => Maybe<void>,
 ): Maybe<void> {
-  const { image, align } = target;
+  const { image, align } = fit;
   const length = totalLength(bufs);
-  const start = offset - (offset % align);
-  const end = Math.ceil((offset + length) / align) * align;
+  if (length === 0) return;
+  const start = alignDown(offset, align);
+  const end = alignUp(offset + length, align);
   const headBytes = offset - start;
   const tailBytes = end - (offset + length);
   const lastBlock = end - align;
   const oneBlock = headBytes > 0 && lastBlock === start;
   const head = headBytes > 0 ? Buffer.allocUnsafeSlow(align) : undefined;
   const tail = tailBytes > 0 && !oneBlock ? Buffer.allocUnsafeSlow(align) : undefined;
-  const reads = all([head && readWhole(image, start, head), tail && readWhole(image, lastBlock, tail)]);
-  return after(reads, () => {
+  const merge = () => {
     const parts: Uint8Array[] = [];
     if (head) parts.push(head.subarray(0, headBytes));
     parts.push(...bufs);
     const last = oneBlock ? head : tail;
     if (last && tailBytes > 0) parts.push(last.subarray(align - tailBytes));
     return put(start, parts);
-  });
+  };
+  return after(head && readWhole(image, start, head), () => after(tail && readWhole(image, lastBlock, tail), merge));
 }
 
 /** Whole blocks; what lies past the end of the image is zero. */
 function readWhole(image: Image, offset: number, buf: Uint8Array): Maybe<void> {
   const inside = Math.max(0, Math.min(buf.length, image.size - offset));
   if (inside === buf.length) return image.read(offset, buf);
-  buf.fill(0);
   const align = Math.max(1, image.limits?.requestAlignment ?? 1);
-  const whole = Math.min(buf.length, Math.ceil(inside / align) * align);
-  return whole === 0 ? undefined : image.read(offset, buf.subarray(0, whole));
-}
-
-function scatter(from: Uint8Array, bufs: readonly Uint8Array[]): void {
-  let at = 0;
-  for (const buf of sliceBuffers(bufs, 0, totalLength(bufs))) {
-    buf.set(from.subarray(at, at + buf.length));
-    at += buf.length;
-  }
+  const whole = Math.min(buf.length, alignUp(inside, align));
+  buf.fill(0, inside);
+  if (whole === 0) return;
+  return after(image.read(offset, buf.subarray(0, whole)), () => void buf.fill(0, inside));
 }

@@ -1,5 +1,6 @@
 /** Zeroing a range: by the driver's own means where it has them, by writing zeroes where it has not. */
 import { after, type Maybe } from '../../async/maybe.ts';
+import { alignDown, alignUp } from '../../bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
 import type { Flags, Image } from '../driver.ts';
 import { Flag } from '../driver.ts';
@@ -19,25 +20,24 @@ type WriteZeroes = (offset: number, buf: Uint8Array) => Maybe<void>;
 
 /**
  * Zero `request` of `image`; pieces that the driver declines are written through `write`, unless the
- * request says NO_FALLBACK, which then fails with NotSupported.
+ * request says NO_FALLBACK, which then fails with NotSupported. The driver sees whole units of its
+ * `zeroAlignment`, the last of which may be cut short by the end of the disk.
  */
 export function zeroInPieces(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
   const { offset, length, flags } = request;
   if (!image.zero) return writeZeroes(request, write);
-  const unit = Math.max(1, image.limits?.zeroAlignment ?? image.limits?.requestAlignment ?? 1);
-  const start = Math.min(offset + length, Math.ceil(offset / unit) * unit);
-  const reachesEnd = offset + length >= image.size;
-  const end = Math.max(start, reachesEnd ? offset + length : Math.floor((offset + length) / unit) * unit);
-  const limit = wholeUnits(image.limits?.maxZero ?? Number.MAX_SAFE_INTEGER, unit);
+  const unit = Math.max(1, image.limits?.requestAlignment ?? 1, image.limits?.zeroAlignment ?? 1);
+  const stop = offset + length;
+  const start = Math.min(stop, alignUp(offset, unit));
+  const end = Math.max(start, stop >= image.size ? stop : alignDown(stop, unit));
+  // Known before anything is changed: a request that may not fall back is done as a whole or not begun.
+  if (start > offset || stop > end) refuseWriting(flags);
+  const limit = Math.max(unit, alignDown(image.limits?.maxZero ?? Number.MAX_SAFE_INTEGER, unit));
   const head = { offset, length: start - offset, flags };
-  const tail = { offset: end, length: offset + length - end, flags };
+  const tail = { offset: end, length: stop - end, flags };
   const middle = () =>
     inPieces(end - start, limit, (at, n) => zeroOrWrite(image, { offset: start + at, length: n, flags }, write));
   return after(writeZeroes(head, write), () => after(middle(), () => writeZeroes(tail, write)));
-}
-
-function wholeUnits(limit: number, unit: number): number {
-  return Math.max(unit, limit - (limit % unit));
 }
 
 function zeroOrWrite(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
@@ -56,8 +56,12 @@ function zeroOrWrite(image: Image, request: ZeroRequest, write: WriteZeroes): Ma
 
 function writeZeroes(request: ZeroRequest, write: WriteZeroes): Maybe<void> {
   if (request.length === 0) return;
-  if ((request.flags & Flag.NO_FALLBACK) !== 0) throw new NotSupported('zeroing without writing is not possible here');
+  refuseWriting(request.flags);
   zeroChunk ??= Buffer.alloc(ZERO_CHUNK);
   const chunk = zeroChunk;
   return inPieces(request.length, ZERO_CHUNK, (at, n) => write(request.offset + at, chunk.subarray(0, n)));
+}
+
+function refuseWriting(flags: Flags): void {
+  if ((flags & Flag.NO_FALLBACK) !== 0) throw new NotSupported('zeroing without writing is not possible here');
 }

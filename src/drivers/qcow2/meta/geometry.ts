@@ -80,12 +80,3 @@ export function l1EntriesFor(geometry: Geometry, size: number): number {
 export function clustersFor(geometry: Geometry, bytes: number): number {
   return Math.ceil(bytes / geometry.clusterSize);
 }
-
-export function alignDown(offset: number, unit: number): number {
-  return offset - (offset % unit);
-}
-
-export function alignUp(offset: number, unit: number): number {
-  const rest = offset % unit;
-  return rest === 0 ? offset : offset - rest + unit;
-}

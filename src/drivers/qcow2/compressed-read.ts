@@ -1,0 +1,79 @@
+/** Reading compressed clusters. */
+import { after, type Maybe } from '../../core/async/maybe.ts';
+import { withContext } from '../../core/errors/block-error.ts';
+import { decompress } from './codec.ts';
+import type { Disk } from './disk.ts';
+import type { Run } from './mapping.ts';
+import { compressedRange } from './meta/entries.ts';
+
+const KEPT = 4;
+
+interface Kept {
+  readonly hi: number;
+  readonly lo: number;
+  readonly bytes: Maybe<Uint8Array>;
+}
+
+/**
+ * A few decompressed clusters, for readers that take a cluster in small pieces. Emptied whenever host clusters
+ * become free, since a cluster is known by its place only.
+ */
+export class DecompressedClusters {
+  #kept: Kept[] = [];
+
+  get(hi: number, lo: number): Maybe<Uint8Array> | undefined {
+    return this.#kept.find((item) => item.hi === hi && item.lo === lo)?.bytes;
+  }
+
+  keep(hi: number, lo: number, bytes: Maybe<Uint8Array>): void {
+    const item = { hi, lo, bytes };
+    this.#kept = [item, ...this.#kept.slice(0, KEPT - 1)];
+    if (bytes instanceof Promise) {
+      bytes.catch(() => {
+        this.#kept = this.#kept.filter((other) => other !== item);
+      });
+    }
+  }
+
+  clear(): void {
+    if (this.#kept.length > 0) this.#kept = [];
+  }
+}
+
+/** Fill `bufs` from the cluster of `run`, beginning `inCluster` bytes into it. */
+export function readCompressed(disk: Disk, run: Run, inCluster: number, bufs: readonly Uint8Array[]): Maybe<void> {
+  const whole = run.length === disk.geometry.clusterSize;
+  const known = disk.decompressed.get(run.hi, run.lo);
+  const cluster = known ?? loadCluster(disk, run.hi, run.lo);
+  if (!whole && known === undefined) disk.decompressed.keep(run.hi, run.lo, cluster);
+  return after(cluster, (bytes) => {
+    let at = inCluster;
+    for (const buf of bufs) {
+      buf.set(bytes.subarray(at, at + buf.length));
+      at += buf.length;
+    }
+  });
+}
+
+/** The content of the cluster that an L2 entry describes. */
+export function loadCluster(disk: Disk, hi: number, lo: number): Maybe<Uint8Array> {
+  const { offset, length } = compressedRange(disk.geometry, hi, lo);
+  const { clusterSize } = disk.geometry;
+  if (offset === 0 || offset >= disk.file.size) {
+    throw disk.corrupt(`a compressed cluster lies at ${offset}, the file ends at ${disk.file.size}`, { offset });
+  }
+  const stored = Buffer.allocUnsafeSlow(length);
+  const unpack = (): Maybe<Uint8Array> => {
+    try {
+      const bytes = decompress(disk.header.compressionType, stored, clusterSize);
+      return bytes instanceof Promise ? bytes.catch((error: unknown) => fail(disk, offset, error)) : bytes;
+    } catch (error) {
+      return fail(disk, offset, error);
+    }
+  };
+  return after(disk.file.read(offset, stored), unpack);
+}
+
+function fail(disk: Disk, offset: number, error: unknown): never {
+  throw withContext(`'${disk.fileName}': at ${offset}`, error);
+}

@@ -1,0 +1,223 @@
+/**
+ * An open qcow2 image: all that the operations in this folder share. It holds state and hands it out; what is
+ * done with it stands in the file named after the operation.
+ *
+ * Write order, the one rule of the whole driver (see write-out.ts):
+ *   counts of new clusters, data → L2 entries → L1 entries → counts of clusters given back.
+ */
+import type { Maybe } from '../../core/async/maybe.ts';
+import type { OpenModes } from '../../core/block/driver.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { BlockError, CorruptImage } from '../../core/errors/block-error.ts';
+import type { Allocator, FreeReason } from './allocator.ts';
+import { DecompressedClusters } from './compressed-read.ts';
+import type { CompressedSpace } from './compressed-space.ts';
+import { Grace } from './grace.ts';
+import { InFlight } from './in-flight.ts';
+import type { L1Table } from './l1-table.ts';
+import type { Extension } from './meta/extensions.ts';
+import { Autoclear, Incompatible } from './meta/features.ts';
+import type { Geometry } from './meta/geometry.ts';
+import { encodeHeader, type Header } from './meta/header.ts';
+import type { Snapshot } from './meta/snapshot-table.ts';
+import type { OverlapCheck } from './overlap-check.ts';
+import type { Refcounts } from './refcounts.ts';
+import type { TableCache } from './table-cache.ts';
+import type { WriteOut } from './write-out.ts';
+
+/** Runtime options, resolved against the image and the node's modes. */
+export interface Settings {
+  readonly lazyRefcounts: boolean;
+  readonly discardNoUnref: boolean;
+  /** Which reasons for freeing a cluster give the space back to the host. */
+  readonly passDiscard: Readonly<Record<FreeReason, boolean>>;
+  /** Milliseconds after which unused tables are dropped from memory; 0 for never. */
+  readonly cacheCleanInterval: number;
+}
+
+/** Where the header's variable parts came from, kept for rewriting it. */
+export interface HeaderParts {
+  extensions: readonly Extension[];
+  backingFileName: string | undefined;
+  /** Bytes of the first cluster in use: a rewrite clears up to here. */
+  usedBytes: number;
+}
+
+export interface DiskInit {
+  readonly fileName: string;
+  readonly modes: OpenModes;
+  readonly settings: Settings;
+  readonly header: Header;
+  readonly parts: HeaderParts;
+  readonly geometry: Geometry;
+  readonly file: Edge;
+  readonly dataFile: Edge | undefined;
+  readonly snapshots: readonly Snapshot[];
+  readonly l1: L1Table;
+  readonly warn: (message: string) => void;
+}
+
+export class Disk {
+  readonly fileName: string;
+  readonly modes: OpenModes;
+  readonly settings: Settings;
+  readonly header: Header;
+  readonly parts: HeaderParts;
+  readonly geometry: Geometry;
+  readonly file: Edge;
+  readonly dataFile: Edge | undefined;
+  /** Opened last, so that a bad header never opens anything else. */
+  backing: Edge | undefined;
+  snapshots: readonly Snapshot[];
+  readonly l1: L1Table;
+  readonly grace = new Grace();
+  readonly inFlight = new InFlight();
+  readonly decompressed = new DecompressedClusters();
+  readonly warn: (message: string) => void;
+  /** Data was written that an L2 entry in memory points at, and no flush has been made since. */
+  unsettled = false;
+  /** L2 tables that are being made, by L1 index. */
+  readonly l2InMaking = new Map<number, Promise<void>>();
+  /** What must be done before the image is first changed (`first-write.ts`): nothing left once `ready`. */
+  writeState: { ready: boolean; preparing: Promise<void> | undefined } = { ready: false, preparing: undefined };
+  /** Whether clusters were allocated without being written, once known (`preallocated.ts`). */
+  preallocated: Maybe<boolean> | undefined;
+  /** Set when metadata proved wrong: the image is not written to any more. */
+  #corruption: string | undefined;
+  #corruptMark: Promise<void> | undefined;
+  #parts: DiskParts | undefined;
+
+  constructor(init: DiskInit) {
+    this.fileName = init.fileName;
+    this.modes = init.modes;
+    this.settings = init.settings;
+    this.header = init.header;
+    this.parts = init.parts;
+    this.geometry = init.geometry;
+    this.file = init.file;
+    this.dataFile = init.dataFile;
+    this.snapshots = init.snapshots;
+    this.l1 = init.l1;
+    this.warn = init.warn;
+  }
+
+  /** The parts that need the disk themselves; called once, by open.ts. */
+  assemble(parts: DiskParts): void {
+    this.#parts = parts;
+  }
+
+  get #assembled(): DiskParts {
+    if (!this.#parts) throw new Error('the qcow2 disk is not assembled');
+    return this.#parts;
+  }
+
+  get l2(): TableCache {
+    return this.#assembled.l2;
+  }
+  get refcounts(): Refcounts {
+    return this.#assembled.refcounts;
+  }
+  get allocator(): Allocator {
+    return this.#assembled.allocator;
+  }
+  get writer(): WriteOut {
+    return this.#assembled.writer;
+  }
+  get overlap(): OverlapCheck {
+    return this.#assembled.overlap;
+  }
+  get compressedSpace(): CompressedSpace {
+    return this.#assembled.compressedSpace;
+  }
+
+  /** Length of the disk in bytes. */
+  get size(): number {
+    return this.header.size;
+  }
+
+  /** Where guest data lies. */
+  get data(): Edge {
+    return this.dataFile ?? this.file;
+  }
+
+  get writable(): boolean {
+    return !this.modes.readOnly;
+  }
+
+  /** The data file is at all times a raw image of the disk. */
+  get dataFileRaw(): boolean {
+    return this.dataFile !== undefined && (this.header.autoclear & Autoclear.DATA_FILE_RAW) !== 0n;
+  }
+
+  get dirtyBit(): boolean {
+    return (this.header.incompatible & Incompatible.DIRTY) !== 0n;
+  }
+
+  /** Counts on disk may lag behind: the dirty bit says so. */
+  get lazyRefcounts(): boolean {
+    return this.settings.lazyRefcounts && this.dirtyBit;
+  }
+
+  /** Bytes of an L2 slice, the unit in which L2 tables are cached. */
+  get sliceEntries(): number {
+    return this.l2.entrySize / this.geometry.l2EntrySize;
+  }
+
+  /**
+   * The error for damaged metadata, to be thrown. A writable image is marked corrupt, once, and takes no
+   * more writes.
+   */
+  corrupt(what: string, data: Readonly<Record<string, unknown>> = {}): CorruptImage {
+    const message = `'${this.fileName}': ${what}`;
+    if (this.writable && this.#corruption === undefined) {
+      this.#corruption = message;
+      this.warn(`${message}; the image is marked corrupt and will not be written to`);
+      if (this.header.version >= 3) {
+        this.header.incompatible |= Incompatible.CORRUPT;
+        const mark = this.writeHeaderFields();
+        if (mark instanceof Promise) this.#corruptMark = mark.catch(() => undefined);
+      }
+    }
+    return new CorruptImage(message, { data });
+  }
+
+  get isCorrupt(): boolean {
+    return this.#corruption !== undefined;
+  }
+
+  /** Resolves when the corrupt bit, if it had to be set, is written. */
+  async corruptMarkWritten(): Promise<void> {
+    await this.#corruptMark;
+  }
+
+  assertUsable(): void {
+    if (this.#corruption === undefined) return;
+    throw new BlockError(`'${this.fileName}' is marked corrupt and cannot be written to`, {
+      code: 'EIO',
+      hint: 'Look at it with img check, and repair it with img check -r all',
+    });
+  }
+
+  /** Throws, and marks the image corrupt, when a write to these host bytes would hit metadata. */
+  assertNoOverlap(offset: number, length: number): void {
+    const hit = this.overlap.hit(offset, length);
+    if (hit !== undefined) {
+      throw this.corrupt(`a write of ${length} bytes at ${offset} would overwrite ${hit}`, { offset, length });
+    }
+  }
+
+  /** Write the fixed fields of the header as they are in memory (not the extensions). */
+  writeHeaderFields(): Maybe<void> {
+    return this.file.write(0, encodeHeader(this.header));
+  }
+}
+
+/** The parts of a disk that work on the disk as a whole. */
+export interface DiskParts {
+  readonly l2: TableCache;
+  readonly refcounts: Refcounts;
+  readonly allocator: Allocator;
+  readonly writer: WriteOut;
+  readonly overlap: OverlapCheck;
+  readonly compressedSpace: CompressedSpace;
+}

@@ -1,0 +1,41 @@
+import type { Maybe } from '../../core/async/maybe.ts';
+
+/** Requests that began between two calls of `Grace.passed`. */
+export interface Generation {
+  active: number;
+}
+
+interface Closed extends Generation {
+  wake: (() => void) | undefined;
+}
+
+/**
+ * Grace periods: a host cluster that a request in flight may still read or write must not be given to another
+ * one. Requests enter and leave; `passed` completes when all that were inside at the call have left.
+ */
+export class Grace {
+  #current: Generation = { active: 0 };
+  readonly #older: Closed[] = [];
+
+  enter(): Generation {
+    this.#current.active++;
+    return this.#current;
+  }
+
+  leave(generation: Generation): void {
+    generation.active--;
+    if (generation.active > 0 || generation === this.#current) return;
+    while (this.#older[0]?.active === 0) this.#older.shift()?.wake?.();
+  }
+
+  passed(): Maybe<void> {
+    if (this.#current.active === 0 && this.#older.length === 0) return;
+    const closed: Closed = Object.assign(this.#current, { wake: undefined });
+    this.#current = { active: 0 };
+    this.#older.push(closed);
+    return new Promise((wake) => {
+      closed.wake = wake;
+      while (this.#older[0]?.active === 0) this.#older.shift()?.wake?.();
+    });
+  }
+}

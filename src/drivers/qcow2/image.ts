@@ -1,0 +1,171 @@
+/** The open image as the block layer sees it: each operation is a call into the file of that name. */
+import { after, type Maybe } from '../../core/async/maybe.ts';
+import type {
+  BackingCapability,
+  CheckCapability,
+  Extent,
+  Flags,
+  Image,
+  ImageInfo,
+  Limits,
+  TruncateOptions,
+} from '../../core/block/driver.ts';
+import { Flag } from '../../core/block/driver.ts';
+import { totalLength } from '../../core/block/request/pieces.ts';
+import { NotSupported } from '../../core/errors/block-error.ts';
+import { discard, zero } from './clear.ts';
+import { writeCompressed } from './compressed-write.ts';
+import type { Disk } from './disk.ts';
+import { beforeWrite, clearDirtyBit } from './first-write.ts';
+import { changeBacking } from './header-update.ts';
+import { imageInfo } from './info.ts';
+import { ExtensionType, stringExtension } from './meta/extensions.ts';
+import { read, readv } from './read.ts';
+import { status } from './status.ts';
+import { truncate } from './truncate.ts';
+import { writev } from './write.ts';
+
+export class Qcow2Image implements Image {
+  readonly disk: Disk;
+  readonly limits: Limits;
+  readonly zeroFlags = Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
+  readonly writeFlags = Flag.UNCHANGED;
+  readonly readsZeroWhenFresh = true;
+  readonly backing: BackingCapability;
+  readonly check?: CheckCapability;
+  #cleaner: NodeJS.Timeout | undefined;
+  #marks = { l2: 0, refcounts: 0 };
+
+  constructor(disk: Disk) {
+    this.disk = disk;
+    const { clusterSize, subclusterSize } = disk.geometry;
+    this.limits = {
+      optimalTransfer: clusterSize,
+      zeroAlignment: subclusterSize,
+      discardAlignment: clusterSize,
+    };
+    this.backing = {
+      get fileName() {
+        return disk.parts.backingFileName;
+      },
+      get format() {
+        return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
+      },
+      change: async (fileName, format) => changeBacking(disk, fileName, format),
+    };
+    this.#startCleaner(disk.settings.cacheCleanInterval);
+  }
+
+  get size(): number {
+    return this.disk.size;
+  }
+
+  read(offset: number, buf: Uint8Array): Maybe<void> {
+    this.#assertIo();
+    return this.#within(() => read(this.disk, offset, buf));
+  }
+
+  readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    this.#assertIo();
+    return this.#within(() => readv(this.disk, offset, bufs, totalLength(bufs)));
+  }
+
+  write(offset: number, buf: Uint8Array, _flags: Flags): Maybe<void> {
+    return this.#changing(() => writev(this.disk, offset, [buf], buf.length));
+  }
+
+  writev(offset: number, bufs: readonly Uint8Array[], _flags: Flags): Maybe<void> {
+    return this.#changing(() => writev(this.disk, offset, bufs, totalLength(bufs)));
+  }
+
+  writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.#changing(() => writeCompressed(this.disk, offset, buf));
+  }
+
+  zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    return this.#changing(() => zero(this.disk, offset, length, flags));
+  }
+
+  discard(offset: number, length: number): Maybe<void> {
+    return this.#changing(() => discard(this.disk, { offset, length }));
+  }
+
+  flush(): Maybe<void> {
+    const { disk } = this;
+    if (!disk.writable || disk.modes.noIo) return;
+    return after(disk.writer.run(), () => disk.writer.barrier());
+  }
+
+  async truncate(size: number, options: TruncateOptions): Promise<void> {
+    await this.#changing(() => truncate(this.disk, size, options));
+  }
+
+  status(offset: number, length: number, precise: boolean): Maybe<Extent> {
+    this.#assertIo();
+    return status(this.disk, offset, length, precise);
+  }
+
+  info(): Maybe<ImageInfo> {
+    return imageInfo(this.disk);
+  }
+
+  allocatedSize(): Maybe<number> {
+    return this.disk.file.node.image.allocatedSize?.() ?? 0;
+  }
+
+  async invalidate(): Promise<void> {
+    await this.flush();
+    this.disk.l2.dropClean();
+    this.disk.refcounts.cache.dropClean();
+    this.disk.decompressed.clear();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#cleaner);
+    const { disk } = this;
+    if (!disk.writable || disk.modes.noIo) return;
+    if (disk.isCorrupt) {
+      await disk.corruptMarkWritten();
+      return;
+    }
+    await disk.writer.settle();
+    if (disk.writeState.ready) await clearDirtyBit(disk);
+  }
+
+  /** Once the image has been made ready for change, requests take the straight way. */
+  #changing(action: () => Maybe<void>): Maybe<void> {
+    this.#assertIo();
+    if (this.disk.writeState.ready) return this.#within(action);
+    return after(beforeWrite(this.disk), () => this.#within(action));
+  }
+
+  /** Host clusters that this request may touch are not given to another one before it ends. */
+  #within(action: () => Maybe<void>): Maybe<void> {
+    const { grace } = this.disk;
+    const generation = grace.enter();
+    let result: Maybe<void>;
+    try {
+      result = action();
+    } catch (error) {
+      grace.leave(generation);
+      throw error;
+    }
+    if (result instanceof Promise) return result.finally(() => grace.leave(generation));
+    grace.leave(generation);
+  }
+
+  #assertIo(): void {
+    if (this.disk.modes.noIo) throw new NotSupported(`'${this.disk.fileName}' was opened for its header only`);
+  }
+
+  #startCleaner(interval: number): void {
+    if (interval === 0 || this.disk.modes.noIo) return;
+    const { l2, refcounts } = this.disk;
+    this.#cleaner = setInterval(() => {
+      l2.dropClean(this.#marks.l2);
+      refcounts.cache.dropClean(this.#marks.refcounts);
+      this.#marks = { l2: l2.mark, refcounts: refcounts.cache.mark };
+    }, interval);
+    this.#cleaner.unref();
+  }
+}

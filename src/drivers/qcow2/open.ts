@@ -1,0 +1,225 @@
+/** Opening: header and tables are judged before anything is believed, and before anything else is opened. */
+import type { OpenContext } from '../../core/block/driver.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
+import { Allocator } from './allocator.ts';
+import { repairRefcounts } from './check/repair.ts';
+import { CompressedSpace } from './compressed-space.ts';
+import { Disk } from './disk.ts';
+import { refreshPlaces } from './first-write.ts';
+import { L1Table } from './l1-table.ts';
+import { decodeExtensions, ExtensionType, findExtension, stringExtension } from './meta/extensions.ts';
+import {
+  Autoclear,
+  decodeFeatureNames,
+  describeFeatures,
+  FEATURE_NAMES,
+  FeatureGroup,
+  Incompatible,
+  KNOWN_AUTOCLEAR,
+  KNOWN_INCOMPATIBLE,
+} from './meta/features.ts';
+import { geometryOf } from './meta/geometry.ts';
+import {
+  backingFileName,
+  Crypt,
+  decodeHeader,
+  HEADER_PROBE_BYTES,
+  type Header,
+  validateHeader,
+} from './meta/header.ts';
+import { cacheSizes, overlapKinds, type Qcow2Options, settingsOf } from './options.ts';
+import { OverlapCheck } from './overlap-check.ts';
+import { RefcountTable } from './refcount-table.ts';
+import { Refcounts } from './refcounts.ts';
+import { readSnapshots } from './snapshots-read.ts';
+import { TableCache } from './table-cache.ts';
+import { WriteOut } from './write-out.ts';
+
+type Context = OpenContext<Qcow2Options>;
+
+/** An open disk with its children, ready for requests. */
+export async function openDisk(context: Context): Promise<Disk> {
+  const file = context.child('file');
+  const { fileName, modes } = context;
+  const first = await readFirstCluster(file, fileName);
+  const { header, bytes } = first;
+  const extensionsEnd = header.backingFileOffset || 2 ** header.clusterBits;
+  const extensions = decodeExtensions(bytes, { start: header.headerLength, end: extensionsEnd }, fileName);
+  refuseUnknownFeatures(header, findExtension(extensions, ExtensionType.FEATURE_NAMES), fileName);
+  refuseState(header, context);
+  const geometry = geometryOf(header);
+  const backing = backingFileName(header, bytes, fileName);
+  const snapshots = await readSnapshots(file, header, fileName);
+  const tables = await readTables(file, header, context);
+  const disk = new Disk({
+    fileName,
+    modes,
+    settings: settingsOf(context.options, header, modes),
+    header,
+    parts: { extensions, backingFileName: backing, usedBytes: usedBytes(header, bytes) },
+    geometry,
+    file,
+    dataFile: await openDataFile(context, header, stringExtension(extensions, ExtensionType.DATA_FILE)),
+    snapshots,
+    l1: new L1Table(header.l1TableOffset, tables.l1, 512),
+    warn: (message) => context.warn(message),
+  });
+  assemble(disk, tables.refcountTable, context.options);
+  if (disk.writable && !modes.noIo) await makeWritable(disk);
+  const driver = stringExtension(extensions, ExtensionType.BACKING_FORMAT);
+  disk.backing = await context.openChild({
+    name: 'backing',
+    role: 'cow',
+    ...(backing === undefined ? {} : { fileName: backing }),
+    ...(driver === undefined || backing === undefined ? {} : { driver }),
+  });
+  return disk;
+}
+
+async function readFirstCluster(file: Edge, fileName: string): Promise<{ header: Header; bytes: Uint8Array }> {
+  const probe = new Uint8Array(Math.min(HEADER_PROBE_BYTES, file.size));
+  await file.read(0, probe);
+  validateHeader(decodeHeader(probe, fileName), fileName);
+  const { clusterBits } = decodeHeader(probe, fileName);
+  const bytes = new Uint8Array(Math.min(2 ** clusterBits, file.size));
+  await file.read(0, bytes);
+  const header = decodeHeader(bytes, fileName);
+  if (header.headerLength > bytes.length) {
+    throw new CorruptImage(`'${fileName}': the header has ${header.headerLength} bytes, the file only ${bytes.length}`);
+  }
+  return { header, bytes };
+}
+
+/** Bytes of the first cluster up to the last that is not zero. */
+function usedBytes(header: Header, bytes: Uint8Array): number {
+  let end = bytes.length;
+  while (end > header.headerLength && bytes[end - 1] === 0) end--;
+  return end;
+}
+
+function refuseUnknownFeatures(header: Header, table: Uint8Array | undefined, fileName: string): void {
+  const unknown = header.incompatible & ~KNOWN_INCOMPATIBLE;
+  if (unknown === 0n) return;
+  const names = [...(table ? decodeFeatureNames(table) : []), ...FEATURE_NAMES];
+  const words = describeFeatures(unknown, FeatureGroup.INCOMPATIBLE, names);
+  throw new NotSupported(`'${fileName}' uses features that are not supported: ${words.join(', ')}`);
+}
+
+/** Images that may be looked at but not used as asked. */
+function refuseState(header: Header, { fileName, modes }: Context): void {
+  if (header.cryptMethod !== Crypt.NONE && !modes.noIo) {
+    const method = header.cryptMethod === Crypt.AES ? 'AES' : 'LUKS';
+    throw new NotSupported(`'${fileName}' is encrypted with ${method}, which is not supported yet`);
+  }
+  if (modes.readOnly || modes.noIo || modes.forRepair) return;
+  if ((header.incompatible & Incompatible.CORRUPT) !== 0n) {
+    throw new BlockError(`'${fileName}' is marked corrupt and cannot be opened for writing`, {
+      code: 'EACCES',
+      hint: 'Open it read-only, or repair it with img check -r all',
+    });
+  }
+  if (header.refcountTableClusters === 0) {
+    throw new CorruptImage(`'${fileName}': refcount_table_clusters is 0, the image has no reference counts`);
+  }
+}
+
+interface Tables {
+  readonly l1: Uint8Array;
+  readonly refcountTable: Uint8Array;
+}
+
+/** Both tables, whose sizes the header check has bounded. A user of the header alone gets empty ones. */
+async function readTables(file: Edge, header: Header, { fileName, modes }: Context): Promise<Tables> {
+  const clusterSize = 2 ** header.clusterBits;
+  const l1 = new Uint8Array(modes.noIo ? 0 : header.l1Size * 8);
+  const refcountTable = new Uint8Array(modes.noIo ? 0 : header.refcountTableClusters * clusterSize);
+  if (header.l1TableOffset + l1.length > file.size && l1.length > 0) {
+    const end = header.l1TableOffset + l1.length;
+    throw new CorruptImage(`'${fileName}': the L1 table ends at ${end}, past the end of the file at ${file.size}`);
+  }
+  if (header.refcountTableOffset >= file.size && refcountTable.length > 0 && !modes.forRepair) {
+    throw new CorruptImage(
+      `'${fileName}': refcount_table_offset is ${header.refcountTableOffset}, past the end of the file at ${file.size}`,
+    );
+  }
+  if (!modes.readOnly && !modes.forRepair) refuseOverlap(header, clusterSize, fileName);
+  if (l1.length > 0) await file.read(header.l1TableOffset, l1);
+  if (refcountTable.length > 0) await file.read(header.refcountTableOffset, refcountTable);
+  return { l1, refcountTable };
+}
+
+function refuseOverlap(header: Header, clusterSize: number, fileName: string): void {
+  const l1End = header.l1TableOffset + header.l1Size * 8;
+  const tableEnd = header.refcountTableOffset + header.refcountTableClusters * clusterSize;
+  if (header.l1Size === 0 || l1End <= header.refcountTableOffset || tableEnd <= header.l1TableOffset) return;
+  throw new CorruptImage(
+    `'${fileName}': the L1 table at ${header.l1TableOffset} and the refcount table at ${header.refcountTableOffset} overlap`,
+  );
+}
+
+async function openDataFile(context: Context, header: Header, name: string | undefined): Promise<Edge | undefined> {
+  const { fileName, modes } = context;
+  const wanted = (header.incompatible & Incompatible.DATA_FILE) !== 0n;
+  if (modes.noIo && wanted) return undefined;
+  const edge = await context.openChild({
+    name: 'data-file',
+    role: 'data',
+    probe: false,
+    ...(wanted && name !== undefined ? { fileName: name } : {}),
+  });
+  if (wanted && !edge) throw new BlockError(`'${fileName}' keeps its data in another file: 'data-file' is required`);
+  if (!wanted && edge) throw new BlockError(`'${fileName}' has no external data file: 'data-file' cannot be given`);
+  if (edge) context.child('file').role = 'metadata';
+  return edge;
+}
+
+function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options): void {
+  const { geometry, header, file, fileName } = disk;
+  const sizes = cacheSizes(options, geometry, header.size);
+  const source = () => disk.file;
+  const writer = new WriteOut(disk);
+  const overlap = new OverlapCheck(geometry.clusterSize, overlapKinds(options));
+  const l2 = new TableCache({
+    source,
+    entrySize: sizes.l2Entry,
+    maxBytes: sizes.l2,
+    writeUnit: 512,
+    relieve: () => writer.run(),
+  });
+  const refcounts = new Refcounts({
+    table: new RefcountTable(header.refcountTableOffset, refcountTable, geometry.clusterSize),
+    cache: new TableCache({
+      source,
+      entrySize: geometry.clusterSize,
+      maxBytes: sizes.refcount,
+      writeUnit: 512,
+      relieve: () => writer.relieveRefcounts(),
+    }),
+    geometry,
+    fileName,
+  });
+  const allocator = new Allocator({
+    refcounts,
+    geometry,
+    fileName,
+    fileSize: file.size,
+    blockAdded: (offset) => overlap.add('refcount-block', offset),
+    tableMoved: () => refreshPlaces(disk),
+  });
+  const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });
+  disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });
+}
+
+/** Unknown autoclear bits go, since what they stand for will not be kept in step; a dirty image is repaired. */
+async function makeWritable(disk: Disk): Promise<void> {
+  const { header, modes } = disk;
+  const known = header.autoclear & KNOWN_AUTOCLEAR;
+  const raw = disk.dataFile === undefined ? known & ~Autoclear.DATA_FILE_RAW : known;
+  if (raw !== header.autoclear) {
+    header.autoclear = raw;
+    await disk.writeHeaderFields();
+    await disk.file.flush();
+  }
+  if (disk.dirtyBit && !modes.forRepair) await repairRefcounts(disk);
+}

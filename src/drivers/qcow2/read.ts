@@ -1,0 +1,43 @@
+/** Reading: runs are read side by side, straight into the caller's buffers. */
+import { after, type Maybe } from '../../core/async/maybe.ts';
+import { sliceBuffers } from '../../core/block/request/pieces.ts';
+import { readCompressed } from './compressed-read.ts';
+import type { Disk } from './disk.ts';
+import { mapRun, type Run, RunKind } from './mapping.ts';
+import { walk } from './sequence.ts';
+
+/** Fill `buf` from `offset`. */
+export function read(disk: Disk, offset: number, buf: Uint8Array): Maybe<void> {
+  const run = mapRun(disk, offset, buf.length);
+  if (!(run instanceof Promise) && run.length === buf.length) {
+    if (run.kind === RunKind.DATA) return disk.data.read(run.host, buf);
+    return readRun(disk, run, offset, [buf]);
+  }
+  return readv(disk, offset, [buf], buf.length);
+}
+
+/** Fill several buffers, `length` bytes together. */
+export function readv(disk: Disk, offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
+  return walk(length, (at, pending) =>
+    after(mapRun(disk, offset + at, length - at), (run) => {
+      const parts = at === 0 && run.length === length ? bufs : sliceBuffers(bufs, at, at + run.length);
+      pending.start(() => readRun(disk, run, offset + at, parts));
+      return run.length;
+    }),
+  );
+}
+
+function readRun(disk: Disk, run: Run, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+  switch (run.kind) {
+    case RunKind.DATA:
+      return disk.data.readv(run.host, bufs);
+    case RunKind.ZERO:
+      for (const buf of bufs) buf.fill(0);
+      return;
+    case RunKind.COMPRESSED:
+      return readCompressed(disk, run, offset % disk.geometry.clusterSize, bufs);
+    case RunKind.UNALLOCATED:
+      if (disk.backing) return disk.backing.readv(offset, bufs);
+      for (const buf of bufs) buf.fill(0);
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The refcount table: all of it in memory.
+ *
+ * It can grow in memory before it has a new place: entries beyond what the place on disk holds are then kept
+ * back, which is safe because nothing is allocated from the blocks they name until the growth is complete.
+ * Once the new place is set with `moveTo`, the next write-out writes the whole table there and then the header.
+ */
+import { CorruptImage } from '../../core/errors/block-error.ts';
+import { entryHi, entryLo, refcountBlockOffset, refcountTableHasReservedBits } from './meta/entries.ts';
+import { Limit } from './meta/limits.ts';
+import { viewOf } from './meta/struct.ts';
+
+export interface RefcountTablePiece {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** The whole table at a new place: the header has to follow. */
+  readonly moved: boolean;
+  readonly from: number;
+}
+
+export class RefcountTable {
+  /** Place on disk, in bytes. */
+  offset: number;
+  #bytes: Uint8Array;
+  #view: DataView;
+  /** Bytes that the place on disk holds. */
+  #placed: number;
+  #moved = false;
+  #dirtyFrom = Number.MAX_SAFE_INTEGER;
+  #dirtyTo = 0;
+  readonly #clusterSize: number;
+
+  constructor(offset: number, bytes: Uint8Array, clusterSize: number) {
+    this.offset = offset;
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#placed = bytes.length;
+    this.#clusterSize = clusterSize;
+  }
+
+  get entries(): number {
+    return this.#bytes.length / 8;
+  }
+
+  get clusters(): number {
+    return this.#placed / this.#clusterSize;
+  }
+
+  /** Host offset of a refcount block, 0 when there is none. Throws CorruptImage for an entry that cannot be one. */
+  blockOffset(index: number): number {
+    if (index >= this.entries) return 0;
+    const lo = this.#view.getUint32(index * 8 + 4);
+    const offset = refcountBlockOffset(this.#view.getUint32(index * 8), lo);
+    if (offset === 0 && lo === 0) return 0;
+    if (refcountTableHasReservedBits(lo) || offset % this.#clusterSize !== 0 || offset > Limit.MAX_HOST_OFFSET) {
+      throw new CorruptImage(`refcount block offset ${offset} is not a valid cluster offset (table entry ${index})`);
+    }
+    return offset;
+  }
+
+  set(index: number, blockOffset: number): void {
+    this.#view.setUint32(index * 8, entryHi(blockOffset, false));
+    this.#view.setUint32(index * 8 + 4, entryLo(blockOffset));
+    this.#dirtyFrom = Math.min(this.#dirtyFrom, index * 8);
+    this.#dirtyTo = Math.max(this.#dirtyTo, index * 8 + 8);
+  }
+
+  /** Make room in memory for at least `entries`; returns the clusters that the table now needs on disk. */
+  grow(entries: number): number {
+    const wanted = Math.max(entries * 8, this.#bytes.length + this.#bytes.length / 2);
+    const clusters = Math.ceil(wanted / this.#clusterSize);
+    const most = Math.floor(Limit.MAX_REFCOUNT_TABLE_BYTES / this.#clusterSize);
+    const size = Math.min(clusters, most) * this.#clusterSize;
+    if (size < entries * 8) {
+      throw new CorruptImage(`the refcount table would need ${clusters} clusters, the limit is ${most}`, {
+        code: 'EFBIG',
+      });
+    }
+    const bytes = new Uint8Array(size);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    return size / this.#clusterSize;
+  }
+
+  get needsPlace(): boolean {
+    return this.#placed < this.#bytes.length;
+  }
+
+  /** The grown table goes to this offset; returns the place it leaves. */
+  moveTo(offset: number): { offset: number; clusters: number } {
+    const old = { offset: this.offset, clusters: this.clusters };
+    this.offset = offset;
+    this.#placed = this.#bytes.length;
+    this.#moved = true;
+    return old;
+  }
+
+  get dirty(): boolean {
+    return this.#moved || this.#dirtyFrom < Math.min(this.#dirtyTo, this.#placed);
+  }
+
+  takeDirty(): RefcountTablePiece | undefined {
+    if (!this.dirty) return undefined;
+    const moved = this.#moved;
+    const from = moved ? 0 : this.#dirtyFrom - (this.#dirtyFrom % 512);
+    const to = moved ? this.#placed : Math.min(this.#placed, Math.ceil(this.#dirtyTo / 512) * 512);
+    this.#moved = false;
+    const beyond = this.#dirtyTo > this.#placed;
+    this.#dirtyFrom = beyond ? this.#placed : Number.MAX_SAFE_INTEGER;
+    if (!beyond) this.#dirtyTo = 0;
+    return { offset: this.offset + from, bytes: this.#bytes.slice(from, to), moved, from };
+  }
+
+  restore(piece: RefcountTablePiece): void {
+    this.#moved ||= piece.moved;
+    this.#dirtyFrom = Math.min(this.#dirtyFrom, piece.from);
+    this.#dirtyTo = Math.max(this.#dirtyTo, piece.from + piece.bytes.length);
+  }
+
+  /** The table as it would be written. */
+  get bytes(): Uint8Array {
+    return this.#bytes;
+  }
+}

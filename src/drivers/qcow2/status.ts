@@ -1,0 +1,28 @@
+/** Block status: what the tables say of a range. */
+import { after, type Maybe } from '../../core/async/maybe.ts';
+import type { Extent } from '../../core/block/driver.ts';
+import type { Disk } from './disk.ts';
+import { mapRun, type Run, RunKind } from './mapping.ts';
+import { isPreallocated } from './preallocated.ts';
+
+export function status(disk: Disk, offset: number, length: number, precise: boolean): Maybe<Extent> {
+  return after(mapRun(disk, offset, length), (run) => {
+    if (run.kind !== RunKind.DATA || !precise) return extentOf(disk, run, false);
+    return after(isPreallocated(disk), (recurse) => extentOf(disk, run, recurse));
+  });
+}
+
+function extentOf(disk: Disk, run: Run, recurse: boolean): Extent {
+  const { kind, length } = run;
+  const place = run.host >= 0 ? { offset: run.host, edge: disk.data } : {};
+  switch (kind) {
+    case RunKind.DATA:
+      return { length, allocated: true, data: true, zero: false, ...place, ...(recurse ? { recurse } : {}) };
+    case RunKind.ZERO:
+      return { length, allocated: true, data: false, zero: true, ...place };
+    case RunKind.COMPRESSED:
+      return { length, allocated: true, data: true, zero: false, compressed: true };
+    case RunKind.UNALLOCATED:
+      return { length, allocated: false, data: false, zero: false };
+  }
+}

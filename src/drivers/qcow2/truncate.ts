@@ -1,0 +1,102 @@
+/** Changing the length of the disk. */
+import type { TruncateOptions } from '../../core/block/driver.ts';
+import { alignUp } from '../../core/bytes/ranges.ts';
+import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
+import { discard, zero } from './clear.ts';
+import type { Disk } from './disk.ts';
+import { bitmapsOf } from './first-write.ts';
+import { growL1 } from './grow-l1.ts';
+import { readsZero } from './mapping.ts';
+import { l1EntriesFor } from './meta/geometry.ts';
+import { preallocate } from './preallocate.ts';
+import { writev } from './write.ts';
+
+const SECTOR = 512;
+
+/** Grow or shrink to `size` bytes, a multiple of 512. New space reads as zeroes. */
+export async function truncate(disk: Disk, size: number, options: TruncateOptions): Promise<void> {
+  const { fileName, header } = disk;
+  if (size % SECTOR !== 0) throw new BlockError(`the new size ${size} is not a multiple of ${SECTOR}`);
+  if (bitmapsOf(disk)) throw new NotSupported(`'${fileName}' has bitmaps and cannot be resized`);
+  if (header.nbSnapshots > 0 && header.version < 3) {
+    throw new NotSupported(`'${fileName}' is of version 2 and has snapshots, so it cannot be resized`);
+  }
+  const mode = options.preallocation ?? 'off';
+  if (size < header.size) {
+    if (mode !== 'off') throw new NotSupported(`preallocation '${mode}' makes no sense when an image is made smaller`);
+    return shrink(disk, size);
+  }
+  const old = header.size;
+  await grow(disk, size);
+  if (mode !== 'off') await preallocate(disk, old, size, mode);
+}
+
+async function grow(disk: Disk, size: number): Promise<void> {
+  const { header, geometry, dataFile, backing } = disk;
+  const old = header.size;
+  if (size === old) return;
+  const hidden = backing !== undefined && backing.size > old;
+  if (hidden && header.version < 3) {
+    throw new NotSupported(
+      `the backing file of '${disk.fileName}' is longer than the image, and version 2 cannot hide it`,
+    );
+  }
+  await growL1(disk, l1EntriesFor(geometry, size));
+  if (dataFile && dataFile.size < size) await dataFile.truncate(size, { exact: false });
+  header.size = size;
+  await zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize)));
+  if (hidden) {
+    const start = alignUp(old, geometry.clusterSize);
+    const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
+    if (end > start) await zero(disk, start, end - start, 0);
+  }
+  await disk.writer.settle();
+  await writeSize(disk);
+}
+
+/** The rest of the cluster in which the disk ended may hold anything. */
+async function zeroTail(disk: Disk, from: number, to: number): Promise<void> {
+  if (to <= from || (await readsZero(disk, from, to - from))) return;
+  const length = to - from;
+  await writev(disk, from, [Buffer.alloc(length)], length);
+}
+
+async function shrink(disk: Disk, size: number): Promise<void> {
+  const { header, geometry, l1, dataFile } = disk;
+  const { clusterSize } = geometry;
+  const from = alignUp(size, clusterSize);
+  if (from < header.size) {
+    await discard(disk, { offset: from, length: header.size - from }, { full: true, reason: 'always' });
+  }
+  for (let index = l1EntriesFor(geometry, size); index < l1.entries; index++) dropTable(disk, index);
+  header.size = size;
+  await disk.writer.settle();
+  await writeSize(disk);
+  if (dataFile && dataFile.size > size) await dataFile.truncate(size, { exact: false });
+  await truncateFile(disk);
+}
+
+/** A table past the end of the disk maps nothing any more. */
+function dropTable(disk: Disk, index: number): void {
+  const offset = disk.l1.l2Offset(index);
+  if (offset === 0) return;
+  disk.l1.set(index, 0, 0);
+  disk.overlap.remove('active-l2', offset);
+  disk.allocator.free(offset / disk.geometry.clusterSize, 1, 'other');
+}
+
+async function writeSize(disk: Disk): Promise<void> {
+  await disk.writeHeaderFields();
+  await disk.file.flush();
+}
+
+/** Cut the file off behind its last used cluster. */
+async function truncateFile(disk: Disk): Promise<void> {
+  const { clusterSize } = disk.geometry;
+  const clusters = Math.ceil(disk.file.size / clusterSize);
+  let last = clusters;
+  while (last > 0 && (await disk.refcounts.get(last - 1)) === 0) last--;
+  const end = last * clusterSize;
+  if (end >= disk.file.size) return;
+  await disk.file.truncate(end, { exact: false });
+}

@@ -10,8 +10,8 @@ import { closest } from '../../core/options/closest.ts';
 import { type Io, warn } from './io.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
-import type { AnyCommand } from './record.ts';
-import { report } from './report.ts';
+import { type AnyCommand, Failure } from './record.ts';
+import { FAILED, report } from './report.ts';
 import { versionText } from './version.ts';
 
 export interface Program {
@@ -108,8 +108,9 @@ function parse(record: AnyCommand, words: readonly string[], io: Io): ReturnType
   try {
     return parseArguments(record, words);
   } catch (error) {
-    if (!(error instanceof Usage) || error.hint !== undefined) throw error;
-    throw new Usage(error.message, { hint: tryHelp(io, record.name), cause: error });
+    const status = record.usageStatus ?? FAILED;
+    if (!(error instanceof Usage) || error.hint !== undefined) throw new Failure(status, error);
+    throw new Failure(status, new Usage(error.message, { hint: tryHelp(io, record.name), cause: error }));
   }
 }
 

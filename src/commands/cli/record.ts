@@ -108,6 +108,8 @@ export interface Command<A = ArgumentSpecs, O = OptionSpecs> {
   readonly examples?: readonly (readonly [string, string])[];
   /** Meaning of the exit statuses, where they are not just 0 and 1. */
   readonly statuses?: readonly (readonly [number, string])[];
+  /** Exit status for a wrong command line; default 1. */
+  readonly usageStatus?: number;
   /** Returns the exit status. */
   run(parsed: Parsed<A, O>, io: Io): Promise<number>;
 }

@@ -3,7 +3,7 @@ import { asBlockError, BlockError, Cancelled } from '../../core/errors/block-err
 import type { Io } from './io.ts';
 import { Failure } from './record.ts';
 
-const FAILED = 1;
+export const FAILED = 1;
 /** A mistake of ours, as opposed to every status that a command defines. */
 export const INTERNAL_ERROR = 70;
 

@@ -1,8 +1,8 @@
 import type { CheckResult } from '../../core/block/driver.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
+import { prettyJson } from '../cli/output.ts';
 import { command, Failure } from '../cli/record.ts';
-import { jsonText } from './json-text.ts';
 import { shared, withImages } from './open-image.ts';
 
 /** Exit statuses beside 0 and 1. */
@@ -84,7 +84,7 @@ interface Identity {
 }
 
 function print(result: CheckResult, identity: Identity, output: 'human' | 'json', io: Io): void {
-  io.stdout.write(output === 'json' ? `${jsonText(record(result, identity))}\n` : `${lines(result).join('\n')}\n`);
+  io.stdout.write(output === 'json' ? `${prettyJson(record(result, identity))}\n` : `${lines(result).join('\n')}\n`);
 }
 
 /** ImageCheck of the control socket's schema: counts that are 0 are left out, but for check-errors. */

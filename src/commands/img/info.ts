@@ -4,9 +4,9 @@ import { operations } from '../../core/block/graph/operations.ts';
 import { assertReferenceAllowed, type ReferencePolicy } from '../../core/block/graph/references.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
+import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { infoText } from './info-text.ts';
-import { jsonText } from './json-text.ts';
 import { type ImageRequest, shared, withImages } from './open-image.ts';
 
 export const info = command({
@@ -38,7 +38,7 @@ export const info = command({
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     const view = { forceShare: options.forceShare, refs: options.refs };
     const found = options.backingChain ? await describeChain(request, view, io) : [await describe(request, view, io)];
-    if (options.output === 'json') io.stdout.write(`${jsonText(options.backingChain ? found : found[0])}\n`);
+    if (options.output === 'json') io.stdout.write(`${prettyJson(options.backingChain ? found : found[0])}\n`);
     else io.stdout.write(found.map(infoText).join('\n'));
     return 0;
   },

@@ -13,7 +13,9 @@ export const img: Program = {
   summary: 'Create, convert, check and compare disk images',
   commands: {
     info: async () => (await import('./info.ts')).info,
+    convert: async () => (await import('./convert.ts')).convert,
     map: async () => (await import('./map.ts')).map,
+    compare: async () => (await import('./compare.ts')).compare,
     check: async () => (await import('./check.ts')).check,
   },
 };

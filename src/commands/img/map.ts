@@ -2,6 +2,7 @@ import { displayName } from '../../core/block/graph/file-name.ts';
 import { type MapRange, mapLayers } from '../../core/block/graph/layer-map.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
+import { hex } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
 import { shared, withImages } from './open-image.ts';
@@ -70,11 +71,6 @@ async function printTable(ranges: AsyncIterable<MapRange>, io: Io): Promise<void
     io.stdout.write(`${numbers}${range.file ? displayName(range.file) : ''}\n`);
     if (io.stdout.closed) return;
   }
-}
-
-/** C's `%#x`: zero goes without the prefix. */
-function hex(value: number): string {
-  return value === 0 ? '0' : `0x${value.toString(16)}`;
 }
 
 /** One object a line, in one array; not one character of it may change: programs split it by line. */

@@ -14,6 +14,7 @@ import { BlockError, NotSupported, Usage, withContext } from '../../core/errors/
 import { parseKeyValues } from '../../core/options/keyval.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
+import { PROGRESS_OPTION } from '../cli/progress.ts';
 import type { OptionSpecs } from '../cli/record.ts';
 
 /** Options that several subcommands have. */
@@ -44,7 +45,7 @@ export const shared = {
     parse: cacheValue,
     help: 'Cache mode for reading: none, writeback, writethrough, directsync or unsafe',
   },
-  progress: { short: 'p', help: 'Show progress' },
+  progress: PROGRESS_OPTION,
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
   objects: {
     long: 'object',

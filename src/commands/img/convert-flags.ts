@@ -1,0 +1,95 @@
+/** What the flags of `convert` mean together: contradictions, the target, and how to copy. */
+import type { CacheMode } from '../../core/block/backend/cache-mode.ts';
+import { specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
+import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import type { ConvertOptions, ConvertTarget } from '../../core/job/convert.ts';
+import { parseKeyValues } from '../../core/options/keyval.ts';
+import { crumple } from '../../core/options/tree.ts';
+import { driverList } from '../../drivers/index.ts';
+
+export interface ConvertFlags {
+  readonly format: string | undefined;
+  readonly outputFormat: string;
+  readonly compress: boolean;
+  readonly noCreate: boolean;
+  readonly progress: 'human' | 'json' | undefined;
+  readonly quiet: boolean;
+  readonly targetCache: CacheMode;
+  readonly sourceCache: CacheMode | undefined;
+  readonly sparse: number | undefined;
+  readonly parallel: number | undefined;
+  readonly unordered: boolean;
+  readonly rate: number | undefined;
+  readonly offload: boolean;
+  readonly backing: string | undefined;
+  readonly backingFormat: string | undefined;
+  readonly forceShare: boolean;
+  readonly targetIsZero: boolean;
+  readonly salvage: boolean;
+  readonly imageOpts: boolean;
+  readonly targetImageOpts: boolean;
+  readonly snapshot: string | undefined;
+  readonly bitmaps: boolean;
+  readonly cacheManners: 'auto' | 'off';
+}
+
+const MAX_SPARSE = 16 * 1024 * 1024;
+const SECTOR = 512;
+
+/** Throws for flags that cannot stand together, and for those that do nothing yet. */
+export function refuseContradictions(flags: ConvertFlags, sources: number): void {
+  if (flags.snapshot !== undefined) throw new NotSupported('-l: internal snapshots cannot be read yet');
+  if (flags.bitmaps) throw new NotSupported('--bitmaps: bitmaps cannot be copied yet');
+  const { sparse, rate } = flags;
+  if (sparse !== undefined && (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)) {
+    throw new Usage(`option '-S' expects a multiple of ${SECTOR} of at most 16M, not ${sparse}`);
+  }
+  if (rate === 0) throw new Usage("option '-r' expects at least 1 byte per second");
+  if (flags.backing !== undefined) {
+    if (sources > 1) throw new Usage("option '-B' goes with one source only");
+    if (flags.targetIsZero) throw new Usage("options '--target-is-zero' and '-B' cannot be used together");
+  }
+}
+
+/** The target of the flags; `create` is what was given with `-o`, joined. */
+export function targetOf(flags: ConvertFlags, create: string | undefined, name: string): ConvertTarget {
+  const common = { fileName: name, driver: flags.outputFormat, cache: flags.targetCache };
+  const spec = flags.targetImageOpts ? specFromOptions(name) : specFromFileName(driverList, name, flags.outputFormat);
+  if (flags.noCreate) {
+    return { ...common, spec, isZero: flags.targetIsZero, hasBacking: flags.backing !== undefined };
+  }
+  const options = crumple(parseKeyValues(create ?? ''));
+  const { backing_file: backingFile = flags.backing, backing_fmt: backingFormat = flags.backingFormat } = options;
+  if (flags.backing !== undefined && options.backing_file !== undefined) {
+    throw new Usage("the backing file is given twice, with '-B' and with '-o'");
+  }
+  if (flags.backingFormat !== undefined && options.backing_fmt !== undefined) {
+    throw new Usage("the format of the backing file is given twice, with '-F' and with '-o'");
+  }
+  if (backingFormat !== undefined && backingFile === undefined) {
+    throw new Usage('the format of a backing file is given, but no backing file');
+  }
+  return {
+    ...common,
+    spec,
+    create: {
+      ...options,
+      ...(backingFile === undefined ? {} : { backing_file: backingFile }),
+      ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
+    },
+  };
+}
+
+/** How to copy. */
+export function copySettings(flags: ConvertFlags): Omit<ConvertOptions, 'sources' | 'target'> {
+  return {
+    compressed: flags.compress,
+    offload: flags.offload,
+    unordered: flags.unordered,
+    salvage: flags.salvage,
+    cacheManners: flags.cacheManners === 'auto',
+    speed: flags.rate ?? 0,
+    ...(flags.parallel === undefined ? {} : { parallel: flags.parallel }),
+    ...(flags.sparse === undefined ? {} : { sparse: flags.sparse }),
+  };
+}

@@ -1,0 +1,177 @@
+import { operations } from '../../core/block/graph/operations.ts';
+import { Usage } from '../../core/errors/block-error.ts';
+import { convert as convertImages } from '../../core/job/convert.ts';
+import { creationOptions } from '../../core/job/create-image.ts';
+import type { Job } from '../../core/job/job.ts';
+import { describe, formatOptionHelp } from '../../core/options/describe.ts';
+import { asksForHelp, joinOptionLists } from '../../core/options/keyval.ts';
+import type { Io } from '../cli/io.ts';
+import { warn } from '../cli/io.ts';
+import { PROGRESS_OPTION, type Progress, startProgress } from '../cli/progress.ts';
+import { command } from '../cli/record.ts';
+import { integerValue, sizeValue } from '../cli/values.ts';
+import { type ConvertFlags, copySettings, refuseContradictions, targetOf } from './convert-flags.ts';
+import { cacheValue, type OpenImages, shared, withImages } from './open-image.ts';
+
+export const convert = command({
+  name: 'convert',
+  group: 'Make images',
+  summary: 'Copy disks into a new image, or one that exists, of any format',
+  description: [
+    'Several sources are copied one behind the other and make one disk. Data is copied, holes stay holes, and runs of ' +
+      'zeroes become holes where the target can have them.',
+    'The copy is parallel: up to -m requests are under way at any time. They begin in the order of the disk, so that ' +
+      'a growing target is laid out in that order; -W drops even that.',
+    'When the copy fails, the target is left as far as it came. What is read is dropped from the page cache again, ' +
+      'unless it was there before; --cache-manners=off leaves that be.',
+  ],
+  arguments: {
+    sources: { name: 'SOURCE', help: 'Images to copy', repeat: true, optional: true },
+    target: { name: 'TARGET', help: 'Image to make; with -n, image to overwrite', optional: true },
+  },
+  options: {
+    format: { ...shared.format, long: 'source-format', help: 'Format of the sources; guessed when not given' },
+    outputFormat: {
+      short: 'O',
+      long: 'target-format',
+      value: 'FMT',
+      default: 'raw',
+      help: 'Format of the target',
+    },
+    create: {
+      short: 'o',
+      value: 'OPTION=VALUE,…',
+      repeat: true,
+      help: 'Options for making the target; help shows those of the format',
+      conflicts: ['noCreate'],
+    },
+    compress: { short: 'c', help: 'Store the data compressed', conflicts: ['offload'] },
+    noCreate: { short: 'n', help: 'The target exists: do not make it' },
+    progress: PROGRESS_OPTION,
+    quiet: shared.quiet,
+    targetCache: {
+      short: 't',
+      value: 'CACHE',
+      default: 'unsafe',
+      parse: cacheValue,
+      help: 'Cache mode for writing: none, writeback, writethrough, directsync or unsafe',
+    },
+    sourceCache: shared.sourceCache,
+    sparse: {
+      short: 'S',
+      value: 'SIZE',
+      parse: sizeValue,
+      help: 'Zeroes at least this long become holes, a multiple of 512, 4k by default; 0 writes everything',
+      conflicts: ['offload'],
+    },
+    parallel: {
+      short: 'm',
+      value: 'COUNT',
+      parse: integerValue(1, 16),
+      help: 'Requests under way at any time, 1 to 16, 8 by default',
+    },
+    unordered: { short: 'W', help: 'Let writes begin in any order' },
+    rate: { short: 'r', value: 'RATE', parse: sizeValue, help: 'Copy at most this many bytes per second' },
+    offload: { short: 'C', help: 'Have the kernel copy where it can', conflicts: ['salvage'] },
+    backing: { short: 'B', value: 'FILE', help: 'Make the target an overlay of FILE: what lies below is not copied' },
+    backingFormat: { short: 'F', value: 'FMT', help: 'Format of the backing file' },
+    forceShare: shared.forceShare,
+    targetIsZero: { long: 'target-is-zero', help: 'The target reads as zeroes: write none', needs: ['noCreate'] },
+    salvage: { long: 'salvage', help: 'Put zeroes where the source cannot be read, and go on' },
+    imageOpts: shared.imageOpts,
+    targetImageOpts: {
+      long: 'target-image-opts',
+      help: 'TARGET is a list of options, not a name',
+      needs: ['noCreate'],
+    },
+    snapshot: { short: 'l', value: 'SNAPSHOT', help: 'Read an internal snapshot (not supported yet)' },
+    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps too (not supported yet)' },
+    skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
+    objects: shared.objects,
+    refs: shared.refs,
+    cacheManners: {
+      long: 'cache-manners',
+      value: 'auto|off',
+      choices: ['auto', 'off'],
+      default: 'auto',
+      help: 'Whether the page cache is left as it was found',
+    },
+  },
+  examples: [
+    ['img convert -O qcow2 disk.raw disk.qcow2', 'A raw disk as qcow2'],
+    ['img convert -p -c -O qcow2 -o compression_type=zstd disk.qcow2 small.qcow2', 'Compressed, with progress'],
+    ['img convert -n -O raw disk.qcow2 /dev/sdx', 'On a device'],
+    ['img convert -O qcow2 -o help', 'What can be given with -o'],
+  ],
+  run: ({ arguments: { sources, target }, options }, io) =>
+    withImages(io, options.refs, async (images) => {
+      const flags: ConvertFlags = options;
+      const names = target === undefined ? sources : [...sources, target];
+      const create = options.create.length === 0 ? undefined : joinOptionLists(options.create);
+      if (create !== undefined && asksForHelp(create)) return printHelp(images, options.outputFormat, names.at(-1), io);
+      const to = names.at(-1);
+      if (to === undefined || names.length < 2) throw new Usage('a SOURCE and a TARGET are needed');
+      refuseContradictions(flags, names.length - 1);
+      await run(images, { flags, create, from: names.slice(0, -1), to }, io);
+      return 0;
+    }),
+});
+
+async function printHelp(images: OpenImages, format: string, fileName: string | undefined, io: Io): Promise<number> {
+  const { schema, format: own } = await creationOptions(images.graph, format, fileName);
+  const all = fileName === undefined ? own.create.options : schema;
+  io.stdout.write(formatOptionHelp(describe(all), fileName === undefined ? format : undefined));
+  if (fileName === undefined) {
+    io.stdout.write('\nThe protocol level may support further options.\nName the target file to see them too.\n');
+  }
+  return 0;
+}
+
+interface Words {
+  readonly flags: ConvertFlags;
+  readonly create: string | undefined;
+  readonly from: readonly string[];
+  readonly to: string;
+}
+
+async function run(images: OpenImages, { flags, create, from, to }: Words, io: Io): Promise<void> {
+  const target = targetOf(flags, create, to);
+  const sources = [];
+  for (const name of from) {
+    const request = { name, format: flags.format, imageOpts: flags.imageOpts };
+    sources.push(
+      await images.open(request, {
+        operation: operations.mirror.source,
+        forceShare: flags.forceShare,
+        cache: flags.sourceCache,
+      }),
+    );
+  }
+  const progress = await startProgress(io, { mode: flags.progress, quiet: flags.quiet, phase: 'convert' });
+  try {
+    await convertImages(images.graph, {
+      ...copySettings(flags),
+      sources,
+      target,
+      signal: io.signal,
+      onJob: (job) => show(job, progress),
+      warn: (message) => (flags.quiet ? undefined : warn(io, message)),
+    });
+    progress.finish();
+  } finally {
+    progress[Symbol.dispose]();
+  }
+}
+
+/** Updates for which it is worth to look at the clock. */
+const STEPS = 1000;
+
+function show(job: Job, progress: Progress): void {
+  if (job.type !== 'mirror') return;
+  let next = 0;
+  job.events.on('progress', ({ done, total }) => {
+    if (done < next && done < total) return;
+    next = done + total / STEPS;
+    progress.update(done, total);
+  });
+}

@@ -1,0 +1,128 @@
+/** The counts on disk against the references found: lost references are leaks, counts too low are errors. */
+import { isZero } from '../../../core/bytes/zero.ts';
+import { viewOf } from '../meta/struct.ts';
+import { PAGE } from './cluster-counts.ts';
+import { readTables } from './read-ahead.ts';
+import { countAt, type RefcountTableCopy } from './refcount-blocks.ts';
+import type { CheckState } from './state.ts';
+
+/** Clusters [first, end). */
+export interface ClusterSpan {
+  readonly first: number;
+  readonly end: number;
+}
+
+/**
+ * Compare all clusters of the file. Afterwards the counts in `state` are those on disk, as far as clusters are
+ * referenced at all. Returns the spans whose counts cannot be had.
+ */
+export async function compareCounts(state: CheckState, table: RefcountTableCopy): Promise<ClusterSpan[]> {
+  const { clusterSize, refcountBlockEntries } = state.geometry;
+  const comparison = new Comparison(state);
+  const blocks = Math.min(table.offsets.length, Math.ceil(state.clusters / refcountBlockEntries));
+  const readable: number[] = [];
+  for (let index = 0; index < blocks; index++) {
+    const offset = table.offsets[index] ?? 0;
+    if (offset !== 0 && offset % clusterSize === 0) readable.push(offset);
+  }
+  const runs = readTables(state.image.file, readable, clusterSize);
+  let run = await runs.next();
+  let inRun = 0;
+  for (let index = 0; index < blocks; index++) {
+    const offset = table.offsets[index] ?? 0;
+    const span = { first: index * refcountBlockEntries, end: (index + 1) * refcountBlockEntries };
+    if (offset === 0) comparison.without(span);
+    else if (offset % clusterSize !== 0) comparison.unreadable(span, offset);
+    else if (!run.done) {
+      comparison.block(span, new Uint8Array(run.value.view.buffer, inRun * clusterSize, clusterSize));
+      inRun++;
+      if (inRun === run.value.offsets.length) {
+        run = await runs.next();
+        inRun = 0;
+        await state.breathe();
+      }
+    }
+  }
+  comparison.without({ first: blocks * refcountBlockEntries, end: state.clusters });
+  state.result.imageEndOffset = (comparison.highest + 1) * clusterSize;
+  return comparison.unknown;
+}
+
+class Comparison {
+  readonly unknown: ClusterSpan[] = [];
+  /** The last cluster that is counted or referenced. */
+  highest = 0;
+  readonly #state: CheckState;
+  readonly #pages: readonly number[];
+  #nextPage = 0;
+
+  constructor(state: CheckState) {
+    this.#state = state;
+    this.#pages = state.counts.pageIndices();
+  }
+
+  /** Clusters whose counts are in a block. */
+  block(span: ClusterSpan, bytes: Uint8Array): void {
+    const order = this.#state.geometry.refcountOrder;
+    const view = viewOf(bytes);
+    const end = Math.min(span.end, this.#state.clusters);
+    for (let from = span.first; from < end; ) {
+      const pageIndex = Math.floor(from / PAGE);
+      const to = Math.min(end, (pageIndex + 1) * PAGE);
+      const page = this.#state.counts.page(pageIndex);
+      if (page || !allZero(bytes, from - span.first, to - span.first, order)) {
+        const inPage = from - pageIndex * PAGE;
+        for (let at = 0; at < to - from; at++) {
+          const stored = countAt(view, from - span.first + at, order);
+          const found = page?.[inPage + at] ?? 0;
+          if (stored !== found) this.#mismatch(from + at, stored, found);
+          else if (stored !== 0) this.highest = from + at;
+        }
+      }
+      from = to;
+    }
+  }
+
+  /** Clusters without a block: their counts are 0. Only pages of references need to be looked at. */
+  without(span: ClusterSpan): void {
+    const end = Math.min(span.end, this.#state.clusters);
+    while ((this.#pages[this.#nextPage] ?? Number.POSITIVE_INFINITY) * PAGE + PAGE <= span.first) this.#nextPage++;
+    for (let at = this.#nextPage; at < this.#pages.length; at++) {
+      const start = (this.#pages[at] ?? 0) * PAGE;
+      if (start >= end) break;
+      const page = this.#state.counts.page(start / PAGE);
+      for (let cluster = Math.max(start, span.first); cluster < Math.min(end, start + PAGE); cluster++) {
+        const found = page?.[cluster - start] ?? 0;
+        if (found !== 0) this.#mismatch(cluster, 0, found);
+      }
+    }
+  }
+
+  unreadable(span: ClusterSpan, offset: number): void {
+    const end = Math.min(span.end, this.#state.clusters);
+    this.#state.fail(
+      `refcounts of clusters ${span.first} to ${end - 1} cannot be had: their block is at ${offset}, off the cluster boundaries`,
+      end - span.first,
+    );
+    this.unknown.push({ first: span.first, end });
+  }
+
+  #mismatch(cluster: number, stored: number, found: number): void {
+    const state = this.#state;
+    this.highest = cluster;
+    if (stored < found) {
+      state.corrupt(`cluster ${cluster} refcount=${stored} reference=${found}`);
+      if (stored === 0) state.needsRebuild = true;
+    } else {
+      state.note(`Leaked cluster ${cluster} refcount=${stored} reference=${found}`);
+      state.result.leaks++;
+    }
+    if (found !== 0) state.counts.set(cluster, stored);
+  }
+}
+
+/** True when the bytes that hold counts [from, to) are zero; the neighbours in the same bytes are looked at too. */
+function allZero(bytes: Uint8Array, from: number, to: number, order: number): boolean {
+  const bits = 2 ** order;
+  return isZero(bytes, Math.floor((from * bits) / 8), Math.ceil((to * bits) / 8));
+}

@@ -1,0 +1,76 @@
+/** The first half of a check and of a repair: walk all metadata and count the references to every cluster. */
+import { decodeCryptoExtension, ExtensionType, findExtension } from '../meta/extensions.ts';
+import { Limit } from '../meta/limits.ts';
+import { decodeSnapshotTable, SNAPSHOT_EXTRA_MIN_V3, type SnapshotTable } from '../meta/snapshot-table.ts';
+import { checkBitmaps } from './bitmaps.ts';
+import { checkL1, type L2References, noL2References, snapshotL1Places } from './l1.ts';
+import { checkL2, forEachL2 } from './l2.ts';
+import { checkRefcountBlocks, type RefcountTableCopy, readRefcountTable } from './refcount-blocks.ts';
+import type { CheckState } from './state.ts';
+
+export interface Walk {
+  /** The active L1 table. */
+  readonly l1: Uint8Array;
+  readonly references: L2References;
+  readonly table: RefcountTableCopy;
+}
+
+export async function countReferences(state: CheckState): Promise<Walk> {
+  const { header, extensions, fileName } = state.image;
+  const { clusterSize } = state.geometry;
+  const snapshots = await readSnapshots(state);
+  state.refer(0, clusterSize);
+
+  const references = noL2References();
+  const active = { offset: header.l1TableOffset, entries: header.l1Size, times: 1, active: true };
+  const l1 = await checkL1(state, active, references);
+  if (state.dataFile && header.nbSnapshots > 0) {
+    state.corrupt(`${header.nbSnapshots} snapshots in an image with a data file`);
+  }
+  for (const place of snapshotL1Places(state, snapshots.snapshots)) await checkL1(state, place, references);
+  await forEachL2(state, references, 'all', (table) => checkL2(state, table));
+
+  state.refer(header.snapshotsOffset, snapshots.byteLength);
+  const crypto = findExtension(extensions, ExtensionType.CRYPTO);
+  if (crypto) {
+    const { offset, length } = decodeCryptoExtension(crypto, clusterSize, fileName);
+    state.refer(offset, length);
+  }
+  await checkBitmaps(state);
+  const table = await readRefcountTable(state);
+  checkRefcountBlocks(state, table);
+  return { l1, references, table };
+}
+
+/** The snapshot table as it lies on disk. Throws CorruptImage for one that cannot be read. */
+async function readSnapshots(state: CheckState): Promise<SnapshotTable> {
+  const { header, file, fileName } = state.image;
+  if (header.nbSnapshots === 0) return { snapshots: [], byteLength: 0 };
+  const most = Math.max(0, Math.min(Limit.MAX_SNAPSHOT_TABLE_BYTES + 65536, state.fileSize - header.snapshotsOffset));
+  for (let size = Math.min(most, 65536); ; ) {
+    const bytes = new Uint8Array(size);
+    await file.read(header.snapshotsOffset, bytes);
+    const table = decodeSnapshotTable(bytes, header.nbSnapshots, fileName);
+    if ('snapshots' in table) {
+      checkExtraData(state, table);
+      return table;
+    }
+    size = growBuffer(state, table.moreNeeded, { size, most });
+  }
+}
+
+function growBuffer(state: CheckState, needed: number, { size, most }: { size: number; most: number }): number {
+  if (size < most) return Math.min(most, Math.max(needed, size * 4));
+  throw state.unusable(`the snapshot table needs ${needed} bytes, the file has ${size} left for it`);
+}
+
+function checkExtraData(state: CheckState, { snapshots }: SnapshotTable): void {
+  if (state.geometry.version < 3) return;
+  for (const [index, snapshot] of snapshots.entries()) {
+    if (snapshot.extra.length < SNAPSHOT_EXTRA_MIN_V3) {
+      state.corrupt(
+        `snapshot table entry ${index} is incomplete: ${snapshot.extra.length} bytes of extra data, at least ${SNAPSHOT_EXTRA_MIN_V3} are needed`,
+      );
+    }
+  }
+}

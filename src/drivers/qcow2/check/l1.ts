@@ -1,0 +1,95 @@
+/** L1 tables: the active one and those of the snapshots. Which L2 tables they lead to, and how often. */
+import { hostOffset, l1HasReservedBits } from '../meta/entries.ts';
+import { Limit } from '../meta/limits.ts';
+import type { Snapshot } from '../meta/snapshot-table.ts';
+import { viewOf } from '../meta/struct.ts';
+import { ClusterCounts } from './cluster-counts.ts';
+import type { CheckState } from './state.ts';
+
+/** Distinct places off the cluster boundaries at which L2 tables are looked at; more are not. */
+const MAX_MISPLACED = 4096;
+
+/** References to L2 tables, by cluster number. A table that several snapshots share is read once. */
+export interface L2References {
+  readonly active: ClusterCounts;
+  readonly inactive: ClusterCounts;
+  /** Offsets that are not on a cluster boundary. */
+  readonly misplaced: Map<number, { active: number; inactive: number }>;
+}
+
+export function noL2References(): L2References {
+  return { active: new ClusterCounts(), inactive: new ClusterCounts(), misplaced: new Map() };
+}
+
+export interface L1Place {
+  readonly offset: number;
+  readonly entries: number;
+  /** How many snapshots have this very table. */
+  readonly times: number;
+  readonly active: boolean;
+}
+
+/** Count the references that a table is and has. Returns its bytes. */
+export async function checkL1(state: CheckState, place: L1Place, references: L2References): Promise<Uint8Array> {
+  const bytes = new Uint8Array(place.entries * 8);
+  if (place.entries === 0) return bytes;
+  state.refer(place.offset, bytes.length, place.times);
+  if (place.offset < state.fileSize) await state.image.file.read(place.offset, bytes);
+  const view = viewOf(bytes);
+  for (let at = 0; at < bytes.length; at += 8) {
+    const hi = view.getUint32(at);
+    const lo = view.getUint32(at + 4);
+    if (hi !== 0 || lo !== 0) checkL1Entry(state, { hi, lo, place, references });
+  }
+  await state.breathe();
+  return bytes;
+}
+
+interface L1Entry {
+  readonly hi: number;
+  readonly lo: number;
+  readonly place: L1Place;
+  readonly references: L2References;
+}
+
+function checkL1Entry(state: CheckState, { hi, lo, place, references }: L1Entry): void {
+  const { clusterSize } = state.geometry;
+  const { times, active } = place;
+  if (l1HasReservedBits(hi, lo)) state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
+  const offset = hostOffset(hi, lo);
+  state.refer(offset, clusterSize, times);
+  if (offset % clusterSize === 0) {
+    (active ? references.active : references.inactive).add(offset / clusterSize, times);
+    return;
+  }
+  state.corrupt(`l2_offset=${offset.toString(16)}: table is not cluster aligned; the L1 entry is corrupted`, times);
+  const known = references.misplaced.get(offset);
+  if (known) known[active ? 'active' : 'inactive'] += times;
+  else if (references.misplaced.size < MAX_MISPLACED) {
+    references.misplaced.set(offset, { active: active ? times : 0, inactive: active ? 0 : times });
+  }
+}
+
+/** The L1 tables of snapshots, each place once; those that cannot be tables are reported and left out. */
+export function snapshotL1Places(state: CheckState, snapshots: readonly Snapshot[]): L1Place[] {
+  const places = new Map<string, L1Place>();
+  for (const snapshot of snapshots) {
+    const where = `snapshot ${JSON.stringify(snapshot.id)} (${JSON.stringify(snapshot.name)})`;
+    const { l1TableOffset: offset, l1Size: entries } = snapshot;
+    if (offset % state.geometry.clusterSize !== 0) {
+      state.corrupt(`${where} l1_offset=0x${offset.toString(16)}: the L1 table is not cluster aligned`);
+    } else if (entries * 8 > Limit.MAX_L1_BYTES) {
+      state.corrupt(`${where} l1_size=${entries}: the L1 table is too large, the limit is ${Limit.MAX_L1_BYTES / 8}`);
+    } else {
+      const key = `${offset}/${entries}`;
+      places.set(key, { offset, entries, times: (places.get(key)?.times ?? 0) + 1, active: false });
+    }
+  }
+  return [...places.values()];
+}
+
+/** The 64 bits of an entry in hexadecimal. */
+export function hexEntry(hi: number, lo: number): string {
+  const text = hi.toString(16) + lo.toString(16).padStart(8, '0');
+  return text.replace(/^0+(?=.)/, '');
+}

@@ -1,0 +1,59 @@
+/** Reading many tables of a cluster each: neighbours in one request, several requests at once. */
+import type { Maybe } from '../../../core/async/maybe.ts';
+import type { Edge } from '../../../core/block/graph/edge.ts';
+import { viewOf } from '../meta/struct.ts';
+
+const REQUEST = 512 * 1024;
+const REQUESTS_AT_ONCE = 8;
+
+/** Tables that were read in one piece; `offsets[i]` is found at `i * clusterSize`. */
+export interface TableRun {
+  readonly offsets: readonly number[];
+  readonly view: DataView;
+}
+
+/** The tables at `offsets`, in that order; what lies past the end of the file reads as zeroes. */
+export async function* readTables(
+  file: Edge,
+  offsets: Iterable<number>,
+  clusterSize: number,
+): AsyncGenerator<TableRun, void, void> {
+  const waiting: Maybe<TableRun>[] = [];
+  for (const run of neighbours(offsets, clusterSize)) {
+    const started = start(file, run, clusterSize);
+    // A failure is seen when its turn comes, not before.
+    if (started instanceof Promise) started.catch(() => undefined);
+    waiting.push(started);
+    if (waiting.length >= REQUESTS_AT_ONCE) yield await first(waiting);
+  }
+  while (waiting.length > 0) yield await first(waiting);
+}
+
+function first(waiting: Maybe<TableRun>[]): Maybe<TableRun> {
+  const next = waiting.shift();
+  if (next === undefined) throw new Error('nothing is being read');
+  return next;
+}
+
+function start(file: Edge, offsets: readonly number[], clusterSize: number): Maybe<TableRun> {
+  const bytes = new Uint8Array(offsets.length * clusterSize);
+  const run = { offsets, view: viewOf(bytes) };
+  const at = offsets[0] ?? 0;
+  if (at >= file.size) return run;
+  const done = file.read(at, bytes);
+  return done instanceof Promise ? done.then(() => run) : run;
+}
+
+function* neighbours(offsets: Iterable<number>, clusterSize: number): Generator<number[]> {
+  const most = Math.max(1, Math.floor(REQUEST / clusterSize));
+  let run: number[] = [];
+  for (const offset of offsets) {
+    const last = run.at(-1);
+    if (last !== undefined && (offset !== last + clusterSize || run.length >= most)) {
+      yield run;
+      run = [];
+    }
+    run.push(offset);
+  }
+  if (run.length > 0) yield run;
+}

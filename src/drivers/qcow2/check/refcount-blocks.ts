@@ -1,0 +1,63 @@
+/** The refcount table and its blocks: whether they can be what they should, and the references they are themselves. */
+import { refcountBlockOffset, refcountTableHasReservedBits } from '../meta/entries.ts';
+import { getRefcount } from '../meta/refcount-entry.ts';
+import { getU64, viewOf } from '../meta/struct.ts';
+import type { CheckState } from './state.ts';
+
+export interface RefcountTableCopy {
+  /** Host offset of each block, 0 for none. */
+  readonly offsets: Float64Array;
+  /** Indices of entries with reserved bits set: reported, and not counted as blocks. */
+  readonly reserved: ReadonlySet<number>;
+}
+
+export async function readRefcountTable(state: CheckState): Promise<RefcountTableCopy> {
+  const { header, file } = state.image;
+  const bytes = new Uint8Array(header.refcountTableClusters * state.geometry.clusterSize);
+  if (header.refcountTableOffset < state.fileSize) await file.read(header.refcountTableOffset, bytes);
+  const view = viewOf(bytes);
+  const offsets = new Float64Array(bytes.length / 8);
+  const reserved = new Set<number>();
+  for (let index = 0; index < offsets.length; index++) {
+    const lo = view.getUint32(index * 8 + 4);
+    offsets[index] = refcountBlockOffset(view.getUint32(index * 8), lo);
+    if (refcountTableHasReservedBits(lo)) reserved.add(index);
+  }
+  return { offsets, reserved };
+}
+
+/** The references that the table and its blocks are; a block that something else uses too is found here, so last of all. */
+export function checkRefcountBlocks(state: CheckState, table: RefcountTableCopy): void {
+  const { clusterSize } = state.geometry;
+  state.refer(state.image.header.refcountTableOffset, table.offsets.length * 8);
+  for (const [index, offset] of table.offsets.entries()) {
+    const problem = referToBlock(state, table, index, offset, clusterSize);
+    if (problem === undefined) continue;
+    state.corrupt(problem);
+    state.needsRebuild = true;
+  }
+}
+
+function referToBlock(
+  state: CheckState,
+  table: RefcountTableCopy,
+  index: number,
+  offset: number,
+  clusterSize: number,
+): string | undefined {
+  if (table.reserved.has(index)) return `refcount table entry ${index} has reserved bits set`;
+  if (offset === 0) return undefined;
+  if (offset % clusterSize !== 0) {
+    return `refcount block ${index} is not cluster aligned; the refcount table entry is corrupted`;
+  }
+  const cluster = offset / clusterSize;
+  if (cluster >= state.clusters) return `refcount block ${index} is outside of the image`;
+  state.refer(offset, clusterSize);
+  const count = state.counts.get(cluster);
+  return count === 1 ? undefined : `refcount block ${index} refcount=${count}`;
+}
+
+/** A count of a block; one of 64 bits beyond 2^53 is rounded, which tells it from any number of references. */
+export function countAt(view: DataView, index: number, order: number): number {
+  return order === 6 ? getU64(view, index * 8) : getRefcount(view, index, order);
+}

@@ -1,0 +1,132 @@
+/** What the parts of a check share: the image as it lies on disk, the counts of references, the findings. */
+import type { CheckOptions, CheckResult } from '../../../core/block/driver.ts';
+import type { Edge } from '../../../core/block/graph/edge.ts';
+import { Cancelled, CorruptImage } from '../../../core/errors/block-error.ts';
+import type { Extension } from '../meta/extensions.ts';
+import { Incompatible } from '../meta/features.ts';
+import type { Geometry } from '../meta/geometry.ts';
+import type { Header } from '../meta/header.ts';
+import { ClusterCounts } from './cluster-counts.ts';
+
+/** An image to be checked: its header as validated at open, everything else read from `file`. */
+export interface CheckedImage {
+  readonly fileName: string;
+  readonly header: Header;
+  readonly extensions: readonly Extension[];
+  readonly geometry: Geometry;
+  readonly file: Edge;
+}
+
+export type CheckReporting = Pick<CheckOptions, 'report' | 'signal' | 'progress'>;
+
+/** References past the end of the file are remembered, to look up their counts on disk; more than these are not. */
+const MAX_BEYOND = 65536;
+/** Milliseconds of work at a stretch, after which signals and timers get their turn. */
+const STRETCH = 40;
+
+type Counters = { -readonly [K in keyof CheckResult]-?: number };
+
+export class CheckState {
+  readonly image: CheckedImage;
+  readonly geometry: Geometry;
+  readonly fileSize: number;
+  readonly dataFile: boolean;
+  readonly counts = new ClusterCounts();
+  /** Clusters beyond the end of the file that something refers to. */
+  readonly beyond = new Set<number>();
+  /** The refcount structures cannot be mended one count at a time. */
+  needsRebuild = false;
+  /** Clusters that the file has; a reference into a last, partial one may add one. */
+  clusters: number;
+  readonly result: Counters;
+  readonly #options: CheckReporting;
+  #breath = performance.now();
+
+  constructor(image: CheckedImage, options: CheckReporting) {
+    this.image = image;
+    this.geometry = image.geometry;
+    this.fileSize = image.file.size;
+    this.dataFile = (image.header.incompatible & Incompatible.DATA_FILE) !== 0n;
+    this.clusters = Math.ceil(this.fileSize / image.geometry.clusterSize);
+    this.#options = options;
+    this.result = {
+      checkErrors: 0,
+      corruptions: 0,
+      leaks: 0,
+      corruptionsFixed: 0,
+      leaksFixed: 0,
+      imageEndOffset: 0,
+      totalClusters: Math.ceil(image.header.size / image.geometry.clusterSize),
+      allocatedClusters: 0,
+      fragmentedClusters: 0,
+      compressedClusters: 0,
+    };
+  }
+
+  note(line: string): void {
+    this.#options.report(line);
+  }
+
+  /** Something is wrong with the image; `times` when the same place is reached that often. */
+  corrupt(line: string, times = 1): void {
+    this.result.corruptions += times;
+    this.#options.report(`ERROR ${line}`);
+  }
+
+  /** Something could not be checked. */
+  fail(line: string, times = 1): void {
+    this.result.checkErrors += times;
+    this.#options.report(`ERROR ${line}`);
+  }
+
+  /** The error for what makes a check impossible. */
+  unusable(what: string): CorruptImage {
+    return new CorruptImage(`'${this.image.fileName}': ${what}`);
+  }
+
+  /** `times` references to the clusters of [offset, offset + length). The last one may reach past the end of the file. */
+  refer(offset: number, length: number, times = 1): void {
+    if (length <= 0) return;
+    const { clusterSize } = this.geometry;
+    const first = Math.floor(offset / clusterSize);
+    if (offset + length - this.fileSize >= clusterSize) {
+      this.corrupt(
+        `reference past the end of the file by a cluster or more: offset=0x${offset.toString(16)} size=0x${length.toString(16)}`,
+        times,
+      );
+      if (this.beyond.size < MAX_BEYOND) this.beyond.add(first);
+      return;
+    }
+    const last = Math.floor((offset + length - 1) / clusterSize);
+    for (let cluster = first; cluster <= last; cluster++) this.referToCluster(cluster, times);
+    if (last >= this.clusters) this.clusters = last + 1;
+  }
+
+  /** `times` references to a cluster that lies within the file. */
+  referToCluster(cluster: number, times: number): void {
+    const count = this.counts.add(cluster, times);
+    if (count > this.geometry.refcountMax) this.#overflow(cluster, count, times);
+  }
+
+  #overflow(cluster: number, count: number, times: number): void {
+    const most = this.geometry.refcountMax;
+    const over = Math.min(times, count - most);
+    this.counts.add(cluster, -over);
+    this.corrupt(
+      `cluster ${cluster} has more references than the ${this.geometry.refcountBits} bits of its refcount can hold`,
+      over,
+    );
+  }
+
+  progress(done: number, total: number): void {
+    this.#options.progress?.(done, total);
+  }
+
+  /** Called often; lets signals through and ends the work when asked to. */
+  async breathe(): Promise<void> {
+    if (this.#options.signal?.aborted) throw new Cancelled();
+    if (performance.now() - this.#breath < STRETCH) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#breath = performance.now();
+  }
+}

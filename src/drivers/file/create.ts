@@ -5,6 +5,7 @@ import { Perm } from '../../core/block/permissions-bits.ts';
 import { FileLocks, HostFile, setExtentSizeHint, setNoCow } from '../../core/host/index.ts';
 import { bool, bytes, choice, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
 import { HostImage } from './host-image.ts';
+import { pathOf } from './open.ts';
 
 export const createOptions = defineOptions({
   size: bytes({ help: 'Virtual disk size', default: 0 }),
@@ -21,8 +22,9 @@ type FileCreateOptions = OptionsOf<typeof createOptions>;
 /** Create or empty `context.fileName` and give it its size; a file made here is removed again on failure. */
 export async function createFile(context: CreateContext): Promise<void> {
   const options = context.options as FileCreateOptions;
-  const isNew = !fs.existsSync(context.fileName);
-  const file = await HostFile.open(context.fileName, { create: 'if-missing' });
+  const path = pathOf('file', context.fileName);
+  const isNew = !fs.existsSync(path);
+  const file = await HostFile.open(path, { create: 'if-missing' });
   try {
     const locks = FileLocks.open(file, 'auto');
     locks.take(Perm.WRITE | Perm.RESIZE, Perm.ALL & ~Perm.RESIZE);
@@ -32,7 +34,7 @@ export async function createFile(context: CreateContext): Promise<void> {
     await new HostImage(file, 'off', undefined).truncate(options.size, { preallocation: options.preallocation });
   } catch (error) {
     await file.close();
-    if (isNew) fs.rmSync(context.fileName, { force: true });
+    if (isNew) fs.rmSync(path, { force: true });
     throw error;
   }
   await file.close();

@@ -107,9 +107,15 @@ export class HostImage implements Image {
       throw new NotSupported(`preallocation=${preallocation} cannot be used for shrinking '${this.#file.path}'`);
     }
     this.#extents.forget(Math.min(size, from), Math.abs(size - from));
-    if (preallocation === 'falloc') await this.#space.allocate(from, size - from);
-    else if (preallocation === 'full') await this.#fill(from, size);
-    else await this.#file.truncate(size);
+    if (preallocation === 'off') return this.#file.truncate(size);
+    try {
+      if (preallocation === 'falloc') await this.#space.allocate(from, size - from);
+      else await this.#fill(from, size);
+    } catch (error) {
+      // What was made so far would be a longer disk than before, made of half an operation.
+      await this.#file.truncate(from).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** A device has the size it has. */
@@ -123,16 +129,11 @@ export class HostImage implements Image {
     }
   }
 
-  /** Write zeroes from the old end to the new one; a failure cuts back to the old end. */
+  /** Write zeroes from the old end to the new one. */
   async #fill(from: number, to: number): Promise<void> {
     const zeroes = Buffer.alloc(1 << 20);
-    try {
-      for (let at = from; at < to; at += zeroes.length) {
-        await this.#file.write(at, zeroes.subarray(0, Math.min(zeroes.length, to - at)));
-      }
-    } catch (error) {
-      await this.#file.truncate(from).catch(() => undefined);
-      throw error;
+    for (let at = from; at < to; at += zeroes.length) {
+      await this.#file.write(at, zeroes.subarray(0, Math.min(zeroes.length, to - at)));
     }
   }
 

@@ -28,5 +28,10 @@ export async function openHost(
 
 /** Options for a plain path, or one behind the driver's own prefix. */
 export function hostPath(prefix: string, name: string): Record<string, unknown> {
-  return { filename: name.startsWith(`${prefix}:`) ? name.slice(prefix.length + 1) : name };
+  return { filename: pathOf(prefix, name) };
+}
+
+/** The path in a name that may carry the driver's own prefix. */
+export function pathOf(prefix: string, name: string): string {
+  return name.startsWith(`${prefix}:`) ? name.slice(prefix.length + 1) : name;
 }

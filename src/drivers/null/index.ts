@@ -5,6 +5,7 @@
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Extent, Image } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
+import { BlockError } from '../../core/errors/block-error.ts';
 import { bool, bytes, defineOptions, integer, type OptionsOf } from '../../core/options/fields.ts';
 
 const options = defineOptions({
@@ -67,7 +68,7 @@ class NullImage implements Image {
   }
 
   status(offset: number, length: number): Extent {
-    return { length, allocated: true, data: true, zero: this.#zeroes, offset };
+    return { length, allocated: true, data: !this.#zeroes, zero: this.#zeroes, offset };
   }
 
   allocatedSize(): number {
@@ -77,9 +78,24 @@ class NullImage implements Image {
   async close(): Promise<void> {}
 
   #end(): Maybe<void> {
-    if (this.#latency > 0) return new Promise((resolve) => setTimeout(resolve, this.#latency));
+    if (this.#latency > 0) return pause(this.#latency);
     if (this.#deferred) return new Promise((resolve) => setImmediate(resolve));
   }
+}
+
+/** Timers count in whole milliseconds; the rest of the time is waited out turn by turn. */
+async function pause(milliseconds: number): Promise<void> {
+  const end = performance.now() + milliseconds;
+  const whole = Math.floor(milliseconds) - 1;
+  if (whole > 0) await new Promise((resolve) => setTimeout(resolve, whole));
+  do await new Promise((resolve) => setImmediate(resolve));
+  while (performance.now() < end);
+}
+
+/** There is only one such disk by name. */
+function parseName(driver: string, name: string): Record<string, unknown> {
+  if (name === `${driver}:` || name === `${driver}://`) return {};
+  throw new BlockError(`'${name}' is no name for driver '${driver}', which knows only '${driver}://'`);
 }
 
 function nullDriver(name: string, deferred: boolean): Driver<NullOptions> {
@@ -88,7 +104,7 @@ function nullDriver(name: string, deferred: boolean): Driver<NullOptions> {
     kind: 'protocol',
     options,
     schemes: [name],
-    parseFileName: () => ({}),
+    parseFileName: (file) => parseName(name, file),
     strongOptions: ['size', 'read-zeroes'],
     open: async ({ options: settings }) => new NullImage(settings, deferred),
   };

@@ -18,13 +18,17 @@ import type {
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
+import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
 import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
 import { bytes, choice, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
 
 const SECTOR = 512;
 
+/** What every probe looks at first: a guessed raw image is written there in whole sectors, so that each can be judged. */
+const PROBED = SECTOR;
+
 const options = defineOptions({
-  offset: bytes({ help: 'Where the disk starts in the file, in bytes', default: 0, multipleOf: SECTOR }),
+  offset: bytes({ help: 'Where the disk starts in the file, in bytes', default: 0 }),
   size: bytes({ help: 'Length of the disk in bytes; by default up to the end of the file', multipleOf: SECTOR }),
 });
 
@@ -48,12 +52,20 @@ class RawImage implements Image {
     this.#start = window.offset;
     this.#length = window.size;
     this.#sniff = sniff;
-    this.limits = file.limits;
+    this.limits = sniff ? { ...file.limits, requestAlignment: wholeSectors(file.limits) } : file.limits;
     this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
   }
 
   get size(): number {
-    return this.#length ?? Math.max(0, this.#file.node.image.size - this.#start);
+    return this.#length ?? Math.max(0, this.#file.size - this.#start);
+  }
+
+  get blockSizes(): Image['blockSizes'] {
+    return this.#file.node.image.blockSizes;
+  }
+
+  get geometry(): Image['geometry'] {
+    return this.#start === 0 && this.#length === undefined ? this.#file.node.image.geometry : undefined;
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
@@ -66,16 +78,17 @@ class RawImage implements Image {
 
   write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
     this.#checkRoom(offset, buf.length);
-    if (offset === 0 && this.#sniff) this.#refuseDisguise(buf);
+    if (offset < PROBED && this.#sniff) this.#refuseDisguise(buf);
     return this.#file.write(this.#start + offset, buf, flags);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    if (this.#length !== undefined || this.#sniff) {
-      const head = Buffer.concat(bufs);
-      this.#checkRoom(offset, head.length);
-      if (offset === 0 && this.#sniff) this.#refuseDisguise(head);
+    if (this.#length !== undefined) {
+      let length = 0;
+      for (const buf of bufs) length += buf.length;
+      this.#checkRoom(offset, length);
     }
+    if (offset < PROBED && this.#sniff) this.#refuseDisguise(Buffer.concat(bufs));
     return this.#file.writev(this.#start + offset, bufs, flags);
   }
 
@@ -120,6 +133,7 @@ class RawImage implements Image {
       offset: this.#start + offset,
       edge: this.#file,
       recurse: true,
+      transparent: true,
     };
   }
 
@@ -129,8 +143,14 @@ class RawImage implements Image {
 
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
     this.#checkRoom(offset, length);
-    if (offset === 0 && this.#sniff) return false;
+    if (offset < PROBED && this.#sniff) return false;
     return this.#file.copyRangeTo(this.#start + offset, source, length);
+  }
+
+  /** A window takes of its file what its users need, and no right to resize it for being written to. */
+  childPermissions(_name: string, users: PermPair, usual: PermPair): PermPair {
+    const changes = Perm.WRITE | Perm.RESIZE;
+    return { perm: (usual.perm & ~changes) | (users.perm & changes), shared: usual.shared };
   }
 
   async allocatedSize(): Promise<number> {
@@ -140,10 +160,14 @@ class RawImage implements Image {
   async close(): Promise<void> {}
 }
 
+function wholeSectors(limits: Limits): number {
+  return Math.max(PROBED, limits.requestAlignment ?? 1);
+}
+
 async function open(context: OpenContext<RawOptions>): Promise<Image> {
   const file = context.child('file');
   const { offset, size } = context.options;
-  const available = file.node.image.size;
+  const available = file.size;
   if (offset > available) {
     throw new BlockError(`raw offset ${offset} lies past the end of '${context.fileName}' (${available} bytes)`);
   }
@@ -158,7 +182,7 @@ async function open(context: OpenContext<RawOptions>): Promise<Image> {
         'writes to its first sector that look like another format are refused',
     );
   }
-  return new RawImage(file, context.options, context.probed ? context.sniff : undefined);
+  return new RawImage(file, context.options, context.probed && !context.modes.readOnly ? context.sniff : undefined);
 }
 
 const createOptions = defineOptions({

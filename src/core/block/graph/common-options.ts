@@ -27,11 +27,16 @@ export const commonNames: ReadonlySet<string> = new Set([
   'cache',
 ]);
 
+/** An option of every node, `cache.*` in either notation. */
+export function isCommon(key: string): boolean {
+  return commonNames.has(key) || key.startsWith('cache.');
+}
+
 /** The common part of a spec, with `cache.*` flat as the schema names it. */
 export function pickCommon(spec: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const own: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(spec)) {
-    if (!commonNames.has(key) || value === undefined) continue;
+    if (!isCommon(key) || value === undefined) continue;
     if (key === 'cache' && typeof value === 'object' && value !== null) {
       for (const [name, setting] of Object.entries(value)) own[`cache.${name}`] = setting;
     } else own[key] = value;

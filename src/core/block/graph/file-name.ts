@@ -1,10 +1,12 @@
 /** File names: what protocol they carry, how relative ones resolve, and what a node is called to a user. */
 import path from 'node:path';
 import { BlockError } from '../../errors/block-error.ts';
+import { formatJsonName } from '../../options/json-name.ts';
 import { isExplicit } from '../../options/parse.ts';
 import type { Node } from './node.ts';
 
-const SCHEME = /^([a-zA-Z0-9_+.-]+):/;
+/** Whatever stands before a colon, unless a slash comes first. */
+const SCHEME = /^([^:/]*):/;
 
 /** The `nbd` of `nbd://…` or `nbd:…`; undefined for plain paths, also those with a colon after a slash. */
 export function schemeOf(name: string): string | undefined {
@@ -43,23 +45,14 @@ function strongOptions(node: Node): [string, unknown][] {
 
 /** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
 export function displayName(node: Node): string {
-  if (isPlain(node)) return node.fileName;
-  return `json:${onOneLine(describeOptions(node))}`;
-}
-
-/** JSON with a space behind each comma and colon, as the users of these names know it. */
-function onOneLine(value: unknown): string {
-  const spaced = JSON.stringify(value, null, 1);
-  return spaced
-    .replace(/([[{])\n */g, '$1')
-    .replace(/\n *([\]}])/g, '$1')
-    .replace(/\n */g, ' ');
+  return isPlain(node) ? node.fileName : formatJsonName(describeOptions(node));
 }
 
 function isPlain(node: Node): boolean {
-  if (node.driver.kind === 'protocol') return node.fileName !== '';
-  if (node.driver.kind === 'filter' || strongOptions(node).length > 0) return false;
-  if (node.backingOverridden) return false;
+  const strong = strongOptions(node);
+  if (node.driver.kind === 'protocol') return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key));
+  if (node.driver.kind === 'filter' || strong.length > 0) return false;
+  if (node.backingOverridden && node.backing) return false;
   const file = node.child('file')?.node;
   return file !== undefined && file.driver.kind === 'protocol' && isPlain(file);
 }

@@ -14,6 +14,8 @@ export interface NodeInit {
   readonly fileName: string;
   readonly detectZeroes: DetectZeroes;
   readonly children: readonly Edge[];
+  /** Options that `fileName` stands for; by default `filename`. */
+  readonly nameSays?: ReadonlySet<string>;
   /** The driver was guessed from the content. */
   readonly probed: boolean;
   /** The user said what the backing file is, so the header does not tell. */
@@ -33,6 +35,7 @@ export class Node implements EdgeParent {
   readonly probed: boolean;
   readonly backingOverridden: boolean;
   readonly fileName: string;
+  readonly nameSays: ReadonlySet<string>;
   readonly detectZeroes: DetectZeroes;
   options: Readonly<Record<string, unknown>>;
   modes: OpenModes;
@@ -50,6 +53,7 @@ export class Node implements EdgeParent {
     this.modes = init.modes;
     this.options = init.options;
     this.fileName = init.fileName;
+    this.nameSays = init.nameSays ?? new Set(['filename']);
     this.detectZeroes = init.detectZeroes;
     this.probed = init.probed;
     this.backingOverridden = init.backingOverridden;

@@ -5,14 +5,15 @@ import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { validate } from '../../options/parse.ts';
 import type { ChildRequest, ChildRole, ChildSlot, Driver, DriverList, Image, OpenContext } from '../driver.ts';
 import type { BlockGraph } from './block-graph.ts';
-import { type CommonOptions, commonNames, type InheritedModes } from './common-options.ts';
+import { type CommonOptions, type InheritedModes, isCommon } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import { localPath, resolveName } from './file-name.ts';
 import { Node } from './node.ts';
-import { childPermissions, type PermPair } from './permissions.ts';
+import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
 import { assertReferenceAllowed } from './references.ts';
 import { entryOf, FILE_NAME_TO_PARSE, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
+import { transact } from './transaction.ts';
 
 /** A longer backing chain is refused: the depth is chosen by files. */
 export const MAX_DEPTH = 512;
@@ -44,6 +45,8 @@ export class Opening {
   #driver: Driver | undefined;
   #probed = false;
   #backingOverridden = false;
+  /** Opening has failed and is being undone: a child that arrives now is not wanted any more. */
+  #failed = false;
 
   constructor(attempt: Attempt) {
     this.#attempt = { ...attempt, spec: withProtocol(attempt.frame.graph.settings.drivers, attempt.spec, false) };
@@ -55,10 +58,12 @@ export class Opening {
     try {
       const driver = await this.#findDriver();
       await this.#openSlots(driver);
+      this.#checkWritable();
       const options = this.#driverOptions(driver);
       image = await driver.open(this.#context(driver, options));
       return this.#finish(driver, image, options);
     } catch (error) {
+      this.#failed = true;
       await image?.close().catch(() => undefined);
       await this.#closer.close().catch(() => undefined);
       for (const edge of this.#edges.reverse()) await this.#graph.detach(edge).catch(() => undefined);
@@ -78,21 +83,32 @@ export class Opening {
       modes: this.#attempt.modes,
       options,
       fileName: this.#fileName(options),
+      nameSays: new Set(['filename', ...Object.keys(this.#parsedName(driver))]),
       detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
       children: this.#edges,
       probed: this.#probed,
       backingOverridden: this.#backingOverridden,
     });
+    // The driver may have narrowed the roles of its children, and says itself what it needs of them.
+    transact((transaction) => refreshPermissions(transaction, [node]));
     this.#graph.add(node);
     return node;
   }
 
+  /** What only fell back to read-only below makes this node read-only too, by opening it once more. */
+  #checkWritable(): void {
+    const { modes } = this.#attempt;
+    if (modes.readOnly || !modes.autoReadOnly) return;
+    const edge = this.#edges.find((each) => each.node.modes.readOnly);
+    if (edge) throw new BlockError(`'${edge.node.fileName}' can only be read`, { code: 'EACCES' });
+  }
+
   /** The driver that is named; else the protocol is opened as `file` and probed. */
   async #findDriver(): Promise<Driver> {
-    const { spec } = this.#attempt;
+    const { spec, own } = this.#attempt;
     const { drivers } = this.#graph.settings;
-    if (typeof spec.driver === 'string') {
-      this.#driver = await entryOf(drivers, spec.driver).load();
+    if (own.driver !== undefined) {
+      this.#driver = await entryOf(drivers, own.driver).load();
       return this.#driver;
     }
     if (spec.file === undefined) {
@@ -135,12 +151,18 @@ export class Opening {
   #driverOptions(driver: Driver): Readonly<Record<string, unknown>> {
     const { spec } = this.#attempt;
     const slots = new Set(slotsOf(driver).map((slot) => slot.name));
-    const unparsed = spec[FILE_NAME_TO_PARSE];
-    const rest: Record<string, unknown> = typeof unparsed === 'string' ? { ...driver.parseFileName?.(unparsed) } : {};
+    const rest = this.#parsedName(driver);
     for (const [key, value] of Object.entries(spec)) {
-      if (!commonNames.has(key) && !slots.has(key) && key !== FILE_NAME_TO_PARSE) rest[key] = value;
+      if (value === undefined || isCommon(key) || slots.has(key) || key === FILE_NAME_TO_PARSE) continue;
+      rest[key] = value;
     }
     return validate(driver.options, rest, `driver '${driver.name}'`);
+  }
+
+  /** Options that the driver reads out of the file name. */
+  #parsedName(driver: Driver): Record<string, unknown> {
+    const unparsed = this.#attempt.spec[FILE_NAME_TO_PARSE];
+    return typeof unparsed === 'string' ? { ...driver.parseFileName?.(unparsed) } : {};
   }
 
   #fileName(options: Readonly<Record<string, unknown>>): string {
@@ -150,7 +172,7 @@ export class Opening {
     if (typeof own === 'string') return own;
     const child =
       this.#edges.find((edge) => edge.name === 'file') ?? this.#edges.find((edge) => edge.role === 'filtered');
-    return child?.node.fileName ?? `${this.#driver?.name ?? 'node'}:`;
+    return child?.node.fileName ?? `${this.#driver?.name ?? 'node'}://`;
   }
 
   #context(driver: Driver, options: Readonly<Record<string, unknown>>): OpenContext {
@@ -178,11 +200,12 @@ export class Opening {
   async #openRequested(driver: Driver, request: ChildRequest): Promise<Edge | undefined> {
     const { frame, spec } = this.#attempt;
     const given = spec[request.name];
-    if (given === null) {
+    if (given === null || given === '') {
       this.#backingOverridden ||= request.name === 'backing';
       return undefined;
     }
-    const isOptionsOnly = isRecord(given) && request.fileName !== undefined && !namesContent(given);
+    const { drivers } = frame.graph.settings;
+    const isOptionsOnly = isRecord(given) && request.fileName !== undefined && !namesContent(drivers, given);
     if (given !== undefined && !isOptionsOnly) {
       this.#backingOverridden ||= request.name === 'backing';
       return this.#openChild({ ...request, probe: request.probe ?? true }, given);
@@ -214,11 +237,13 @@ export class Opening {
     const node = await this.#childNode(request, value, reference);
     const link = { parent: this.#parent, node, name: request.name, role: request.role };
     try {
+      if (this.#failed) throw new BlockError(`opening node '${this.#attempt.name}' has failed already`);
       const edge = this.#graph.attach(link, this.#permissionsFor(request.role));
       this.#edges.push(edge);
       return edge;
     } catch (error) {
-      await this.#graph.closeIfUnused(node);
+      // A node that was named is its owner's to close.
+      if (typeof value !== 'string') await this.#graph.closeIfUnused(node).catch(() => undefined);
       throw error;
     }
   }
@@ -241,13 +266,7 @@ export class Opening {
     try {
       return await frame.open(spec, child);
     } catch (error) {
-      const cause = asBlockError(error);
-      throw new BlockError(`could not open ${roleName(request)} of '${reference.image}': ${cause.message}`, {
-        code: cause.code,
-        hint: cause.hint,
-        data: cause.data,
-        cause,
-      });
+      throw referenceError(request, reference.image, asBlockError(error));
     }
   }
 
@@ -265,17 +284,16 @@ export class Opening {
 
   #lineage(reference: { image: string; resolved: string }): readonly string[] {
     const { ancestors } = this.#attempt.frame;
-    const chain = [...ancestors, realName(reference.image)];
-    const target = realName(reference.resolved);
-    if (chain.includes(target)) {
+    const image = realName(reference.image);
+    const chain = [...ancestors, image];
+    // The image itself is looked for too: one reached through a json: name shows what it is only now.
+    if (ancestors.includes(image) || chain.includes(realName(reference.resolved))) {
       throw new BlockError(
         `the backing chain of '${chain[0]}' loops: '${reference.image}' leads back to '${reference.resolved}'`,
-        {
-          code: 'ELOOP',
-        },
+        { code: 'ELOOP' },
       );
     }
-    if (chain.length > MAX_DEPTH) {
+    if (chain.length >= MAX_DEPTH) {
       throw new BlockError(`the backing chain of '${chain[0]}' is longer than ${MAX_DEPTH} images`, { code: 'ELOOP' });
     }
     return chain;
@@ -295,8 +313,21 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 /** Do these options say what to open, or only how. */
-function namesContent(options: Readonly<Record<string, unknown>>): boolean {
-  return options.file !== undefined || options.filename !== undefined;
+function namesContent(drivers: DriverList, options: Readonly<Record<string, unknown>>): boolean {
+  if (options.file !== undefined || options.filename !== undefined) return true;
+  const entry = drivers.entries.find((each) => each.name === options.driver);
+  return entry?.kind === 'protocol';
+}
+
+/** Says which image asked for what could not be opened; of a long chain only the image nearest to the failure. */
+function referenceError(request: ChildRequest, image: string, cause: BlockError): BlockError {
+  if (cause.data?.referencedBy !== undefined) return cause;
+  return new BlockError(`could not open ${roleName(request)} of '${image}': ${cause.message}`, {
+    code: cause.code,
+    hint: cause.hint,
+    data: { ...cause.data, referencedBy: image },
+    cause,
+  });
 }
 
 /** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */

@@ -39,7 +39,8 @@ function isBeside(reference: ImageReference): boolean {
     const home = path.dirname(fs.realpathSync(reference.image));
     const target = fs.realpathSync(reference.resolved);
     const relative = path.relative(home, target);
-    return !relative.startsWith('..') && !path.isAbsolute(relative) && fs.statSync(target).isFile();
+    const isOutside = relative === '..' || relative.startsWith('../') || path.isAbsolute(relative);
+    return !isOutside && fs.statSync(target).isFile();
   } catch {
     // A missing file is refused here too: whether it exists is no business of the image.
     return false;

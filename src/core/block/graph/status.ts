@@ -8,9 +8,12 @@ export interface ChainExtent {
   readonly data: boolean;
   readonly zero: boolean;
   readonly compressed: boolean;
-  /** Some layer above the base decides the content. */
+  /**
+   * Some layer above the base decides the content. Past the end of a layer that is shorter than the disk that
+   * is the layer itself, since the base does not show through; without a base nothing is there to be hidden.
+   */
   readonly allocated: boolean;
-  /** Distance of that layer from the top, filters not counted. */
+  /** Distance of that layer from the top, filters not counted; of the last one asked when none decides. */
   readonly depth: number;
   /** The layer; undefined when none decides. */
   readonly node: Node | undefined;
@@ -19,33 +22,40 @@ export interface ChainExtent {
   readonly file: Node | undefined;
 }
 
-/** One step of {@link chainStatus} at a node: its own answer, holes of the file below taken into account. */
-export function layerStatus(
-  node: Node,
-  offset: number,
-  length: number,
-  precise: boolean,
-): Maybe<Extent & { file?: Node }> {
+type LayerExtent = Extent & { file?: Node };
+
+/** What a node says by itself of a range within its size: holes of the file below taken into account. */
+export function layerStatus(node: Node, offset: number, length: number, precise: boolean): Maybe<LayerExtent> {
+  if (offset >= node.image.size) {
+    // What is missing to the last whole sector.
+    return { length, allocated: true, data: false, zero: true, ...(isProtocol(node) ? { offset, file: node } : {}) };
+  }
   return after(node.io.status(offset, length, precise), (extent) => {
-    if (!extent.edge || extent.offset === undefined) return withOwnFile(node, extent);
+    if (!extent.edge || extent.offset === undefined) return withOwnFile(node, offset, extent);
     const below = extent.edge.node;
-    const withFile = { ...extent, file: below };
-    if (!extent.recurse || !extent.data || extent.zero) return withFile;
-    return after(layerStatus(below, extent.offset, extent.length, precise), (deep) => {
-      if (deep.length === 0) return withFile;
-      return { ...withFile, ...deepen(extent, deep), file: deep.file ?? below, offset: deep.offset ?? extent.offset };
-    });
+    const own: LayerExtent = { ...extent, file: below };
+    if (!extent.recurse || !extent.data || extent.zero || (!precise && !extent.transparent)) return own;
+    const range = { offset: extent.offset, length: extent.length, precise };
+    return after(chainStatus(below, undefined, range), (deep) => deepen(own, deep));
   });
 }
 
-function withOwnFile(node: Node, extent: Extent): Extent & { file?: Node } {
-  return extent.offset === undefined ? extent : { ...extent, file: node };
+function isProtocol(node: Node): boolean {
+  return node.driver.kind === 'protocol';
+}
+
+function withOwnFile(node: Node, offset: number, extent: Extent): LayerExtent {
+  if (extent.offset !== undefined) return { ...extent, file: node };
+  return isProtocol(node) && !node.image.status ? { ...extent, offset, file: node } : extent;
 }
 
 /** A range that is data to the format can still be a hole of the file. */
-function deepen(extent: Extent, deep: Extent): Extent {
-  const zero = extent.zero || deep.zero;
-  return { length: Math.min(extent.length, deep.length), allocated: extent.allocated, data: deep.data, zero };
+function deepen(own: LayerExtent, deep: ChainExtent): LayerExtent {
+  // Past the end of the file below.
+  if (deep.length === 0) return { ...own, zero: true };
+  if (!own.transparent) return { ...own, length: deep.length, zero: deep.zero };
+  const { length, data, zero, compressed, offset, file } = deep;
+  return { length, allocated: true, data, zero, compressed, ...(offset === undefined ? {} : { offset, file }) };
 }
 
 export interface ChainRange {
@@ -58,80 +68,107 @@ export interface ChainRange {
 /**
  * Status at `range.offset` seen from `top`, looking through layers down to and excluding `base`
  * (undefined: to the end of the chain). The length returned is at most `range.length`, and 0 only at the end.
+ * What none of the layers decides reads as zeroes without a base; with one, it is for the base to say.
  */
 export function chainStatus(top: Node, base: Node | undefined, range: ChainRange): Maybe<ChainExtent> {
-  const size = top.io.size;
-  const length = Math.min(range.length, Math.max(0, size - range.offset));
-  return step({ top, base, offset: range.offset, precise: range.precise ?? true }, top, length, 0);
+  const length = Math.min(range.length, Math.max(0, top.io.size - range.offset));
+  return length > 0 ? new Descent(top, base, { ...range, length }).run() : NOTHING;
 }
 
-interface Walk {
-  readonly top: Node;
-  readonly base: Node | undefined;
-  readonly offset: number;
-  readonly precise: boolean;
-}
+/** One walk down a chain: in a loop, since files choose how many layers there are. */
+class Descent {
+  readonly #base: Node | undefined;
+  readonly #offset: number;
+  readonly #precise: boolean;
+  #node: Node | undefined;
+  /** Bytes for which all layers so far have said "not here". */
+  #length: number;
+  /** Layers asked so far, filters not counted. */
+  #asked = 0;
 
-function step(walk: Walk, start: Node, bytes: number, depth: number): Maybe<ChainExtent> {
-  let node: Node | undefined = start;
-  let length = bytes;
-  let layer = depth;
-  while (node && node !== walk.base) {
-    const filtered: Node | undefined =
-      node.driver.kind === 'filter' && !node.image.status ? node.filtered?.node : undefined;
-    if (filtered) {
-      node = filtered;
-      continue;
-    }
-    // A layer shorter than the disk above reads as zeroes past its end.
-    if (walk.offset >= node.io.size && node !== walk.top) return zeroTail(length, layer, node);
-    const here: Node = node;
-    const answer = layerStatus(here, walk.offset, Math.min(length, here.io.size - walk.offset), walk.precise);
-    if (answer instanceof Promise) return answer.then((extent) => settle(walk, here, extent, length, layer));
-    const next = decide(here, answer, layer);
-    if (next) return next;
-    length = Math.min(length, answer.length);
-    node = here.backing?.node;
-    layer++;
+  constructor(top: Node, base: Node | undefined, range: ChainRange) {
+    this.#node = top;
+    this.#base = base;
+    this.#offset = range.offset;
+    this.#length = range.length;
+    this.#precise = range.precise ?? true;
   }
-  return unallocated(length, Math.max(0, layer - 1));
+
+  run(): Maybe<ChainExtent> {
+    for (;;) {
+      const node = this.#arrive();
+      if (!node) return this.#nobody();
+      const answer = this.#ask(node);
+      if (answer instanceof Promise) return this.#finish(node, answer);
+      const found = this.#take(node, answer);
+      if (found) return found;
+    }
+  }
+
+  /** The same, from the first answer on that has to be waited for. */
+  async #finish(first: Node, pending: Promise<LayerExtent>): Promise<ChainExtent> {
+    let answer: Maybe<LayerExtent> = pending;
+    for (let node: Node | undefined = first; node; node = this.#arrive()) {
+      if (node !== first) answer = this.#ask(node);
+      const found = this.#take(node, await answer);
+      if (found) return found;
+    }
+    return this.#nobody();
+  }
+
+  /** The next layer with something to say, past filters that have not; undefined at the end of the walk. */
+  #arrive(): Node | undefined {
+    while (this.#node && this.#node !== this.#base && isFilter(this.#node) && !this.#node.image.status) {
+      this.#node = this.#node.filtered?.node;
+    }
+    const node = this.#node;
+    if (!node || node === this.#base) return undefined;
+    return this.#asked > 0 && this.#offset >= node.io.size ? undefined : node;
+  }
+
+  #ask(node: Node): Maybe<LayerExtent> {
+    return layerStatus(node, this.#offset, Math.min(this.#length, node.io.size - this.#offset), this.#precise);
+  }
+
+  /** The answer of the walk when this layer decides; else on to the next. */
+  #take(node: Node, extent: LayerExtent): ChainExtent | undefined {
+    if (!extent.allocated) {
+      this.#length = Math.min(this.#length, extent.length);
+      if (!isFilter(node)) this.#asked++;
+      this.#node = node.backing?.node ?? (isFilter(node) ? node.filtered?.node : undefined);
+      return undefined;
+    }
+    const { length, data, zero, compressed = false, offset, file } = extent;
+    return {
+      length,
+      data,
+      zero,
+      compressed,
+      allocated: true,
+      depth: this.#asked,
+      node,
+      offset,
+      file: offset === undefined ? undefined : file,
+    };
+  }
+
+  /** No layer has it: the base is to say, the chain is at its end, or the next layer ends before here. */
+  #nobody(): ChainExtent {
+    const short = this.#node !== this.#base ? this.#node : undefined;
+    const hides = short !== undefined && this.#base !== undefined;
+    return {
+      ...NOTHING,
+      length: this.#length,
+      depth: Math.max(0, this.#asked - 1),
+      zero: hides || this.#base === undefined || this.#node === undefined,
+      allocated: hides,
+      node: hides ? short : undefined,
+    };
+  }
 }
 
-function settle(
-  walk: Walk,
-  node: Node,
-  extent: Extent & { file?: Node },
-  length: number,
-  depth: number,
-): Maybe<ChainExtent> {
-  const found = decide(node, extent, depth);
-  if (found) return found;
-  const below = node.backing?.node;
-  const rest = Math.min(length, extent.length);
-  return below && below !== walk.base ? step(walk, below, rest, depth + 1) : unallocated(rest, depth);
-}
-
-function decide(node: Node, extent: Extent & { file?: Node }, depth: number): ChainExtent | undefined {
-  if (!extent.allocated) return undefined;
-  return {
-    length: extent.length,
-    data: extent.data,
-    zero: extent.zero,
-    compressed: extent.compressed ?? false,
-    allocated: true,
-    depth,
-    node,
-    offset: extent.offset,
-    file: extent.offset === undefined ? undefined : extent.file,
-  };
-}
-
-function unallocated(length: number, depth: number): ChainExtent {
-  return { ...NOTHING, length, depth };
-}
-
-function zeroTail(length: number, depth: number, node: Node): ChainExtent {
-  return { ...NOTHING, length, depth, allocated: true, node };
+function isFilter(node: Node): boolean {
+  return node.driver.kind === 'filter';
 }
 
 const NOTHING: ChainExtent = {

@@ -3,6 +3,8 @@ import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
   CheckCapability,
+  CheckOptions,
+  CheckResult,
   Extent,
   Flags,
   Image,
@@ -32,7 +34,7 @@ export class Qcow2Image implements Image {
   readonly writeFlags = Flag.UNCHANGED;
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
-  readonly check?: CheckCapability;
+  readonly check: CheckCapability;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
 
@@ -53,6 +55,7 @@ export class Qcow2Image implements Image {
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
     };
+    this.check = { run: (options) => this.#check(options) };
     this.#startCleaner(disk.settings.cacheCleanInterval);
   }
 
@@ -111,6 +114,15 @@ export class Qcow2Image implements Image {
 
   allocatedSize(): Maybe<number> {
     return this.disk.file.node.image.allocatedSize?.() ?? 0;
+  }
+
+  async #check(options: CheckOptions): Promise<CheckResult> {
+    this.#assertIo();
+    const { fileName, header, parts, geometry, file } = this.disk;
+    if (options.repair !== 'none') throw new NotSupported(`repairing '${fileName}' is not supported yet`);
+    await this.flush();
+    const { checkImage } = await import('./check/index.ts');
+    return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
   }
 
   async invalidate(): Promise<void> {

@@ -3,7 +3,7 @@ import type { OpenContext } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
 import { Allocator } from './allocator.ts';
-import { repairRefcounts } from './check/repair.ts';
+import type { CheckedImage } from './check/index.ts';
 import { CompressedSpace } from './compressed-space.ts';
 import { Disk } from './disk.ts';
 import { refreshPlaces } from './first-write.ts';
@@ -51,6 +51,7 @@ export async function openDisk(context: Context): Promise<Disk> {
   const geometry = geometryOf(header);
   const backing = backingFileName(header, bytes, fileName);
   const snapshots = await readSnapshots(file, header, fileName);
+  await repairIfDirty({ fileName, header, extensions, geometry, file }, context);
   const tables = await readTables(file, header, context);
   const disk = new Disk({
     fileName,
@@ -211,9 +212,9 @@ function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options):
   disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });
 }
 
-/** Unknown autoclear bits go, since what they stand for will not be kept in step; a dirty image is repaired. */
+/** Unknown autoclear bits go, since what they stand for will not be kept in step. */
 async function makeWritable(disk: Disk): Promise<void> {
-  const { header, modes } = disk;
+  const { header } = disk;
   const known = header.autoclear & KNOWN_AUTOCLEAR;
   const raw = disk.dataFile === undefined ? known & ~Autoclear.DATA_FILE_RAW : known;
   if (raw !== header.autoclear) {
@@ -221,5 +222,16 @@ async function makeWritable(disk: Disk): Promise<void> {
     await disk.writeHeaderFields();
     await disk.file.flush();
   }
-  if (disk.dirtyBit && !modes.forRepair) await repairRefcounts(disk);
+}
+
+/** Counts that lag behind are mended before any of them is believed. */
+async function repairIfDirty(image: CheckedImage, context: Context): Promise<void> {
+  const { modes, fileName } = context;
+  const dirty = (image.header.incompatible & Incompatible.DIRTY) !== 0n;
+  if (!dirty || modes.readOnly || modes.noIo || modes.forRepair) return;
+  const { repairRefcounts } = await import('./repair-refcounts.ts');
+  const done = await repairRefcounts(image, () => undefined);
+  if (done.blocksWritten > 0) {
+    context.warn(`'${fileName}' was not closed cleanly: its reference counts have been repaired`);
+  }
 }

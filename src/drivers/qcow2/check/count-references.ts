@@ -13,6 +13,8 @@ export interface Walk {
   readonly l1: Uint8Array;
   readonly references: L2References;
   readonly table: RefcountTableCopy;
+  /** Corruptions found in anything but the refcount structures. */
+  readonly damage: number;
 }
 
 export async function countReferences(state: CheckState): Promise<Walk> {
@@ -37,9 +39,10 @@ export async function countReferences(state: CheckState): Promise<Walk> {
     state.refer(offset, length);
   }
   await checkBitmaps(state);
+  const damage = state.result.corruptions;
   const table = await readRefcountTable(state);
   checkRefcountBlocks(state, table);
-  return { l1, references, table };
+  return { l1, references, table, damage };
 }
 
 /** The snapshot table as it lies on disk. Throws CorruptImage for one that cannot be read. */

@@ -38,6 +38,14 @@ export function checkRefcountBlocks(state: CheckState, table: RefcountTableCopy)
   }
 }
 
+/** The block of that index lies where a block can lie, and so was counted as a reference. */
+export function isCountedBlock(state: CheckState, table: RefcountTableCopy, index: number): boolean {
+  const offset = table.offsets[index] ?? 0;
+  const { clusterSize } = state.geometry;
+  if (offset === 0 || offset % clusterSize !== 0 || table.reserved.has(index)) return false;
+  return offset / clusterSize < state.clusters;
+}
+
 function referToBlock(
   state: CheckState,
   table: RefcountTableCopy,

@@ -3,7 +3,7 @@
  * permissions its user needs, and the user's habits: write-through, bounds that must not be crossed,
  * waiting while the graph below is drained. It outlives the node it points at.
  */
-import { after, type Maybe } from '../../async/maybe.ts';
+import type { Maybe } from '../../async/maybe.ts';
 import { BlockError } from '../../errors/block-error.ts';
 import type { Extent, Flags, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
@@ -14,6 +14,7 @@ import { type OpenSettings, openNode } from '../graph/open.ts';
 import type { OperationPart } from '../graph/operations.ts';
 import type { NodeSpec } from '../graph/spec.ts';
 import { type ChainExtent, chainStatus } from '../graph/status.ts';
+import { Perm, type PermMask, permNames } from '../permissions-bits.ts';
 import { totalLength } from '../request/pieces.ts';
 
 export interface BackendSettings {
@@ -55,7 +56,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
     try {
       return Backend.attach(graph, node, settings);
     } catch (error) {
-      await graph.closeIfUnused(node);
+      await graph.closeIfUnused(node).catch(() => undefined);
       throw error;
     }
   }
@@ -104,44 +105,39 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.read(offset, buf));
-    this.#assertInside(offset, buf.length);
-    return this.root.read(offset, buf);
+    return this.#inside(offset, buf.length).read(offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.readv(offset, bufs));
-    this.#assertInside(offset, totalLength(bufs));
-    return this.root.readv(offset, bufs);
+    return this.#inside(offset, totalLength(bufs)).readv(offset, bufs);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.write(offset, buf, flags));
-    this.#assertInside(offset, buf.length);
-    return this.root.write(offset, buf, this.#writeFlags(flags));
+    return this.#writable(offset, buf.length, flags).write(offset, buf, this.#writeFlags(flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.writev(offset, bufs, flags));
-    this.#assertInside(offset, totalLength(bufs));
-    return this.root.writev(offset, bufs, this.#writeFlags(flags));
+    return this.#writable(offset, totalLength(bufs), flags).writev(offset, bufs, this.#writeFlags(flags));
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.writeCompressed(offset, buf));
-    this.#assertInside(offset, buf.length);
-    return this.root.writeCompressed(offset, buf);
+    const root = this.#writable(offset, buf.length, Flag.COMPRESSED);
+    if (!this.#settings.writethrough) return root.writeCompressed(offset, buf);
+    return root.write(offset, buf, Flag.COMPRESSED | Flag.FUA);
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.zero(offset, length, flags));
-    this.#assertInside(offset, length);
-    return this.root.zero(offset, length, this.#writeFlags(flags));
+    return this.#writable(offset, length, flags).zero(offset, length, this.#writeFlags(flags));
   }
 
   discard(offset: number, length: number): Maybe<void> {
     if (this.#quiesced > 0) return this.#whenRunning().then(() => this.discard(offset, length));
-    this.#assertInside(offset, length);
-    return this.root.discard(offset, length);
+    return this.#writable(offset, length, Flag.NONE).discard(offset, length);
   }
 
   flush(): Maybe<void> {
@@ -151,6 +147,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   async truncate(size: number, options: TruncateOptions = {}): Promise<void> {
     while (this.#quiesced > 0) await this.#whenRunning();
+    this.#assertMay(this.root, Perm.RESIZE);
     await this.root.truncate(size, options);
   }
 
@@ -165,9 +162,12 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   copyRangeTo(offset: number, target: Backend, targetOffset: number, length: number): Maybe<boolean> {
-    this.#assertInside(offset, length);
-    target.#assertInside(targetOffset, length);
-    return this.root.copyRangeFrom(offset, target.root, targetOffset, length);
+    const waiting = [this, target].find((each) => each.#quiesced > 0);
+    if (waiting) return waiting.#whenRunning().then(() => this.copyRangeTo(offset, target, targetOffset, length));
+    // The kernel's copies know no write-through; written data does.
+    if (target.#settings.writethrough) return false;
+    const to = target.#writable(targetOffset, length, Flag.NONE);
+    return this.#inside(offset, length).copyRangeFrom(offset, to, targetOffset, length);
   }
 
   /** Flush, give back the permissions, and close the node when nobody else uses it. */
@@ -181,12 +181,20 @@ export class Backend implements EdgeParent, AsyncDisposable {
     if (!edge) return;
     let failure: unknown;
     try {
-      if (!edge.node.modes.readOnly) await after(edge.node.io.flush(), () => undefined);
+      // What is still being written here must be done before the permission to do so is given back.
+      if (!edge.node.modes.readOnly) {
+        await edge.node.io.tracker.settled();
+        await edge.node.io.flush();
+      }
     } catch (error) {
       failure = error;
     }
     this.#root = undefined;
-    await this.#graph.detach(edge);
+    try {
+      await this.#graph.detach(edge);
+    } catch (error) {
+      failure ??= error;
+    }
     if (failure !== undefined) throw failure;
   }
 
@@ -198,11 +206,30 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#settings.writethrough ? flags | Flag.FUA : flags;
   }
 
-  #assertInside(offset: number, length: number): void {
-    if (offset >= 0 && length >= 0 && offset + length <= this.root.size) return;
-    throw new BlockError(`request of ${length} bytes at ${offset} is outside the disk of ${this.root.size} bytes`, {
+  /** The root, for a request that lies within the disk. */
+  #inside(offset: number, length: number): Edge {
+    const root = this.#root;
+    if (root && offset >= 0 && length >= 0 && offset + length <= root.size) return root;
+    throw new BlockError(`request of ${length} bytes at ${offset} is outside the disk of ${this.size} bytes`, {
       code: 'EIO',
     });
+  }
+
+  #writable(offset: number, length: number, flags: Flags): Edge {
+    const root = this.#inside(offset, length);
+    this.#assertMay(root, (flags & Flag.UNCHANGED) === 0 ? Perm.WRITE : Perm.WRITE | Perm.WRITE_UNCHANGED);
+    return root;
+  }
+
+  /** Without the permission no lock is held that keeps other programs away. */
+  #assertMay(root: Edge, permissions: PermMask): void {
+    if ((root.perm & permissions) !== 0) return;
+    throw new BlockError(
+      `${this.#settings.user} has no ${permNames(permissions)} permission on ${root.node.describe()}`,
+      {
+        code: 'EPERM',
+      },
+    );
   }
 
   #whenRunning(): Promise<void> {

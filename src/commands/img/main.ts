@@ -12,6 +12,7 @@ export const img: Program = {
   name: 'img',
   summary: 'Create, convert, check and compare disk images',
   commands: {
+    create: async () => (await import('./create.ts')).create,
     info: async () => (await import('./info.ts')).info,
     convert: async () => (await import('./convert.ts')).convert,
     map: async () => (await import('./map.ts')).map,

@@ -96,7 +96,7 @@ export function objectValue(text: string, option: string): never {
   if (type === '') throw new Usage(`${option} expects a type such as secret, not '${text}'`);
   const use = Object.hasOwn(OBJECT_USES, type) ? OBJECT_USES[type] : undefined;
   if (use === undefined) throw new Usage(`${option}: there is no object type '${type}'`);
-  throw new NotSupported(`${option}: objects of type '${type}' are not supported, as ${use} is not supported yet`);
+  throw new NotSupported(`${option}: '${type}' is for ${use}, not supported by this version`);
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
@@ -164,9 +164,9 @@ export async function openImage(
 }
 
 /** Say which image an error is about, unless it says so itself. */
-export function namingImage(name: string, error: unknown): BlockError {
+export function namingImage(name: string, error: unknown, action = 'open'): BlockError {
   const named = error instanceof BlockError && error.message.includes(name);
-  return named ? error : withContext(`Could not open '${name}'`, error);
+  return named ? error : withContext(`Could not ${action} '${name}'`, error);
 }
 
 /** The images of one run of a command, in one graph. */

@@ -9,11 +9,11 @@ import { pathOf } from './open.ts';
 
 export const createOptions = defineOptions({
   size: bytes({ help: 'Virtual disk size', default: 0 }),
+  nocow: bool({ help: 'Turn off copy-on-write (only valid on btrfs)', default: false }),
   preallocation: choice(['off', 'falloc', 'full'], {
     help: 'Space to take at once (allowed values: off, falloc, full)',
     default: 'off',
   }),
-  nocow: bool({ help: 'Turn off copy-on-write (only valid on btrfs)', default: false }),
   extent_size_hint: bytes({ help: 'Extent size hint for the file, 0 to set none', default: '1M' }),
 });
 

@@ -15,6 +15,8 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import type { BlockEvent } from './events.ts';
+import type { FaultControl } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 
@@ -139,6 +141,10 @@ export interface Image {
    * the users of this node need and share.
    */
   childPermissions?(name: string, users: PermPair, usual: PermPair): PermPair;
+  /** Something above has come to a point of its work; a promise holds it there. Filters pass it on. */
+  event?(name: BlockEvent): Maybe<void>;
+  /** Breakpoints and labelled requests. */
+  readonly faults?: FaultControl;
   /** Prepare other options on a running image; commit or abort follows. */
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */

@@ -1,5 +1,6 @@
 import type { Maybe } from '../../async/maybe.ts';
 import type { ChildRole, Extent, Flags, HostExtent, Limits, TruncateOptions } from '../driver.ts';
+import type { BlockEvent } from '../events.ts';
 import type { PermMask } from '../permissions-bits.ts';
 import type { Node } from './node.ts';
 
@@ -91,6 +92,12 @@ export class Edge {
 
   truncate(size: number, options: TruncateOptions = {}): Promise<void> {
     return this.node.io.truncate(size, options);
+  }
+
+  /** Announce a point of the parent's work to a fault injector below; nothing where there is none. */
+  event(name: BlockEvent): Maybe<void> {
+    const { image } = this.node;
+    if (image.event !== undefined) return image.event(name);
   }
 
   /** What this node alone says of a range; `graph/status.ts` walks the chain. */

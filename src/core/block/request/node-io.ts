@@ -16,6 +16,7 @@ import { BlockError, NotSupported } from '../../errors/block-error.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
+import { announced, announceFlush } from './announced.ts';
 import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
@@ -143,7 +144,7 @@ export class NodeIo {
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
     const { modes, detectZeroes } = this.#owner;
     const length = buf.length;
-    const { write } = this.#image;
+    const { write, event } = this.#image;
     // Whatever is out of the ordinary takes the long way, which also finds what is wrong.
     if (
       flags !== 0 ||
@@ -152,7 +153,8 @@ export class NodeIo {
       ((offset | length) & this.#mask) !== 0 ||
       length > this.#maxTransfer ||
       this.tracker.hasSerialising ||
-      !write
+      !write ||
+      event
     ) {
       return this.writev(offset, [buf], flags);
     }
@@ -178,10 +180,10 @@ export class NodeIo {
   /** Write all of `bufs`; where they are not aligned, the caller holds the range to itself. */
   #writeParts(offset: number, bufs: readonly Uint8Array[], known: Flags): Maybe<void> {
     const length = totalLength(bufs);
-    const put = (at: number, parts: readonly Uint8Array[]) =>
-      inPieces(totalLength(parts), this.#maxTransfer, (from, n) =>
-        this.#writeDown(at + from, sliceBuffers(parts, from, from + n), known),
-      );
+    const put = (at: number, parts: readonly Uint8Array[]) => {
+      const piece = (from: number, n: number) => this.#writeDown(at + from, sliceBuffers(parts, from, from + n), known);
+      return announced(this.#image, 'pwritev', () => inPieces(totalLength(parts), this.#maxTransfer, piece));
+    };
     return ((offset | length) & this.#mask) === 0 ? put(offset, bufs) : writePadded(this.#fit, offset, bufs, put);
   }
 
@@ -218,9 +220,8 @@ export class NodeIo {
     const passed = (image.zeroFlags ?? 0) & (image.writeFlags ?? 0) & Flag.FUA;
     const request = { offset, length, flags: allowed & ~(Flag.FUA & ~passed) };
     const write = (at: number, buf: Uint8Array) => this.#writeParts(at, [buf], flags & passed);
-    return this.#change(offset, length, () =>
-      this.#thenStable(zeroInPieces(image, request, write), (flags & ~passed & Flag.FUA) !== 0),
-    );
+    const run = () => announced(image, 'pwritev_zero', () => zeroInPieces(image, request, write));
+    return this.#change(offset, length, () => this.#thenStable(run(), (flags & ~passed & Flag.FUA) !== 0));
   }
 
   /** A hint: what is not whole in the driver's granularity is left as it is. */
@@ -318,7 +319,8 @@ export class NodeIo {
       this.#flushed = upTo;
       return;
     }
-    return after(this.#requests.during(image.flush ? image.flush() : this.#flushChildren()), () => {
+    const run = () => (image.flush ? image.flush() : this.#flushChildren());
+    return after(this.#requests.during(after(announceFlush(this.#owner.children), run)), () => {
       this.#flushed = Math.max(this.#flushed, upTo);
     });
   }

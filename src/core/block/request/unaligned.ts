@@ -65,7 +65,31 @@ export function writePadded(
     if (last && tailBytes > 0) parts.push(last.subarray(align - tailBytes));
     return put(start, parts);
   };
-  return after(head && readWhole(image, start, head), () => after(tail && readWhole(image, lastBlock, tail), merge));
+  const readHead = () => head && readWhole(image, start, head);
+  const readTail = () => tail && readWhole(image, lastBlock, tail);
+  if (image.event === undefined) return after(readHead(), () => after(readTail(), merge));
+  const steps = { head: headBytes > 0, tail: tailBytes > 0, together: end - start <= 2 * align };
+  return readAnnounced(image, steps, readHead, readTail).then(merge);
+}
+
+/** Read the ends of a request, telling a fault injector; ends that touch count as one read. */
+async function readAnnounced(
+  image: Image,
+  ends: { readonly head: boolean; readonly tail: boolean; readonly together: boolean },
+  readHead: () => Maybe<void>,
+  readTail: () => Maybe<void>,
+): Promise<void> {
+  const together = ends.head && ends.tail && ends.together;
+  if (ends.head) await image.event?.('pwritev_rmw_head');
+  if (together) await image.event?.('pwritev_rmw_tail');
+  await readHead();
+  if (together) await readTail();
+  if (ends.head) await image.event?.('pwritev_rmw_after_head');
+  if (ends.tail && !together) {
+    await image.event?.('pwritev_rmw_tail');
+    await readTail();
+  }
+  if (ends.tail) await image.event?.('pwritev_rmw_after_tail');
 }
 
 /** Whole blocks; what lies past the end of the image is zero. */

@@ -1,0 +1,100 @@
+/**
+ * A filter that changes nothing: what it is asked, it asks its child. A filter driver extends it and overrides
+ * what it is about.
+ *
+ * It has no `status`, by which the graph knows to look through it: block status, backing chain and depth are those
+ * of the child. What only some children can do (compressed writes, kernel copies) it can do when its child can.
+ */
+import type { Maybe } from '../async/maybe.ts';
+import type { Flags, HostExtent, Image, Limits, PageCacheCapability, TruncateOptions } from './driver.ts';
+import { Flag } from './driver.ts';
+import type { Edge } from './graph/edge.ts';
+
+export class FilterImage implements Image {
+  /** The child whose content this node shows. */
+  readonly file: Edge;
+  readonly writeFlags: Flags = Flag.FUA | Flag.UNCHANGED;
+  readonly zeroFlags: Flags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
+  /** Present only where somebody below listens, so that announcing costs nothing elsewhere. */
+  readonly event?: NonNullable<Image['event']>;
+
+  constructor(file: Edge) {
+    this.file = file;
+    if (file.node.image.event) this.event = (name) => file.event(name);
+  }
+
+  get size(): number {
+    return this.file.node.image.size;
+  }
+
+  get limits(): Limits {
+    return this.file.limits;
+  }
+
+  get readsZeroWhenFresh(): boolean {
+    return this.file.node.image.readsZeroWhenFresh ?? true;
+  }
+
+  get blockSizes(): Image['blockSizes'] {
+    return this.file.node.image.blockSizes;
+  }
+
+  get geometry(): Image['geometry'] {
+    return this.file.node.image.geometry;
+  }
+
+  get pageCache(): PageCacheCapability | undefined {
+    return this.file.node.image.pageCache;
+  }
+
+  read(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.file.read(offset, buf);
+  }
+
+  readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    return this.file.readv(offset, bufs);
+  }
+
+  write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
+    return this.file.write(offset, buf, flags);
+  }
+
+  writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
+    return this.file.writev(offset, bufs, flags);
+  }
+
+  get writeCompressed(): ((offset: number, buf: Uint8Array) => Maybe<void>) | undefined {
+    return this.file.node.io.canCompress ? this.passCompressed : undefined;
+  }
+
+  /** A compressed write, for a child that takes them. */
+  protected passCompressed(offset: number, buf: Uint8Array): Maybe<void> {
+    return this.file.writeCompressed(offset, buf);
+  }
+
+  zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    return this.file.zero(offset, length, flags);
+  }
+
+  discard(offset: number, length: number): Maybe<void> {
+    return this.file.discard(offset, length);
+  }
+
+  flush(): Maybe<void> {
+    return this.file.flush();
+  }
+
+  truncate(size: number, options: TruncateOptions): Promise<void> {
+    return this.file.truncate(size, options);
+  }
+
+  copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
+    return this.file.copyRangeFrom(offset, target, targetOffset, length);
+  }
+
+  copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
+    return this.file.copyRangeTo(offset, source, length);
+  }
+
+  async close(): Promise<void> {}
+}

@@ -61,7 +61,9 @@ function describeOptions(node: Node): Record<string, unknown> {
   const described: Record<string, unknown> = { driver: node.driver.name, ...Object.fromEntries(strongOptions(node)) };
   for (const edge of node.children.values()) {
     if (edge.name === 'backing' && !node.backingOverridden) continue;
-    described[edge.name] = describeOptions(edge.node);
+    const [list = edge.name, index] = edge.name.split('.');
+    if (index === undefined) described[list] = describeOptions(edge.node);
+    else described[list] = [...((described[list] as unknown[] | undefined) ?? []), describeOptions(edge.node)];
   }
   return described;
 }

@@ -27,6 +27,7 @@ export function openNode(graph: BlockGraph, spec: NodeSpec, settings: OpenSettin
     inherited: { ...defaultModes, ...settings.modes },
     noBacking: settings.noBacking ?? false,
     ancestors: [],
+    plain: false,
     open,
   });
 }

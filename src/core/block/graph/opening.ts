@@ -25,6 +25,8 @@ export interface Frame {
   readonly noBacking: boolean;
   /** Local files on the way down through header references, to see loops. */
   readonly ancestors: readonly string[];
+  /** The node is the file of a format: a filter in that place does not probe what it filters either. */
+  readonly plain: boolean;
   open(spec: NodeSpec, frame: Frame): Promise<Node>;
 }
 
@@ -130,12 +132,22 @@ export class Opening {
         continue;
       }
       if (slot.lazy) continue;
-      const value = this.#attempt.spec[slot.name];
+      const value = this.#given(driver, slot.name);
       if (value === undefined || value === null) {
         throw new BlockError(`driver '${driver.name}' needs '${slot.name}'`);
       }
-      await this.#openChild({ name: slot.name, role: slot.role, probe: slot.anyNode ?? false }, value);
+      const follows = slot.role === 'filtered' && this.#attempt.frame.plain;
+      const probe = (slot.anyNode ?? false) && !follows;
+      await this.#openChild({ name: slot.name, role: slot.role, probe }, value);
     }
+  }
+
+  /** What the options or the file name say of a child; `children.1` is the second of a list. */
+  #given(driver: Driver, name: string): unknown {
+    const said = { ...this.#parsedName(driver), ...this.#attempt.spec };
+    const [list = name, index] = name.split('.');
+    const whole = said[list];
+    return index !== undefined && Array.isArray(whole) ? whole[Number(index)] : said[name];
   }
 
   /** An edge opened before the driver was known gets its proper role, and with it the locks. */
@@ -151,8 +163,8 @@ export class Opening {
   #driverOptions(driver: Driver): Readonly<Record<string, unknown>> {
     const { spec } = this.#attempt;
     const slots = new Set(slotsOf(driver).map((slot) => slot.name));
-    const rest = this.#parsedName(driver);
-    for (const [key, value] of Object.entries(spec)) {
+    const rest: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries({ ...this.#parsedName(driver), ...spec })) {
       if (value === undefined || isCommon(key) || slots.has(key) || key === FILE_NAME_TO_PARSE) continue;
       rest[key] = value;
     }
@@ -173,6 +185,13 @@ export class Opening {
     const child =
       this.#edges.find((edge) => edge.name === 'file') ?? this.#edges.find((edge) => edge.role === 'filtered');
     return child?.node.fileName ?? `${this.#driver?.name ?? 'node'}://`;
+  }
+
+  /** The name that relative ones are meant against: below filters, which have no place of their own. */
+  #homeName(driver: Driver): string {
+    let node = this.#edges.find((edge) => edge.name === 'file')?.node;
+    while (node?.driver.kind === 'filter' && node.filtered) node = node.filtered.node;
+    return node?.fileName ?? this.#fileName(this.#driverOptions(driver));
   }
 
   #context(driver: Driver, options: Readonly<Record<string, unknown>>): OpenContext {
@@ -198,8 +217,8 @@ export class Opening {
 
   /** A child that the driver asks for: the user's word on it first, then what the header says. */
   async #openRequested(driver: Driver, request: ChildRequest): Promise<Edge | undefined> {
-    const { frame, spec } = this.#attempt;
-    const given = spec[request.name];
+    const { frame } = this.#attempt;
+    const given = this.#given(driver, request.name);
     if (given === null || given === '') {
       this.#backingOverridden ||= request.name === 'backing';
       return undefined;
@@ -212,7 +231,7 @@ export class Opening {
     }
     if (request.fileName === undefined) return undefined;
     if (request.role === 'cow' && frame.noBacking) return undefined;
-    const parent = this.#fileName(this.#driverOptions(driver));
+    const parent = this.#homeName(driver);
     const resolved = resolveName(parent, request.fileName);
     assertReferenceAllowed(frame.graph.settings.references, {
       image: localPath(parent) ?? parent,
@@ -259,6 +278,7 @@ export class Opening {
     const child: Frame = {
       ...frame,
       inherited: this.#inheritedBy(request),
+      plain: request.probe === false,
       ancestors: reference ? this.#lineage(reference) : frame.ancestors,
     };
     const spec = withProtocol(frame.graph.settings.drivers, value as NodeSpec, request.probe === false);

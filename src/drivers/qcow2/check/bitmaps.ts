@@ -56,8 +56,8 @@ async function checkBitmap(state: CheckState, bitmap: StoredBitmap): Promise<voi
       (lo & LO_RESERVED) !== 0 ||
       offset % clusterSize !== 0 ||
       (offset !== 0 && (lo & LO_ALL_ONES) !== 0);
-    if (wrong) state.corrupt(`bitmap '${name}': table entry ${at / 8} is invalid: ${hexEntry(hi, lo)}`);
-    else if (offset !== 0) state.refer(offset, clusterSize);
+    if (wrong) throw new BlockError(`bitmap '${name}': table entry ${at / 8} is invalid: ${hexEntry(hi, lo)}`);
+    if (offset !== 0) state.refer(offset, clusterSize);
   }
   await state.breathe();
 }

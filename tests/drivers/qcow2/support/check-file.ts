@@ -1,11 +1,13 @@
 /** The check of an image without opening it: what the header says, and the file. */
 import fs from 'node:fs';
 import type { CheckResult } from '../../../../src/core/block/driver.ts';
-import { type CheckedImage, checkImage } from '../../../../src/drivers/qcow2/check/index.ts';
+import { openNode } from '../../../../src/core/block/graph/open.ts';
+import { Perm } from '../../../../src/core/block/permissions-bits.ts';
+import type { CheckedImage } from '../../../../src/drivers/qcow2/check/index.ts';
 import { decodeExtensions } from '../../../../src/drivers/qcow2/meta/extensions.ts';
 import { geometryOf } from '../../../../src/drivers/qcow2/meta/geometry.ts';
 import { decodeHeader, validateHeader } from '../../../../src/drivers/qcow2/meta/header.ts';
-import { fileEdge } from './host-edge.ts';
+import { fileEdge, newGraph } from './host-edge.ts';
 
 export interface FileCheck {
   readonly result: CheckResult;
@@ -30,15 +32,29 @@ export async function openChecked(
   return { image: { fileName: path, header, extensions, geometry, file: edge }, release };
 }
 
+/** What the check of an image says, opened as `img check` does. */
 export async function checkFile(path: string): Promise<FileCheck> {
-  const { image, release } = await openChecked(path);
+  const graph = newGraph();
+  const spec = { driver: 'qcow2', file: { driver: 'file', filename: path } };
+  const node = await openNode(graph, spec, { modes: { readOnly: true }, noBacking: true });
+  const parent = { kind: 'backend' as const, describe: () => 'a test' };
+  const perm = { perm: Perm.CONSISTENT_READ, shared: Perm.ALL };
+  const edge = graph.attach({ parent, node, name: 'root', role: 'filtered' }, perm);
   const lines: string[] = [];
   try {
-    const result = await checkImage(image, { report: (line) => lines.push(line) });
+    const result = await node.image.check?.run({ repair: 'none', report: (line) => lines.push(line) });
+    if (!result) throw new Error('the image cannot be checked');
     return { result, lines };
   } finally {
-    await release();
+    await graph.detach(edge);
   }
+}
+
+/** Exit status of `check` for a result. */
+export function exitStatus(result: CheckResult): number {
+  if (result.checkErrors > 0) return 1;
+  if (result.corruptions > 0) return 2;
+  return result.leaks > 0 ? 3 : 0;
 }
 
 /** The counters as the JSON of `check` has them: zeroes left out, but for check-errors. */

@@ -16,7 +16,7 @@ import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { BlockEvent } from './events.ts';
-import type { FaultControl } from './fault-control.ts';
+import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 
@@ -143,17 +143,39 @@ export interface Image {
   childPermissions?(name: string, users: PermPair, usual: PermPair): PermPair;
   /** Something above has come to a point of its work; a promise holds it there. Filters pass it on. */
   event?(name: BlockEvent): Maybe<void>;
-  /** Breakpoints and labelled requests. */
-  readonly faults?: FaultControl;
+  /** Of a fault injector: requests held at events, and requests with a name. */
+  readonly breakpoints?: BreakpointCapability;
+  readonly labels?: LabelCapability;
   /** Prepare other options on a running image; commit or abort follows. */
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */
   invalidate?(): Promise<void>;
   /** How a copy should treat the page cache of what it reads; absent where there is none. */
   readonly pageCache?: PageCacheCapability;
+  /** The state of a suspended machine, kept beside the disk; its offsets are its own, in whole sectors. */
+  readonly vmState?: VmStateCapability;
+  /** Holding requests at named events, for tests. */
+  readonly breakpoints?: BreakpointCapability;
   /** Block size and geometry of a device below. */
   readonly blockSizes?: { readonly logical: number; readonly physical: number };
   readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
+}
+
+export interface VmStateCapability {
+  read(offset: number, buf: Uint8Array): Maybe<void>;
+  write(offset: number, buf: Uint8Array): Maybe<void>;
+}
+
+export interface BreakpointCapability {
+  /** Suspend the next request that reaches `event`; it is known as `tag` from then on. Throws for an unknown event. */
+  set(event: string, tag: string): void;
+  /** Forget the breakpoint and resume a request that it holds; throws when there is neither. */
+  remove(tag: string): void;
+  /** Resume the request; throws ENOENT when none is suspended under this tag. */
+  resume(tag: string): void;
+  isSuspended(tag: string): boolean;
+  /** Resolves when a request is suspended under this tag, at once when one is; rejects when the image closes. */
+  wait(tag: string): Promise<void>;
 }
 
 export interface PageCacheCapability {

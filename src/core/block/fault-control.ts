@@ -1,6 +1,6 @@
 /**
  * What a fault injector offers to whoever scripts it: breakpoints at events, and requests that carry labels.
- * An image that has them is a `blkdebug`; a command looks for the first one on its way down from the root.
+ * A command looks for the first image that has them on its way down from the root, through `Node.primary`.
  */
 import type { ErrorCode } from '../errors/block-error.ts';
 import type { BlockEvent } from './events.ts';
@@ -8,9 +8,6 @@ import type { BlockEvent } from './events.ts';
 /** Kinds of requests, under the names that rules use. */
 export const requestKinds = ['read', 'write', 'write-zeroes', 'discard', 'flush', 'block-status'] as const;
 export type RequestKind = (typeof requestKinds)[number];
-
-/** Called when a request is suspended or resumed at a breakpoint, or when a labelled request is held or let go. */
-export type FaultListener = (what: 'suspended' | 'resumed' | 'held' | 'released', name: string) => void;
 
 /** Suspend whoever announces an event. A breakpoint holds one request, the first to come, and is then used up. */
 export interface BreakpointCapability {
@@ -24,6 +21,10 @@ export interface BreakpointCapability {
   wait(tag: string): Promise<void>;
   /** Tags at which requests are suspended, with repetition. */
   suspended(): readonly string[];
+  /** Hear of every request that is suspended or resumed; returns how to stop listening. */
+  listen(listener: (what: 'suspended' | 'resumed', tag: string) => void): () => void;
+  /** Forget all breakpoints and resume everybody: before closing. */
+  letGo(): void;
 }
 
 /** What a labelled request looks like; what is absent matches anything. */
@@ -64,14 +65,6 @@ export interface LabelCapability {
   state(name: string): LabelState | undefined;
   /** Every label with its state, in the order of their first mention. */
   list(): readonly { readonly name: string; readonly state: LabelState }[];
-}
-
-/** Both, and what front-ends need: messages, and an end to all suspense before closing. */
-export interface FaultControl {
-  readonly breakpoints: BreakpointCapability;
-  readonly labels: LabelCapability;
-  /** Returns how to stop listening. */
-  listen(listener: FaultListener): () => void;
-  /** Resume and release everything, and hold nothing any more: for closing. */
+  /** Forget all labels and release every request: before closing. */
   letGo(): void;
 }

@@ -20,6 +20,8 @@ import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 
+export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
+
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
   NONE: 0,
@@ -154,8 +156,6 @@ export interface Image {
   readonly pageCache?: PageCacheCapability;
   /** The state of a suspended machine, kept beside the disk; its offsets are its own, in whole sectors. */
   readonly vmState?: VmStateCapability;
-  /** Holding requests at named events, for tests. */
-  readonly breakpoints?: BreakpointCapability;
   /** Block size and geometry of a device below. */
   readonly blockSizes?: { readonly logical: number; readonly physical: number };
   readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
@@ -164,18 +164,6 @@ export interface Image {
 export interface VmStateCapability {
   read(offset: number, buf: Uint8Array): Maybe<void>;
   write(offset: number, buf: Uint8Array): Maybe<void>;
-}
-
-export interface BreakpointCapability {
-  /** Suspend the next request that reaches `event`; it is known as `tag` from then on. Throws for an unknown event. */
-  set(event: string, tag: string): void;
-  /** Forget the breakpoint and resume a request that it holds; throws when there is neither. */
-  remove(tag: string): void;
-  /** Resume the request; throws ENOENT when none is suspended under this tag. */
-  resume(tag: string): void;
-  isSuspended(tag: string): boolean;
-  /** Resolves when a request is suspended under this tag, at once when one is; rejects when the image closes. */
-  wait(tag: string): Promise<void>;
 }
 
 export interface PageCacheCapability {

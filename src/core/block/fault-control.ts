@@ -11,13 +11,14 @@ export type RequestKind = (typeof requestKinds)[number];
 
 /** Suspend whoever announces an event. A breakpoint holds one request, the first to come, and is then used up. */
 export interface BreakpointCapability {
-  set(event: BlockEvent, tag: string): void;
+  /** Throws ENOENT for an unknown event. */
+  set(event: string, tag: string): void;
   /** Take away breakpoints of this tag that nobody has come to, and resume who is suspended at one; throws ENOENT. */
   remove(tag: string): void;
   /** Resume one request that is suspended at this tag, the last to come there; throws ENOENT for none. */
   resume(tag: string): void;
   isSuspended(tag: string): boolean;
-  /** Resolves when a request is suspended at this tag, at once when one is. */
+  /** Resolves when a request is suspended at this tag, at once when one is; rejects when the image closes. */
   wait(tag: string): Promise<void>;
   /** Tags at which requests are suspended, with repetition. */
   suspended(): readonly string[];

@@ -1,4 +1,5 @@
-import fs from 'node:fs/promises';
+import { readFile } from 'node:fs';
+import { promisify } from 'node:util';
 import { hostError } from './errno.ts';
 import { ioctl, ioctlInt, REQUEST } from './ioctl.ts';
 
@@ -109,10 +110,12 @@ async function queueLimits(device: bigint): Promise<QueueLimits | undefined> {
   };
 }
 
+const readText = promisify(readFile);
+
 async function readFirst(paths: readonly string[]): Promise<string | undefined> {
   for (const path of paths) {
     try {
-      return (await fs.readFile(path, 'utf8')).trim();
+      return (await readText(path, 'utf8')).trim();
     } catch {
       // not there: the next one
     }

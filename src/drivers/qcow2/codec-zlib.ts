@@ -6,10 +6,11 @@
  * one write is one complete stream. Inflating cannot be reused like that, since a Node stream that met bytes
  * after the end of the data has ended for good; there the one-shot call is as fast as the sync one per processor.
  */
-import { constants, createDeflateRaw, type DeflateRaw, inflateRaw, inflateRawSync } from 'node:zlib';
+import type { DeflateRaw } from 'node:zlib';
 import type { Maybe } from '../../core/async/maybe.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { badCluster } from './bad-cluster.ts';
+import { zlib } from './zlib.ts';
 
 const WINDOW_BITS = 12;
 /** 1 to 9: most memory, best speed; what other writers of the format use. */
@@ -44,10 +45,10 @@ function newState(): DeflateRaw {
     windowBits: WINDOW_BITS,
     memLevel: MEMORY_LEVEL,
     chunkSize: OUTPUT_CHUNK,
-    flush: constants.Z_FINISH,
+    flush: zlib().constants.Z_FINISH,
     readableHighWaterMark: OUTPUT_MARK,
   };
-  const state = createDeflateRaw(options);
+  const state = zlib().createDeflateRaw(options);
   // A failed write is reported by its callback; without a listener the event would end the process.
   state.on('error', () => undefined);
   return state;
@@ -69,19 +70,19 @@ export function inflateCluster(stored: Uint8Array, clusterSize: number): Maybe<U
     windowBits: WINDOW_BITS,
     chunkSize: clusterSize + SLACK,
     maxOutputLength: clusterSize + 1,
-    finishFlush: constants.Z_SYNC_FLUSH,
+    finishFlush: zlib().constants.Z_SYNC_FLUSH,
   };
   if (clusterSize <= SYNC_LIMIT) {
     let data: Uint8Array;
     try {
-      data = inflateRawSync(stored, options);
+      data = zlib().inflateRawSync(stored, options);
     } catch (error) {
       throw inflateError(error, clusterSize);
     }
     return whole(data, clusterSize);
   }
   return new Promise((resolve, reject) => {
-    inflateRaw(stored, options, (error, data) => {
+    zlib().inflateRaw(stored, options, (error, data) => {
       if (error) reject(inflateError(error, clusterSize));
       else if (data.length === clusterSize) resolve(data);
       else reject(wrongLength(data.length, clusterSize));

@@ -5,9 +5,9 @@
  * all it is given and to any length, so the end of the frame is found first, and a frame that could unpack to
  * far more than a cluster is refused before any of it is decoded (`zstd-frame.ts`).
  */
-import * as zlib from 'node:zlib';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { badCluster } from './bad-cluster.ts';
+import { zlib } from './zlib.ts';
 import { measureFrame } from './zstd-frame.ts';
 
 /** The default of the reference tool. */
@@ -52,7 +52,7 @@ export async function decompressZstd(stored: Uint8Array, clusterSize: number): P
 }
 
 async function load(): Promise<Zstd> {
-  return fromNode(zlib) ?? (await fromPackage());
+  return fromNode(zlib()) ?? (await fromPackage());
 }
 
 type Callback = (error: Error | null, result: Uint8Array) => void;

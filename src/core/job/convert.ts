@@ -104,7 +104,12 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
     const backingFmt = typeof backingFormat === 'string' ? backingFormat : undefined;
     await inspectBacking(graph, { fileName, backingFile, backingFormat: backingFmt });
   }
-  const body = new CreateBody(graph, { driver, fileName, options: given });
+  const body = new CreateBody(graph, {
+    driver,
+    fileName,
+    options: given,
+    noFlush: (options.target.cache ?? UNSAFE).noFlush,
+  });
   await runJob(jobs.add({ type: 'create', body }), options);
   return backingFile !== undefined;
 }

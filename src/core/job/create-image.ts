@@ -26,6 +26,8 @@ export interface CreateRequest {
   readonly fileName: string;
   /** Creation options under their command-line names; values as typed or as native types. */
   readonly options: Options;
+  /** Do not wait until it is on the medium: whoever asked for it is going to write much more. */
+  readonly noFlush?: boolean;
   readonly signal?: AbortSignal;
   readonly progress?: (done: number, total: number) => void;
 }
@@ -67,12 +69,13 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
   const { format, protocol } = found;
   const own = pick(request.options, format.create.options, false);
   const options = validate(format.create.options, own, `the ${request.driver} format`);
+  const noFlush = request.noFlush ?? false;
   await using closer = new Closer();
   const context = (file?: Edge): CreateContext => ({
     options,
     fileName: request.fileName,
     ...(file ? { file } : {}),
-    createFile: (name, wanted) => makeFile(graph, { name, options: wanted }, closer),
+    createFile: (name, wanted) => makeFile(graph, { name, options: wanted, noFlush }, closer),
     closer,
     ...(request.signal ? { signal: request.signal } : {}),
     ...(request.progress ? { progress: request.progress } : {}),
@@ -85,7 +88,7 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
   const rest = pick(request.options, format.create.options, true);
   const isNew = !exists(request.fileName);
   try {
-    const file = await makeFile(graph, { name: request.fileName, options: rest }, closer);
+    const file = await makeFile(graph, { name: request.fileName, options: rest, noFlush }, closer);
     await format.create.run(context(file));
     await closer.close();
   } catch (error) {
@@ -123,7 +126,7 @@ export class CreateBody implements JobBody {
 /** Make a file by its protocol and open it for the format to write to. */
 async function makeFile(
   graph: BlockGraph,
-  file: { readonly name: string; readonly options: Options },
+  file: { readonly name: string; readonly options: Options; readonly noFlush: boolean },
   closer: Closer,
 ): Promise<Edge> {
   const spec = protocolSpec(graph.settings.drivers, file.name);
@@ -144,6 +147,7 @@ async function makeFile(
   const backend = await Backend.open(graph, spec, {
     user: `the making of '${file.name}'`,
     permissions: operations.create.target,
+    open: { modes: { noFlush: file.noFlush } },
   });
   closer.push(() => backend.close());
   return backend.root;

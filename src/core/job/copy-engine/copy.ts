@@ -21,6 +21,8 @@ import { Writer } from './writer.ts';
 
 /** Bytes of a transfer, unless the target's clusters are larger. */
 export const TRANSFER = 1024 * 1024;
+/** Shorter when compressing: every cluster in flight has a compressor of its own. */
+const COMPRESSED_TRANSFER = 256 * 1024;
 const MAX_TRANSFER = 2 * 1024 * 1024;
 export const DEFAULT_PARALLEL = 8;
 export const DEFAULT_SPARSE = 4096;
@@ -54,7 +56,8 @@ class Copy {
     this.#options = options;
     this.#offload = options.offload ?? false;
     const cluster = Math.max(target.unit ?? 1, compressed ? (target.clusterSize ?? 1) : 1);
-    this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(TRANSFER, cluster));
+    const usual = compressed ? COMPRESSED_TRANSFER : TRANSFER;
+    this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, cluster));
     this.#writer = new Writer({ target, sparse, compressed });
     const alone = this.#offload || sparse === 0;
     this.#planner = new Planner({

@@ -27,6 +27,11 @@ const layouts: Layout[] = [
   { name: 'cluster 2M', options: 'cluster_size=2M', size: 24 << 20 },
   { name: 'cluster 4k, refcount 1', options: 'cluster_size=4k,refcount_bits=1', size: 4 << 20 },
   { name: 'cluster 1k, refcount 64', options: 'cluster_size=1k,refcount_bits=64', size: 4 << 20 },
+  {
+    name: 'cluster 512, refcount 64: the refcount table grows',
+    options: 'cluster_size=512,refcount_bits=64',
+    size: 5 << 20,
+  },
   { name: 'cluster 512, refcount 2', options: 'cluster_size=512,refcount_bits=2', size: 1 << 20 },
   { name: 'extended', options: 'extended_l2=on,cluster_size=16k', size: 4 << 20 },
   { name: 'extended with backing', options: 'extended_l2=on,cluster_size=64k', size: 8 << 20, backing: 6 << 20 },

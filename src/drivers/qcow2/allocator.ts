@@ -16,6 +16,7 @@ import { Limit } from './meta/limits.ts';
 import { getRefcount } from './meta/refcount-entry.ts';
 import { Mutex } from './mutex.ts';
 import type { Refcounts } from './refcounts.ts';
+import { orUndo } from './sequence.ts';
 
 /** Why clusters are freed: decides whether the space is given back to the host. */
 export type FreeReason = 'never' | 'request' | 'snapshot' | 'other' | 'always';
@@ -53,6 +54,8 @@ export class Allocator {
   #freshFrom: number;
   #freed: FreedClusters[] = [];
   #freedClusters = 0;
+  /** The refcount table has grown in memory and is looking for its new place. */
+  #growing = false;
 
   constructor(init: AllocatorInit) {
     this.#init = init;
@@ -159,17 +162,16 @@ export class Allocator {
 
   /** A block for index `wanted`; blocks that are missing before it where it would lie are made on the way. */
   #createBlock(wanted: number): Maybe<void> {
-    if (wanted >= this.#refcounts.table.entries) {
-      return after(this.#growTable(wanted), () => this.#createBlock(wanted));
-    }
+    const { table } = this.#refcounts;
+    // Growing the table may have made the block already: the table's own new place can lie in its range.
+    if (table.blockOffset(wanted) !== 0) return;
+    if (this.#lacksPlace(wanted)) return after(this.#growTable(wanted), () => this.#createBlock(wanted));
     const search: Search = { cluster: this.#hint, start: this.#hint };
     return after(this.#find(search, 1), () => {
       const cluster = search.start;
       const index = this.#refcounts.blockIndex(cluster);
-      if (index >= this.#refcounts.table.entries) {
-        return after(this.#growTable(index), () => this.#createBlock(wanted));
-      }
-      const selfDescribing = this.#refcounts.table.blockOffset(index) === 0;
+      if (this.#lacksPlace(index)) return after(this.#growTable(index), () => this.#createBlock(wanted));
+      const selfDescribing = table.blockOffset(index) === 0;
       return after(selfDescribing ? undefined : this.#refcounts.block(index), (holder) => {
         const offset = cluster * this.#clusterSize;
         const block = this.#refcounts.addBlock(selfDescribing ? index : wanted, offset);
@@ -177,22 +179,43 @@ export class Allocator {
         this.#hint = cluster + 1;
         this.touch(cluster + 1);
         this.#init.blockAdded(offset);
-        if (selfDescribing && index !== wanted && this.#refcounts.table.blockOffset(wanted) === 0) {
-          return this.#createBlock(wanted);
-        }
+        return this.#createBlock(wanted);
       });
     });
+  }
+
+  /** The table has no room on disk for that entry; while it grows, room in memory is enough. */
+  #lacksPlace(index: number): boolean {
+    const { table } = this.#refcounts;
+    return index >= (this.#growing ? table.entries : table.placedEntries);
   }
 
   #growTable(index: number): Maybe<void> {
     const { table } = this.#refcounts;
     const clusters = table.grow(index + 1);
-    return after(this.#allocate(clusters), (first) => {
+    if (this.#growing) return;
+    this.#growing = true;
+    const grown = after(this.#allocate(clusters), (first) => {
+      // Larger than planned when its own place needed more entries: then once more.
+      if (table.clustersNeeded > clusters) {
+        this.free(first, clusters, 'other');
+        this.#growing = false;
+        return this.#growTable(index);
+      }
       this.touch(first + clusters);
       const old = table.moveTo(first * this.#clusterSize);
       this.free(old.offset / this.#clusterSize, old.clusters, 'other');
       this.#init.tableMoved();
     });
+    return orUndo(
+      () =>
+        after(grown, () => {
+          this.#growing = false;
+        }),
+      () => {
+        this.#growing = false;
+      },
+    );
   }
 
   /** Note that one reference to each of `count` clusters is gone. */

@@ -86,6 +86,8 @@ export class Disk {
   #corruption: string | undefined;
   #corruptMark: Promise<void> | undefined;
   #parts: DiskParts | undefined;
+  /** Entries of an L2 slice, the unit in which L2 tables are cached: a power of two. */
+  sliceEntries = 1;
 
   constructor(init: DiskInit) {
     this.fileName = init.fileName;
@@ -104,6 +106,7 @@ export class Disk {
   /** The parts that need the disk themselves; called once, by open.ts. */
   assemble(parts: DiskParts): void {
     this.#parts = parts;
+    this.sliceEntries = parts.l2.entrySize / this.geometry.l2EntrySize;
   }
 
   get #assembled(): DiskParts {
@@ -156,11 +159,6 @@ export class Disk {
   /** Counts on disk may lag behind: the dirty bit says so. */
   get lazyRefcounts(): boolean {
     return this.settings.lazyRefcounts && this.dirtyBit;
-  }
-
-  /** Bytes of an L2 slice, the unit in which L2 tables are cached. */
-  get sliceEntries(): number {
-    return this.l2.entrySize / this.geometry.l2EntrySize;
   }
 
   /**

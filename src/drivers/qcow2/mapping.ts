@@ -33,10 +33,12 @@ export function mapRun(disk: Disk, offset: number, length: number): Maybe<Run> {
   const l2Index = Math.floor(inTable / clusterSize);
   const slice = l2Slice(disk, l1Index, l2Index);
   if (slice instanceof Promise) {
-    return slice.then((table) => (table ? mapInSlice(disk, table, offset, length) : mapRun(disk, offset, length)));
+    return slice.then((table) =>
+      table ? mapInSlice(disk, table, { l2Index, offset, length }) : mapRun(disk, offset, length),
+    );
   }
   if (!slice) return withoutTable(disk, l1Index, inTable, length);
-  return mapInSlice(disk, slice, offset, length);
+  return mapInSlice(disk, slice, { l2Index, offset, length });
 }
 
 /** All that the L1 entries without table cover, in one step. */
@@ -48,12 +50,17 @@ function withoutTable(disk: Disk, l1Index: number, inTable: number, length: numb
   return { kind: RunKind.UNALLOCATED, length: covered, host: -1, hi: 0, lo: 0 };
 }
 
-function mapInSlice(disk: Disk, table: Table, offset: number, length: number): Run {
-  const { clusterSize, l2Entries, extendedL2 } = disk.geometry;
-  const cluster = Math.floor(offset / clusterSize);
-  const l2Index = cluster % l2Entries;
+interface Wanted {
+  readonly l2Index: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+function mapInSlice(disk: Disk, table: Table, { l2Index, offset, length }: Wanted): Run {
+  const { clusterSize, extendedL2 } = disk.geometry;
   const { sliceEntries } = disk;
-  const index = l2Index % sliceEntries;
+  const cluster = Math.floor(offset / clusterSize);
+  const index = l2Index & (sliceEntries - 1);
   const inCluster = offset - cluster * clusterSize;
   const limit = Math.min(length, (sliceEntries - index) * clusterSize - inCluster);
   const at: Position = { index, cluster, inCluster, limit };

@@ -67,6 +67,7 @@ export class RefcountTable {
 
   /** Make room in memory for at least `entries`; returns the clusters that the table now needs on disk. */
   grow(entries: number): number {
+    if (entries <= this.entries) return this.clustersNeeded;
     const wanted = Math.max(entries * 8, this.#bytes.length + this.#bytes.length / 2);
     const clusters = Math.ceil(wanted / this.#clusterSize);
     const most = Math.floor(Limit.MAX_REFCOUNT_TABLE_BYTES / this.#clusterSize);
@@ -83,8 +84,14 @@ export class RefcountTable {
     return size / this.#clusterSize;
   }
 
-  get needsPlace(): boolean {
-    return this.#placed < this.#bytes.length;
+  /** Clusters that the table as it is in memory takes. */
+  get clustersNeeded(): number {
+    return this.#bytes.length / this.#clusterSize;
+  }
+
+  /** Entries for which there is room on disk. */
+  get placedEntries(): number {
+    return this.#placed / 8;
   }
 
   /** The grown table goes to this offset; returns the place it leaves. */

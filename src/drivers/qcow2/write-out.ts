@@ -44,11 +44,10 @@ export class WriteOut {
 
   /** Write all that is dirty now. A call that finds a round running shares the next one with others like it. */
   run(): Maybe<void> {
-    if (!this.#active) return this.#locked(() => this.#round(!this.#disk.lazyRefcounts));
+    if (!this.#active) return this.#whole(!this.#disk.lazyRefcounts);
     this.#queued ??= Promise.resolve(
-      this.#locked(() => {
+      this.#whole(!this.#disk.lazyRefcounts, () => {
         this.#queued = undefined;
-        return this.#round(!this.#disk.lazyRefcounts);
       }),
     );
     return this.#queued;
@@ -57,7 +56,7 @@ export class WriteOut {
   /** Write all, refcounts too, until nothing is left; for close and for operations that need exact counts. */
   async settle(): Promise<void> {
     for (;;) {
-      await this.#locked(() => this.#round(true));
+      await this.#whole(true);
       await this.#released();
       const { l2, l1, refcounts, allocator } = this.#disk;
       if (
@@ -87,7 +86,14 @@ export class WriteOut {
 
   /** Write all that is dirty, then run `action` before any further round. */
   exclusively(action: () => Maybe<void>): Maybe<void> {
-    return this.#locked(() => after(this.#round(!this.#disk.lazyRefcounts), action));
+    let freed: readonly FreedClusters[] = [];
+    const done = this.#locked(() =>
+      after(this.#round(!this.#disk.lazyRefcounts), (list) => {
+        freed = list;
+        return action();
+      }),
+    );
+    return after(done, () => this.#release(freed));
   }
 
   /** All that was written before, data and metadata, is stable. */
@@ -97,21 +103,31 @@ export class WriteOut {
     return all([dataFile.flush(), file.flush()]);
   }
 
-  #locked(action: () => Maybe<void>): Maybe<void> {
+  /** A round, and the release of what it freed: outside of the lock, since that may have to write blocks out. */
+  #whole(withRefcounts: boolean, begun?: () => void): Maybe<void> {
+    const freed = this.#locked(() => {
+      begun?.();
+      return this.#round(withRefcounts);
+    });
+    return after(freed, (list) => this.#release(list));
+  }
+
+  #locked<T>(action: () => Maybe<T>): Maybe<T> {
     return this.#mutex.run(() => {
       this.#active = true;
       return after(
         orUndo(action, () => {
           this.#active = false;
         }),
-        () => {
+        (result) => {
           this.#active = false;
+          return result;
         },
       );
     });
   }
 
-  #round(withRefcounts: boolean): Maybe<void> {
+  #round(withRefcounts: boolean): Maybe<readonly FreedClusters[]> {
     const disk = this.#disk;
     disk.assertUsable();
     this.#throwReleaseFailure();
@@ -126,7 +142,7 @@ export class WriteOut {
     const undone = this.#undo(round);
     return after(
       orUndo(() => this.#steps(round), undone),
-      () => this.#release(round.freed),
+      () => round.freed,
     );
   }
 

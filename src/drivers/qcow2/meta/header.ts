@@ -72,7 +72,7 @@ export function decodeHeader(bytes: Uint8Array, fileName: string): Header {
     throw new CorruptImage(`'${fileName}': the header is cut off after ${bytes.length} of ${least} bytes`);
   }
   const length = version === 2 ? V2_HEADER_BYTES : view.getUint32(FIELDS.headerLength.offset);
-  const values = decodeFields(FIELDS, view, Math.min(length, bytes.length));
+  const values = decodeFields(FIELDS, view, Math.min(Math.max(length, least), bytes.length));
   if (version === 2) {
     values.refcountOrder = 4;
     values.headerLength = V2_HEADER_BYTES;

@@ -107,13 +107,15 @@ class Comparison {
     this.unknown.push({ first: span.first, end });
   }
 
-  #mismatch(cluster: number, stored: number, found: number): void {
+  /** `references` may be more than a count can hold: then the largest count is the right one. */
+  #mismatch(cluster: number, stored: number, references: number): void {
     const state = this.#state;
+    const found = Math.min(references, state.geometry.refcountMax);
     this.highest = cluster;
     if (stored < found) {
       state.corrupt(`cluster ${cluster} refcount=${stored} reference=${found}`);
       if (stored === 0) state.needsRebuild = true;
-    } else {
+    } else if (stored > found) {
       state.note(`Leaked cluster ${cluster} refcount=${stored} reference=${found}`);
       state.result.leaks++;
     }

@@ -29,12 +29,17 @@ export async function readRefcountTable(state: CheckState): Promise<RefcountTabl
 /** The references that the table and its blocks are; a block that something else uses too is found here, so last of all. */
 export function checkRefcountBlocks(state: CheckState, table: RefcountTableCopy): void {
   const { clusterSize } = state.geometry;
-  state.refer(state.image.header.refcountTableOffset, table.offsets.length * 8);
-  for (const [index, offset] of table.offsets.entries()) {
-    const problem = referToBlock(state, table, index, offset, clusterSize);
+  const start = state.image.header.refcountTableOffset;
+  const bytes = table.offsets.length * 8;
+  state.refer(start, bytes);
+  for (let index = 0; index < table.offsets.length; index++) {
+    const problem = referToBlock(state, table, index);
     if (problem === undefined) continue;
     state.corrupt(problem);
     state.needsRebuild = true;
+  }
+  for (let at = start; at < start + bytes; at += clusterSize) {
+    if (state.counts.get(at / clusterSize) !== 1) state.needsRebuild = true;
   }
 }
 
@@ -46,13 +51,10 @@ export function isCountedBlock(state: CheckState, table: RefcountTableCopy, inde
   return offset / clusterSize < state.clusters;
 }
 
-function referToBlock(
-  state: CheckState,
-  table: RefcountTableCopy,
-  index: number,
-  offset: number,
-  clusterSize: number,
-): string | undefined {
+/** Count a block; returns what is wrong with it. */
+function referToBlock(state: CheckState, table: RefcountTableCopy, index: number): string | undefined {
+  const offset = table.offsets[index] ?? 0;
+  const { clusterSize } = state.geometry;
   if (table.reserved.has(index)) return `refcount table entry ${index} has reserved bits set`;
   if (offset === 0) return undefined;
   if (offset % clusterSize !== 0) {
@@ -62,7 +64,10 @@ function referToBlock(
   if (cluster >= state.clusters) return `refcount block ${index} is outside of the image`;
   state.refer(offset, clusterSize);
   const count = state.counts.get(cluster);
-  return count === 1 ? undefined : `refcount block ${index} refcount=${count}`;
+  if (count === 1) return undefined;
+  state.needsRebuild = true;
+  // Where a count has one bit, the overflow has been reported already.
+  return state.geometry.refcountMax === 1 ? undefined : `refcount block ${index} refcount=${count}`;
 }
 
 /** A count of a block; one of 64 bits beyond 2^53 is rounded, which tells it from any number of references. */

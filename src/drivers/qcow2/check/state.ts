@@ -31,6 +31,7 @@ export class CheckState {
   readonly geometry: Geometry;
   readonly fileSize: number;
   readonly dataFile: boolean;
+  /** May be above what a refcount can hold, which has been reported then. */
   readonly counts = new ClusterCounts();
   /** Clusters beyond the end of the file that something refers to. */
   readonly beyond = new Set<number>();
@@ -109,12 +110,9 @@ export class CheckState {
   }
 
   #overflow(cluster: number, count: number, times: number): void {
-    const most = this.geometry.refcountMax;
-    const over = Math.min(times, count - most);
-    this.counts.add(cluster, -over);
     this.corrupt(
       `cluster ${cluster} has more references than the ${this.geometry.refcountBits} bits of its refcount can hold`,
-      over,
+      Math.min(times, count - this.geometry.refcountMax),
     );
   }
 

@@ -11,8 +11,8 @@ import { validate } from '../../../../src/core/options/parse.ts';
 import { driverList } from '../../../../src/drivers/index.ts';
 import { createCapability } from '../../../../src/drivers/qcow2/create.ts';
 
-export function newGraph(): BlockGraph {
-  const graph = new BlockGraph({ drivers: driverList, references: 'all', warn: () => undefined });
+export function newGraph(warn: (line: string) => void = () => undefined): BlockGraph {
+  const graph = new BlockGraph({ drivers: driverList, references: 'all', warn });
   onTestFinished(() => graph.close());
   return graph;
 }

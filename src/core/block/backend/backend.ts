@@ -91,6 +91,17 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#settings.user;
   }
 
+  /** What it takes and shares now. */
+  get permissions(): OperationPart {
+    const { perm, shared } = this.root;
+    return { perm, shared };
+  }
+
+  /** Take and share this from now on; throws with nothing changed where others do not agree. */
+  setPermissions(permissions: OperationPart): void {
+    this.#graph.setPermissions(this.root, permissions);
+  }
+
   drainBegin(): void {
     this.#quiesced++;
   }

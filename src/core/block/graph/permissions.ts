@@ -80,14 +80,22 @@ export function refreshPermissions(
   options: { readonly loosening?: boolean } = {},
 ): void {
   const { loosening = false } = options;
-  for (const node of parentsFirst(nodes)) {
+  const changed = new Set<Node>(nodes);
+  for (const node of parentsFirst(changed)) {
+    // Where nothing changes above, nothing does below: a long chain is not checked anew for each of its images.
+    if (!changed.has(node)) continue;
     const users = cumulative(node);
     if (!loosening) {
       checkUsers(node);
       checkWritable(node, users);
     }
     prepareLocks(transaction, node, users, loosening);
-    for (const edge of node.children.values()) setEdgePermissions(transaction, edge, needsOf(node, edge, users));
+    for (const edge of node.children.values()) {
+      const { perm, shared } = needsOf(node, edge, users);
+      if (perm === edge.perm && shared === edge.shared) continue;
+      setEdgePermissions(transaction, edge, { perm, shared });
+      changed.add(edge.node);
+    }
   }
 }
 

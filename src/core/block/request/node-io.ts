@@ -235,7 +235,7 @@ export class NodeIo {
     const end = stop === image.size ? stop : alignDown(stop, unit);
     if (end <= start) return;
     const limit = Math.max(unit, alignDown(image.limits?.maxDiscard ?? Number.MAX_SAFE_INTEGER, unit));
-    const piece = (at: number, n: number) => image.discard?.(start + at, n);
+    const piece = (at: number, n: number) => orNothing(() => image.discard?.(start + at, n));
     return this.#change(start, end - start, () => inPieces(end - start, limit, piece), true);
   }
 
@@ -389,4 +389,18 @@ export class NodeIo {
   #assertWritable(): void {
     if (this.#owner.modes.readOnly) throw new BlockError(`node '${this.#owner.name}' is read-only`, { code: 'EACCES' });
   }
+}
+
+/** A hint that the driver cannot follow, for this range or at all, is none. */
+function orNothing(action: () => Maybe<void>): Maybe<void> {
+  try {
+    const done = action();
+    return done instanceof Promise ? done.catch(unlessNotSupported) : done;
+  } catch (error) {
+    unlessNotSupported(error);
+  }
+}
+
+function unlessNotSupported(error: unknown): void {
+  if (!(error instanceof NotSupported)) throw error;
 }

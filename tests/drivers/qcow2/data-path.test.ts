@@ -1,0 +1,234 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Preallocation } from '../../../src/core/block/driver.ts';
+import {
+  edgeOn,
+  hasQemuImg,
+  openMemory,
+  qemuCheck,
+  qemuImg,
+  READ_ONLY,
+  randomFrom,
+  scratch,
+} from './support/harness.ts';
+import { MemoryFile } from './support/memory-file.ts';
+
+const dir = scratch('data-path');
+const image = path.join(dir, 'a.qcow2');
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+function made(options: string, size: number | string = 4 * MiB): MemoryFile {
+  fs.rmSync(image, { force: true });
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', options, image, String(size));
+  return MemoryFile.load(image);
+}
+
+function sound(file: MemoryFile): void {
+  file.save(image);
+  const report = qemuCheck(image);
+  expect([report['check-errors'], report.corruptions ?? 0, report.leaks ?? 0]).toEqual([0, 0, 0]);
+}
+
+async function contentOf(file: MemoryFile, length: number): Promise<Buffer> {
+  const opened = await openMemory({ file, modes: READ_ONLY });
+  const content = Buffer.alloc(length);
+  await opened.edge.read(0, content);
+  await opened.image.close();
+  return content;
+}
+
+describe.skipIf(!hasQemuImg)('writing qcow2', () => {
+  it('completes at once when the file does, and writes a large request in one piece without reading', async () => {
+    const file = made('cluster_size=64k', 64 * MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    expect(edge.write(0, Buffer.alloc(2 * MiB, 1))).toBeUndefined();
+    const before = { ...file.counts };
+    expect(edge.write(2 * MiB, Buffer.alloc(2 * MiB, 2))).toBeUndefined();
+    expect(file.counts.writes - before.writes).toBe(1);
+    expect(file.counts.reads - before.reads).toBe(0);
+    expect(edge.read(MiB, Buffer.alloc(4096))).toBeUndefined();
+    await opened.close();
+    sound(file);
+  });
+
+  it('lays parallel sequential writes out one after the other', async () => {
+    const file = made('cluster_size=64k', 64 * MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    file.delay = () => 1;
+    await Promise.all(Array.from({ length: 16 }, (_, n) => edge.write(n * 2 * MiB, Buffer.alloc(2 * MiB, n + 1))));
+    file.delay = () => 0;
+    const extent = await opened.status(0, 32 * MiB, true);
+    expect(extent).toMatchObject({ data: true, allocated: true });
+    // One L2 table lies before the data, so all of it is one run.
+    expect(extent.length).toBe(32 * MiB);
+    await opened.close();
+    sound(file);
+  });
+
+  it('runs parallel small writes to one new cluster without losing any', async () => {
+    const file = made('cluster_size=64k', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    file.delay = () => 1;
+    await Promise.all(Array.from({ length: 64 }, (_, n) => edge.write(n * 4096, Buffer.alloc(4096, n + 1))));
+    file.delay = () => 0;
+    await opened.close();
+    const content = await contentOf(file, 256 * KiB);
+    for (let n = 0; n < 64; n++) expect(content[n * 4096 + 4095]).toBe(n + 1);
+    sound(file);
+  });
+
+  it('answers for a terabyte without tables in one step', async () => {
+    const file = made('cluster_size=64k', '1T');
+    const { image: opened } = await openMemory({ file, modes: READ_ONLY });
+    expect(await opened.status(0, 2 ** 40, true)).toEqual({
+      length: 2 ** 40,
+      allocated: false,
+      data: false,
+      zero: false,
+    });
+    await opened.close();
+  });
+
+  it('keeps what was written when a later flush fails, and can flush again', async () => {
+    const file = made('cluster_size=4k', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(MiB / 2, 5));
+    let failures = 0;
+    file.failure = (kind) => kind === 'write' && failures++ < 3;
+    for (let n = 0; n < 3; n++) await expect(async () => edge.flush()).rejects.toThrow();
+    await edge.flush();
+    await opened.close();
+    expect((await contentOf(file, MiB / 2)).every((byte) => byte === 5)).toBe(true);
+    sound(file);
+  });
+
+  it('gives clusters back when writing their data fails', async () => {
+    const file = made('cluster_size=4k', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(4096, 1));
+    file.failure = (kind) => kind === 'write';
+    await expect(async () => edge.write(65536, Buffer.alloc(65536, 2))).rejects.toThrow('injected');
+    file.failure = undefined;
+    const content = Buffer.alloc(65536, 9);
+    await edge.read(65536, content);
+    expect(content.every((byte) => byte === 0)).toBe(true);
+    await opened.close();
+    sound(file);
+  });
+
+  it('survives random failures of the file', async () => {
+    const random = randomFrom(4);
+    const file = made('cluster_size=1k', MiB);
+    const { edge, image: opened } = await openMemory({
+      file,
+      options: { 'l2-cache-size': 1024, 'l2-cache-entry-size': 512 },
+    });
+    await edge.write(0, Buffer.alloc(1024, 1));
+    file.delay = () => random(2);
+    file.failure = () => random(12) === 0;
+    for (let round = 0; round < 40; round++) {
+      const requests = Array.from({ length: 8 }, async (_, n) => {
+        const offset = (n * 128 + random(120)) * KiB;
+        const length = (1 + random(8)) * 512;
+        if (random(4) === 0) await edge.zero(offset, 4 * KiB, 2);
+        else if (random(5) === 0) await edge.flush();
+        else await edge.write(offset, Buffer.alloc(length, round + 1));
+      });
+      await Promise.allSettled(requests);
+    }
+    file.failure = undefined;
+    file.delay = () => 0;
+    await opened.close();
+    file.save(image);
+    const report = qemuCheck(image);
+    expect([report['check-errors'], report.corruptions ?? 0]).toEqual([0, 0]);
+  });
+});
+
+describe.skipIf(!hasQemuImg)('resizing qcow2', () => {
+  it.each([
+    'cluster_size=512',
+    'cluster_size=4k,compat=0.10',
+    'cluster_size=64k',
+    'cluster_size=16k,extended_l2=on',
+    'cluster_size=2M',
+  ])('grows and shrinks: %s', async (options) => {
+    const random = randomFrom(options.length);
+    const file = made(options, MiB);
+    let model = Buffer.alloc(MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    for (let round = 0; round < 30; round++) {
+      const size = Math.max(1, random(8 * KiB)) * 512;
+      await edge.truncate(size);
+      const next = Buffer.alloc(size);
+      model.copy(next);
+      model = next;
+      for (let n = 0; n < 4; n++) {
+        const offset = random(size / 512) * 512;
+        const data = Buffer.alloc(Math.min(size - offset, (1 + random(100)) * 512), 1 + random(255));
+        await edge.write(offset, data);
+        data.copy(model, offset);
+      }
+      const content = Buffer.alloc(size);
+      await edge.read(0, content);
+      expect(content.equals(model), `round ${round}`).toBe(true);
+    }
+    await opened.close();
+    expect((await contentOf(file, model.length)).equals(model)).toBe(true);
+    sound(file);
+  });
+
+  it('hides a longer backing file in new space', async () => {
+    const base = path.join(dir, 'base.raw');
+    fs.writeFileSync(base, Buffer.alloc(4 * MiB, 7));
+    const backing = edgeOn(MemoryFile.load(base), READ_ONLY, 'backing');
+    const file = made(`cluster_size=64k,backing_file=${base},backing_fmt=raw`, MiB + 512);
+    const { edge, image: opened } = await openMemory({ file, backing });
+    await edge.truncate(3 * MiB);
+    const content = Buffer.alloc(3 * MiB);
+    await edge.read(0, content);
+    expect(content.subarray(0, MiB + 512).every((byte) => byte === 7)).toBe(true);
+    expect(content.subarray(MiB + 512).every((byte) => byte === 0)).toBe(true);
+    await opened.close();
+    sound(file);
+  });
+
+  it.each<[Preallocation, string]>([
+    ['metadata', 'cluster_size=64k'],
+    ['full', 'cluster_size=4k'],
+    ['falloc', 'cluster_size=16k,extended_l2=on'],
+    ['metadata', 'cluster_size=4k,compat=0.10'],
+  ])('preallocates new space: %s, %s', async (preallocation, options) => {
+    const file = made(options, MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(4096, 3));
+    await edge.truncate(9 * MiB, { preallocation });
+    expect(await opened.status(2 * MiB, 4 * MiB, false)).toMatchObject({ allocated: true, data: true });
+    const content = Buffer.alloc(8 * MiB, 1);
+    await edge.read(MiB, content);
+    expect(content.every((byte) => byte === 0)).toBe(true);
+    const before = file.size;
+    await edge.write(5 * MiB, Buffer.alloc(MiB, 4));
+    await opened.close();
+    expect(file.size).toBe(before);
+    sound(file);
+  });
+
+  it('moves the L1 table while other requests run', async () => {
+    const file = made('cluster_size=512', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    file.delay = () => 1;
+    const writes = Array.from({ length: 32 }, async (_, n) => {
+      await edge.write(n * 32 * KiB, Buffer.alloc(16 * KiB, n + 1));
+      if (n % 5 === 0) await edge.flush();
+    });
+    await Promise.all([...writes, edge.truncate(64 * MiB)]);
+    file.delay = () => 0;
+    await opened.close();
+    const content = await contentOf(file, MiB);
+    for (let n = 0; n < 32; n++) expect(content[n * 32 * KiB + 100]).toBe(n + 1);
+    sound(file);
+  });
+});

@@ -12,7 +12,6 @@ const { basename, join } = require('node:path');
 module.exports = function launch(name) {
   // Requests that must wait go through libuv's pool; four threads are too few to keep a disk busy.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, Math.min(16, 2 * availableParallelism())));
-  cacheCode();
   const file = join(__dirname, '..', 'dist', 'cli', `${name}.cjs`);
   if (!existsSync(file)) {
     process.stderr.write(`${name}: ${file} does not exist: Blockyard is not built; npm run build makes it\n`);
@@ -20,7 +19,7 @@ module.exports = function launch(name) {
     return;
   }
   const programName = basename(process.argv[1]);
-  require(file)
+  loadProgram(file)
     .main(process.argv.slice(2), programName)
     .then(
       (status) => {
@@ -33,12 +32,14 @@ module.exports = function launch(name) {
     );
 };
 
-/** Keep compiled code between runs, where this Node can (22.1 and later) and a cache folder can be had. */
-function cacheCode() {
+/** Keep compiled code between runs where a cache folder can be had; without it we only start slower. */
+function loadProgram(file) {
   const { enableCompileCache } = require('node:module');
-  if (enableCompileCache === undefined || process.env.NODE_DISABLE_COMPILE_CACHE) return;
+  if (process.env.NODE_DISABLE_COMPILE_CACHE) return require(file);
   const folder = process.env.NODE_COMPILE_CACHE ?? join(cacheFolder(), 'blockyard', 'code');
-  enableCompileCache(folder); // returns a status and never throws: without a cache we only start slower
+  if (enableCompileCache === undefined) return require('./code-cache.js')(file, folder);
+  enableCompileCache(folder); // returns a status and never throws
+  return require(file);
 }
 
 function cacheFolder() {

@@ -49,6 +49,14 @@ const programs = {
     chunkFileNames: 'chunks/[name]-[hash].cjs',
     sourcemap: 'hidden',
     minify: { mangle: false, compress: true, codegen: { removeWhitespace: true } },
+    codeSplitting: {
+      // What every command on an image loads is one chunk, a format another: each file costs a third of a millisecond.
+      groups: [
+        { name: 'base', test: /src\/(core\/(bytes|errors|async|options|host|block)\/|drivers\/(file\/|raw\/|index))/ },
+        { name: 'base', test: /node_modules\/valibot\// },
+        { name: 'qcow2', test: /src\/drivers\/qcow2\/(?!check\/)/ },
+      ],
+    },
   },
 };
 

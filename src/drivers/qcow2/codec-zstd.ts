@@ -5,6 +5,8 @@
  * all it is given and to any length, so the end of the frame is found first, and a frame that could unpack to
  * far more than a cluster is refused before any of it is decoded (`zstd-frame.ts`).
  */
+import { createRequire } from 'node:module';
+import type * as NodeZstdPackage from '@toondepauw/node-zstd';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { badCluster } from './bad-cluster.ts';
 import { zlib } from './zlib.ts';
@@ -52,7 +54,7 @@ export async function decompressZstd(stored: Uint8Array, clusterSize: number): P
 }
 
 async function load(): Promise<Zstd> {
-  return fromNode(zlib()) ?? (await fromPackage());
+  return fromNode(zlib()) ?? fromPackage();
 }
 
 type Callback = (error: Error | null, result: Uint8Array) => void;
@@ -82,20 +84,26 @@ function hasZstd(module: object): module is NodeZstd {
   );
 }
 
-async function fromPackage(): Promise<Zstd> {
-  const { Decoder, Encoder } = await import('@toondepauw/node-zstd').catch((cause: unknown) => {
-    throw new BlockError('zstd is not available: this Node has none and the package node-zstd cannot be loaded', {
-      code: 'ENOTSUP',
-      hint: 'Use Node 22.15 or newer, or install the package for this platform',
-      cause,
-    });
-  });
+function fromPackage(): Zstd {
+  const { Decoder, Encoder } = loadPackage();
   const encoder = new Encoder(LEVEL);
   const decoder = new Decoder();
   return {
     compress: (data) => encoder.encode(asBuffer(data)),
     decompress: (frame) => decoder.decode(asBuffer(frame)),
   };
+}
+
+function loadPackage(): typeof NodeZstdPackage {
+  try {
+    return createRequire(import.meta.url)('@toondepauw/node-zstd') as typeof NodeZstdPackage;
+  } catch (cause) {
+    throw new BlockError('zstd is not available: this Node has none and the package node-zstd cannot be loaded', {
+      code: 'ENOTSUP',
+      hint: 'Use Node 22.15 or newer, or install the package for this platform',
+      cause,
+    });
+  }
 }
 
 function asBuffer(data: Uint8Array): Buffer {

@@ -3,9 +3,8 @@ import type { CacheMode } from '../../core/block/backend/cache-mode.ts';
 import { specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { NotSupported, Usage } from '../../core/errors/block-error.ts';
 import type { ConvertOptions, ConvertTarget } from '../../core/job/convert.ts';
-import { parseKeyValues } from '../../core/options/keyval.ts';
-import { crumple } from '../../core/options/tree.ts';
 import { driverList } from '../../drivers/index.ts';
+import type { Typed } from './creation-options.ts';
 
 export interface ConvertFlags {
   readonly format: string | undefined;
@@ -51,31 +50,24 @@ export function refuseContradictions(flags: ConvertFlags, sources: number): void
   }
 }
 
-/** The target of the flags; `create` is what was given with `-o`, joined. */
-export function targetOf(flags: ConvertFlags, create: string | undefined, name: string): ConvertTarget {
+/** The target of the flags; `options` are those of `-o`. Flags win over options of the same meaning. */
+export function targetOf(flags: ConvertFlags, options: Typed, name: string): ConvertTarget {
   const common = { fileName: name, driver: flags.outputFormat, cache: flags.targetCache };
   const spec = flags.targetImageOpts ? specFromOptions(name) : specFromFileName(driverList, name, flags.outputFormat);
   if (flags.noCreate) {
     return { ...common, spec, isZero: flags.targetIsZero, hasBacking: flags.backing !== undefined };
   }
-  const options = crumple(parseKeyValues(create ?? ''));
-  const { backing_file: backingFile = flags.backing, backing_fmt: backingFormat = flags.backingFormat } = options;
-  if (flags.backing !== undefined && options.backing_file !== undefined) {
-    throw new Usage("the backing file is given twice, with '-B' and with '-o'");
-  }
-  if (flags.backingFormat !== undefined && options.backing_fmt !== undefined) {
-    throw new Usage("the format of the backing file is given twice, with '-F' and with '-o'");
-  }
-  if (backingFormat !== undefined && backingFile === undefined) {
-    throw new Usage('the format of a backing file is given, but no backing file');
+  const { backing_file: backingFile = flags.backing } = options;
+  if (flags.backingFormat !== undefined && backingFile === undefined) {
+    throw new Usage("option '-F' needs a backing file, given with '-B'");
   }
   return {
     ...common,
     spec,
     create: {
       ...options,
-      ...(backingFile === undefined ? {} : { backing_file: backingFile }),
-      ...(backingFormat === undefined ? {} : { backing_fmt: backingFormat }),
+      ...(flags.backing === undefined ? {} : { backing_file: flags.backing }),
+      ...(flags.backingFormat === undefined ? {} : { backing_fmt: flags.backingFormat }),
     },
   };
 }

@@ -1,16 +1,13 @@
 import { operations } from '../../core/block/graph/operations.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { convert as convertImages } from '../../core/job/convert.ts';
-import { creationOptions } from '../../core/job/create-image.ts';
 import type { Job } from '../../core/job/job.ts';
-import { describe, formatOptionHelp } from '../../core/options/describe.ts';
-import { asksForHelp, joinOptionLists } from '../../core/options/keyval.ts';
-import type { Io } from '../cli/io.ts';
-import { warn } from '../cli/io.ts';
+import { type Io, warn } from '../cli/io.ts';
 import { PROGRESS_OPTION, type Progress, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
 import { type ConvertFlags, copySettings, refuseContradictions, targetOf } from './convert-flags.ts';
+import { CREATION_OPTION, creationHelp, readCreationOptions, type Typed } from './creation-options.ts';
 import { cacheValue, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const convert = command({
@@ -38,13 +35,7 @@ export const convert = command({
       default: 'raw',
       help: 'Format of the target',
     },
-    create: {
-      short: 'o',
-      value: 'OPTION=VALUE,…',
-      repeat: true,
-      help: 'Options for making the target; help shows those of the format',
-      conflicts: ['noCreate'],
-    },
+    create: { ...CREATION_OPTION, conflicts: ['noCreate'] },
     compress: { short: 'c', help: 'Store the data compressed', conflicts: ['offload'] },
     noCreate: { short: 'n', help: 'The target exists: do not make it' },
     progress: PROGRESS_OPTION,
@@ -105,31 +96,23 @@ export const convert = command({
   ],
   run: ({ arguments: { sources, target }, options }, io) =>
     withImages(io, options.refs, async (images) => {
-      const flags: ConvertFlags = options;
       const names = target === undefined ? sources : [...sources, target];
-      const create = options.create.length === 0 ? undefined : joinOptionLists(options.create);
-      if (create !== undefined && asksForHelp(create)) return printHelp(images, options.outputFormat, names.at(-1), io);
+      const create = readCreationOptions(options.create);
+      if (!create) {
+        io.stdout.write(await creationHelp(images.graph, options.outputFormat, names.at(-1)));
+        return 0;
+      }
       const to = names.at(-1);
       if (to === undefined || names.length < 2) throw new Usage('a SOURCE and a TARGET are needed');
-      refuseContradictions(flags, names.length - 1);
-      await run(images, { flags, create, from: names.slice(0, -1), to }, io);
+      refuseContradictions(options, names.length - 1);
+      await run(images, { flags: options, create, from: names.slice(0, -1), to }, io);
       return 0;
     }),
 });
 
-async function printHelp(images: OpenImages, format: string, fileName: string | undefined, io: Io): Promise<number> {
-  const { schema, format: own } = await creationOptions(images.graph, format, fileName);
-  const all = fileName === undefined ? own.create.options : schema;
-  io.stdout.write(formatOptionHelp(describe(all), fileName === undefined ? format : undefined));
-  if (fileName === undefined) {
-    io.stdout.write('\nThe protocol level may support further options.\nName the target file to see them too.\n');
-  }
-  return 0;
-}
-
 interface Words {
   readonly flags: ConvertFlags;
-  readonly create: string | undefined;
+  readonly create: Typed;
   readonly from: readonly string[];
   readonly to: string;
 }

@@ -311,6 +311,8 @@ export interface ChildSlot {
   readonly role: ChildRole;
   /** The child may be any node (a filter over a format); when false, a bare file name means a protocol. */
   readonly anyNode?: boolean;
+  /** An option that holds just the file name of the child, for older spellings. */
+  readonly nameOption?: string;
   /** Opened by the driver itself with `openChild`, not before it. */
   readonly lazy?: boolean;
 }
@@ -347,6 +349,8 @@ export interface CreateCapability {
   run(context: CreateContext): Promise<void>;
   /** Options whose values a caller sees after defaults are applied, in display order, for the "Formatting" line. */
   readonly displayOrder?: readonly string[];
+  /** Its images can store compressed data. */
+  readonly compresses?: boolean;
   /** Space needed for an image, for `measure`. */
   measure?(context: MeasureContext): Promise<{ required: number; fullyAllocated: number; bitmaps?: number }>;
 }

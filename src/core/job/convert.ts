@@ -98,19 +98,20 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   if (options.compressed && (create.preallocation ?? 'off') !== 'off') {
     throw new Usage(`preallocation=${String(create.preallocation)} and compression cannot be used together`);
   }
-  await creationOptions(graph, driver, fileName);
+  const { format } = await creationOptions(graph, driver, fileName);
+  if (options.compressed && !format.create.compresses) throw noCompression(driver);
   if (typeof backingFile === 'string') {
     if (options.sources.length > 1) throw severalSources();
     const backingFmt = typeof backingFormat === 'string' ? backingFormat : undefined;
     await inspectBacking(graph, { fileName, backingFile, backingFormat: backingFmt });
   }
-  const body = new CreateBody(graph, {
-    driver,
-    fileName,
-    options: given,
-    noFlush: (options.target.cache ?? UNSAFE).noFlush,
-  });
-  await runJob(jobs.add({ type: 'create', body }), options);
+  const { noFlush } = options.target.cache ?? UNSAFE;
+  const body = new CreateBody(graph, { driver, fileName, options: given, noFlush });
+  try {
+    await runJob(jobs.add({ type: 'create', body }), options);
+  } catch (error) {
+    throw naming('create', fileName, error);
+  }
   return backingFile !== undefined;
 }
 
@@ -124,8 +125,7 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
       open: { modes: { direct, noFlush, unmap } },
     });
   } catch (error) {
-    const named = error instanceof BlockError && error.message.includes(target.fileName);
-    throw named ? error : withContext(`Could not open '${target.fileName}'`, error);
+    throw naming('open', target.fileName, error);
   }
 }
 
@@ -135,8 +135,18 @@ function checkTarget(target: Backend, options: ConvertOptions, size: number): vo
     throw new BlockError(`the target '${fileName}' has ${target.size} bytes, too few for the ${size} of the source`);
   }
   if (options.compressed && !target.image.io.canCompress) {
-    throw new NotSupported(`the ${target.image.driver.name} format of '${fileName}' cannot store compressed data`);
+    throw noCompression(target.image.driver.name);
   }
+}
+
+function noCompression(driver: string): NotSupported {
+  return new NotSupported(`format '${driver}' cannot store compressed data`);
+}
+
+/** Say which image an error is about, unless it says so itself. */
+function naming(action: string, fileName: string, error: unknown): BlockError {
+  const named = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(fileName));
+  return named ? error : withContext(`Could not ${action} '${fileName}'`, error);
 }
 
 /** Run a job to its end; aborting the signal cancels it. */

@@ -24,6 +24,7 @@ export const createCapability: CreateCapability = {
   withProtocolOptions: true,
   run: create,
   displayOrder: CREATE_DISPLAY_ORDER,
+  compresses: true,
   measure,
 };
 

@@ -7,16 +7,19 @@ import type {
   CheckResult,
   Extent,
   Flags,
+  HostExtent,
   Image,
   ImageInfo,
   Limits,
   TruncateOptions,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
-import { totalLength } from '../../core/block/request/pieces.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { totalLength } from '../../core/bytes/buffers.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
+import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
 import type { Disk } from './disk.ts';
 import { beforeWrite, clearDirtyBit } from './first-write.ts';
 import { changeBacking } from './header-update.ts';
@@ -93,6 +96,15 @@ export class Qcow2Image implements Image {
     return this.#changing(() => discard(this.disk, { offset, length }));
   }
 
+  copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
+    this.#assertIo();
+    return this.#within(() => copyRangeFrom(this.disk, { offset, length, target, targetOffset }));
+  }
+
+  copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
+    return this.#changing(() => copyRangeTo(this.disk, offset, source, length));
+  }
+
   flush(): Maybe<void> {
     const { disk } = this;
     if (!disk.writable || disk.modes.noIo) return;
@@ -100,7 +112,10 @@ export class Qcow2Image implements Image {
   }
 
   async truncate(size: number, options: TruncateOptions): Promise<void> {
-    await this.#changing(() => truncate(this.disk, size, options));
+    this.#assertIo();
+    // Not counted as a request: it waits for all requests that may use what it gives back.
+    await beforeWrite(this.disk);
+    await truncate(this.disk, size, options);
   }
 
   status(offset: number, length: number, precise: boolean): Maybe<Extent> {
@@ -145,17 +160,17 @@ export class Qcow2Image implements Image {
   }
 
   /** Once the image has been made ready for change, requests take the straight way. */
-  #changing(action: () => Maybe<void>): Maybe<void> {
+  #changing<T>(action: () => Maybe<T>): Maybe<T> {
     this.#assertIo();
     if (this.disk.writeState.ready) return this.#within(action);
     return after(beforeWrite(this.disk), () => this.#within(action));
   }
 
   /** Host clusters that this request may touch are not given to another one before it ends. */
-  #within(action: () => Maybe<void>): Maybe<void> {
+  #within<T>(action: () => Maybe<T>): Maybe<T> {
     const { grace } = this.disk;
     const generation = grace.enter();
-    let result: Maybe<void>;
+    let result: Maybe<T>;
     try {
       result = action();
     } catch (error) {
@@ -164,6 +179,7 @@ export class Qcow2Image implements Image {
     }
     if (result instanceof Promise) return result.finally(() => grace.leave(generation));
     grace.leave(generation);
+    return result;
   }
 
   #assertIo(): void {

@@ -1,4 +1,5 @@
 /** Changing the length of the disk. */
+import type { Maybe } from '../../core/async/maybe.ts';
 import type { TruncateOptions } from '../../core/block/driver.ts';
 import { alignUp } from '../../core/bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
@@ -28,7 +29,17 @@ export async function truncate(disk: Disk, size: number, options: TruncateOption
   }
   const old = header.size;
   await grow(disk, size);
-  if (mode !== 'off') await preallocate(disk, old, size, mode);
+  if (mode !== 'off') await asRequest(disk, () => preallocate(disk, old, size, mode));
+}
+
+/** The clusters that `action` reads and writes are not given to others meanwhile. */
+async function asRequest(disk: Disk, action: () => Maybe<void>): Promise<void> {
+  const generation = disk.grace.enter();
+  try {
+    await action();
+  } finally {
+    disk.grace.leave(generation);
+  }
 }
 
 async function grow(disk: Disk, size: number): Promise<void> {
@@ -44,11 +55,11 @@ async function grow(disk: Disk, size: number): Promise<void> {
   await growL1(disk, l1EntriesFor(geometry, size));
   if (dataFile && dataFile.size < size) await dataFile.truncate(size, { exact: false });
   header.size = size;
-  await zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize)));
+  await asRequest(disk, () => zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize))));
   if (hidden) {
     const start = alignUp(old, geometry.clusterSize);
     const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
-    if (end > start) await zero(disk, start, end - start, 0);
+    if (end > start) await asRequest(disk, () => zero(disk, start, end - start, 0));
   }
   await disk.writer.settle();
   await writeSize(disk);
@@ -66,7 +77,8 @@ async function shrink(disk: Disk, size: number): Promise<void> {
   const { clusterSize } = geometry;
   const from = alignUp(size, clusterSize);
   if (from < header.size) {
-    await discard(disk, { offset: from, length: header.size - from }, { full: true, reason: 'always' });
+    const range = { offset: from, length: header.size - from };
+    await asRequest(disk, () => discard(disk, range, { full: true, reason: 'always' }));
   }
   for (let index = l1EntriesFor(geometry, size); index < l1.entries; index++) dropTable(disk, index);
   header.size = size;

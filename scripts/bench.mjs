@@ -22,7 +22,7 @@ const session = await rolldown({
   cwd: root,
   platform: 'node',
   tsconfig: false,
-  external: (id) => !id.startsWith('.') && !id.startsWith('/'),
+  external: (id) => !id.startsWith('.') && !id.startsWith('/') && !id.includes('oxc-project'),
   transform: { target: 'es2022' },
 });
 await session.write({ file: output, format: 'es', sourcemap: 'inline', codeSplitting: false });

@@ -5,6 +5,7 @@ import { BlockGraph } from '../../src/core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../src/core/block/graph/open.ts';
 import { operations } from '../../src/core/block/graph/operations.ts';
 import type { NodeSpec } from '../../src/core/block/graph/spec.ts';
+import { createImage } from '../../src/core/job/index.ts';
 import { driverList } from '../../src/drivers/index.ts';
 
 export interface DiskOptions {
@@ -72,4 +73,14 @@ export function firstDifference(a: Uint8Array, b: Uint8Array): number {
     else high = middle;
   }
   return low;
+}
+
+/** Make an image with creation options under their command-line names. */
+export async function makeImage(
+  driver: string,
+  fileName: string,
+  options: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  await using graph = new BlockGraph({ drivers: driverList, references: 'all', warn: () => undefined });
+  await createImage(graph, { driver, fileName, options });
 }

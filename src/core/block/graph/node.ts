@@ -83,6 +83,11 @@ export class Node implements EdgeParent {
     return undefined;
   }
 
+  /** For a filter, that child. */
+  get passedOn(): Edge | undefined {
+    return this.driver.kind === 'filter' ? this.filtered : undefined;
+  }
+
   /** The child that holds this node's own data, for walking down to the host file. */
   get primary(): Edge | undefined {
     return this.children.get('file') ?? this.filtered;

@@ -118,10 +118,14 @@ class Descent {
 
   /** The next layer with something to say, past filters that have not; undefined at the end of the walk. */
   #arrive(): Node | undefined {
-    while (this.#node && this.#node !== this.#base && isFilter(this.#node) && !this.#node.image.status) {
-      this.#node = this.#node.filtered?.node;
+    let talking: Node | undefined;
+    let node = this.#node;
+    for (; node && node !== this.#base && isFilter(node); node = node.filtered?.node) {
+      if (node.image.status) talking ??= node;
     }
-    const node = this.#node;
+    // A filter right above the base has the content of the base.
+    this.#node = node === this.#base ? node : (talking ?? node);
+    node = this.#node;
     if (!node || node === this.#base) return undefined;
     return this.#asked > 0 && this.#offset >= node.io.size ? undefined : node;
   }

@@ -18,6 +18,8 @@ import { Flag } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
 import { announced, announceFlush } from './announced.ts';
 import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
+import { orNothing } from './hint.ts';
+import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
 import { RequestTracker, type Tracked } from './tracker.ts';
@@ -33,6 +35,8 @@ export interface IoOwner {
   readonly detectZeroes: DetectZeroes;
   /** The children; those the node may write to hold part of its data. */
   readonly children: ReadonlyMap<string, Edge>;
+  /** The child whose content a filter passes on as it is. */
+  readonly passedOn?: Edge | undefined;
   /** The length changed. */
   resized(): void;
 }
@@ -355,20 +359,7 @@ export class NodeIo {
   }
 
   status(offset: number, length: number, precise: boolean): Maybe<Extent> {
-    const image = this.#image;
-    const { size } = image;
-    if (offset >= size) return { length, allocated: false, data: false, zero: true };
-    const span = Math.min(length, size - offset);
-    if (!image.status) return { length: span, allocated: true, data: true, zero: false };
-    const answer = image.status(offset, span, precise);
-    if (!(answer instanceof Promise)) return this.#checkExtent(answer, span);
-    return this.#requests.during(answer.then((extent) => this.#checkExtent(extent, span)));
-  }
-
-  /** An answer about nothing would keep whoever walks the disk from getting on. */
-  #checkExtent(extent: Extent, span: number): Extent {
-    if (span > 0 && !(extent.length > 0)) throw new Error(`driver of '${this.#owner.name}' gave an empty status`);
-    return extent.length > span ? { ...extent, length: span } : extent;
+    return this.#requests.during(imageStatus(this.#image, this.#owner, { offset, length, precise }));
   }
 
   copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
@@ -389,18 +380,4 @@ export class NodeIo {
   #assertWritable(): void {
     if (this.#owner.modes.readOnly) throw new BlockError(`node '${this.#owner.name}' is read-only`, { code: 'EACCES' });
   }
-}
-
-/** A hint that the driver cannot follow, for this range or at all, is none. */
-function orNothing(action: () => Maybe<void>): Maybe<void> {
-  try {
-    const done = action();
-    return done instanceof Promise ? done.catch(unlessNotSupported) : done;
-  } catch (error) {
-    unlessNotSupported(error);
-  }
-}
-
-function unlessNotSupported(error: unknown): void {
-  if (!(error instanceof NotSupported)) throw error;
 }

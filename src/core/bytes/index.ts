@@ -4,6 +4,7 @@
  * No input or output, no state, no knowledge of formats. Offsets and lengths are bytes, safe integers;
  * what comes from a file as 64 bits is checked here on its way to a `number`.
  */
+export * from './buffers.ts';
 export * from './ranges.ts';
 export * from './sizes.ts';
 export * from './struct.ts';

@@ -1,6 +1,6 @@
 /** Reading: runs are read side by side, straight into the caller's buffers. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import { sliceBuffers } from '../../core/block/request/pieces.ts';
+import { sliceBuffers } from '../../core/bytes/buffers.ts';
 import { readCompressed } from './compressed-read.ts';
 import type { Disk } from './disk.ts';
 import { mapRun, type Run, RunKind } from './mapping.ts';

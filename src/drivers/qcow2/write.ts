@@ -3,7 +3,7 @@
  * are decided, so that those of one request, and those of many requests, run side by side.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import { sliceBuffers } from '../../core/block/request/pieces.ts';
+import { sliceBuffers } from '../../core/bytes/buffers.ts';
 import { allocatingWrite } from './allocating-write.ts';
 import type { Disk } from './disk.ts';
 import { InFlightRange } from './in-flight.ts';

@@ -30,14 +30,16 @@ export interface BreakpointCapability {
 
 /** What a labelled request looks like; what is absent matches anything. */
 export interface LabelMatch {
-  readonly kind?: RequestKind;
+  readonly kind?: RequestKind | undefined;
   /** The request covers or touches the `length` bytes (default 1) at `offset`. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   readonly length?: number;
   /** Only requests that come after this event has been announced. */
-  readonly event?: BlockEvent;
+  readonly event?: BlockEvent | undefined;
   /** Let this many matching requests pass before. Default 0. */
   readonly skip?: number;
+  /** Arm the label again when its request has completed. */
+  readonly again?: boolean;
 }
 
 /** Where a request is held: before it goes down, or after, with its result not yet reported. */

@@ -17,6 +17,7 @@ const ALTITUDES: readonly (readonly string[])[] = [
   ['src/core/job', 'src/core/export'],
   ['src/core/qmp'],
   ['src/drivers'],
+  ['src/library'],
   ['src/commands/cli'],
   ['src/commands/img', 'src/commands/io', 'src/commands/nbd'],
   ['src/index.ts'],

@@ -1,0 +1,68 @@
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import {
+  Backend,
+  Cancelled,
+  convert,
+  createImage,
+  newGraph,
+  openImage,
+  operations,
+  PermissionConflict,
+} from '../../src/index.ts';
+import { tempDir } from '../support/temp.ts';
+
+const MiB = 1024 * 1024;
+
+describe('the library', () => {
+  test('makes, writes, converts and reads images', async () => {
+    const dir = tempDir();
+    const [image, overlay, copy] = ['a.qcow2', 'b.qcow2', 'c.raw'].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ];
+    await createImage(image, { format: 'qcow2', size: 4 * MiB, options: { cluster_size: '4k' } });
+    const data = Buffer.alloc(65536, 0x5a);
+    {
+      await using disk = await openImage(image, { writable: true });
+      expect(disk.size).toBe(4 * MiB);
+      await disk.write(MiB + 512, data);
+      await disk.flush();
+    }
+    await createImage(overlay, { format: 'qcow2', backing: { fileName: 'a.qcow2', format: 'qcow2' } });
+    const seen: number[] = [];
+    await convert(overlay, copy, { onProgress: ({ done }) => seen.push(done) });
+    expect(seen.at(-1)).toBe(4 * MiB);
+    expect(fs.statSync(copy).size).toBe(4 * MiB);
+    await using back = await openImage({ driver: 'raw', 'file.driver': 'file', 'file.filename': copy });
+    const read = Buffer.alloc(data.length);
+    await back.read(MiB + 512, read);
+    expect(Buffer.compare(read, data)).toBe(0);
+    const { zero } = await back.chainStatus(0, MiB);
+    expect(zero).toBe(true);
+  });
+
+  test('puts images of one graph under the same permissions', async () => {
+    const file = join(tempDir(), 'a.raw');
+    await createImage(file, { size: MiB });
+    const graph = newGraph();
+    const spec = { driver: 'raw', 'node-name': 'disk', file: { driver: 'file', filename: file } };
+    await using first = await openImage(spec, { graph, writable: true });
+    expect(graph.find('disk')).toBe(first.image);
+    const copying = { user: 'a copy', permissions: operations.mirror.source };
+    expect(() => Backend.attach(graph, first.image, copying)).toThrow(PermissionConflict);
+    // The same holds between processes, and between graphs, by locks on the file.
+    await expect(convert(file, join(file, '..', 'b.raw'))).rejects.toThrow(/lock/);
+  });
+
+  test('says what is wrong, and stops when asked to', async () => {
+    const dir = tempDir();
+    await expect(openImage(join(dir, 'none'))).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(createImage(join(dir, 'a'), { format: 'qcow2' })).rejects.toThrow(/size .* is not given/);
+    await createImage(join(dir, 'a'), { size: MiB });
+    const signal = AbortSignal.abort();
+    await expect(convert(join(dir, 'a'), join(dir, 'b'), { signal })).rejects.toBeInstanceOf(Cancelled);
+  });
+});

@@ -6,8 +6,11 @@
  */
 import { BlockError } from '../../../core/errors/block-error.ts';
 
-/** Clusters per page; a power of two. */
-export const PAGE = 16384;
+const PAGE_BITS = 14;
+/** Clusters per page. */
+export const PAGE = 2 ** PAGE_BITS;
+/** Below this a shift tells the page, which is faster than a division. */
+const SHIFTABLE = 2 ** 31;
 /** Memory in bytes that pages may take beyond what their counters in use account for. */
 const SLACK = 64 * 1024 * 1024;
 
@@ -21,21 +24,60 @@ export class ClusterCounts {
   #bytes = 0;
   #used = 0;
 
+  /** Some cluster was counted more than once. */
+  shared = false;
+
   /** Add `times` (which may be negative) to the count of a cluster; returns the new count. */
   add(cluster: number, times: number): number {
-    const index = Math.floor(cluster / PAGE);
+    const index = pageIndex(cluster);
     const page = index === this.#lastIndex ? this.#last : this.#open(index);
     const at = cluster - index * PAGE;
     const before = page[at] ?? 0;
     const count = before + times;
     if (before === 0) this.#used++;
+    if (count > 1) this.shared = true;
     if (count > 255 && page instanceof Uint8Array) this.#widen(index, page)[at] = count;
     else page[at] = count;
     return count;
   }
 
+  /** Add one to the count of each of `length` clusters from `first` on; returns the largest new count. */
+  addRun(first: number, length: number): number {
+    let largest = 0;
+    for (let cluster = first; cluster < first + length; ) {
+      const index = pageIndex(cluster);
+      const page = index === this.#lastIndex ? this.#last : this.#open(index);
+      const from = cluster - index * PAGE;
+      const to = Math.min(PAGE, from + first + length - cluster);
+      cluster += to - from;
+      largest = Math.max(
+        largest,
+        page instanceof Uint8Array ? this.#addBytes(page, index, from, to) : addWide(page, from, to),
+      );
+    }
+    if (largest > 1) this.shared = true;
+    return largest;
+  }
+
+  #addBytes(page: Uint8Array, index: number, from: number, to: number): number {
+    let largest = 0;
+    let fresh = 0;
+    for (let at = from; at < to; at++) {
+      const before = page[at] ?? 0;
+      if (before === 255) {
+        this.#used += fresh;
+        return Math.max(largest, addWide(this.#widen(index, page), at, to));
+      }
+      if (before === 0) fresh++;
+      if (before >= largest) largest = before + 1;
+      page[at] = before + 1;
+    }
+    this.#used += fresh;
+    return largest;
+  }
+
   get(cluster: number): number {
-    const index = Math.floor(cluster / PAGE);
+    const index = pageIndex(cluster);
     const page = index === this.#lastIndex ? this.#last : this.#pages.get(index);
     return page?.[cluster - index * PAGE] ?? 0;
   }
@@ -57,8 +99,8 @@ export class ClusterCounts {
   /** Clusters with a count above 0, ascending. */
   *clusters(): Generator<number> {
     for (const index of this.pageIndices()) {
-      const page = this.#pages.get(index) ?? [];
-      for (let at = 0; at < page.length; at++) if (page[at] !== 0) yield index * PAGE + at;
+      const page = this.#pages.get(index);
+      for (let at = nextUsed(page, 0); at < PAGE; at = nextUsed(page, at + 1)) yield index * PAGE + at;
     }
   }
 
@@ -93,4 +135,24 @@ export class ClusterCounts {
       { code: 'EFBIG' },
     );
   }
+}
+
+function pageIndex(cluster: number): number {
+  return cluster < SHIFTABLE ? cluster >>> PAGE_BITS : Math.floor(cluster / PAGE);
+}
+
+function addWide(page: Uint32Array, from: number, to: number): number {
+  let largest = 0;
+  for (let at = from; at < to; at++) {
+    const count = (page[at] ?? 0) + 1;
+    page[at] = count;
+    if (count > largest) largest = count;
+  }
+  return largest;
+}
+
+/** First position from `from` on whose count is not 0; PAGE when there is none. */
+function nextUsed(page: CountPage | undefined, from: number): number {
+  if (page) for (let at = from; at < PAGE; at++) if (page[at] !== 0) return at;
+  return PAGE;
 }

@@ -1,5 +1,5 @@
 /** L1 tables: the active one and those of the snapshots. Which L2 tables they lead to, and how often. */
-import { hostOffset, l1HasReservedBits } from '../meta/entries.ts';
+import { hostOffset, isCopied, l1HasReservedBits } from '../meta/entries.ts';
 import { Limit } from '../meta/limits.ts';
 import type { Snapshot } from '../meta/snapshot-table.ts';
 import { viewOf } from '../meta/struct.ts';
@@ -57,6 +57,7 @@ function checkL1Entry(state: CheckState, { hi, lo, place, references }: L1Entry)
   const { times, active } = place;
   if (l1HasReservedBits(hi, lo)) state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
   const offset = hostOffset(hi, lo);
+  if (active && !isCopied(hi)) state.uncopied = true;
   state.refer(offset, clusterSize, times);
   if (offset % clusterSize === 0) {
     (active ? references.active : references.inactive).add(offset / clusterSize, times);

@@ -65,59 +65,115 @@ function* l2Offsets(references: L2References, which: 'all' | 'active', clusterSi
   for (; !next.done; next = inactive.next()) yield next.value * clusterSize;
 }
 
-/** Count the references of all entries. The loop is written for speed: nearly all entries are one of two kinds. */
+/** Bits 56–63 of an entry that has nothing set there but the copied flag. */
+const ONLY_COPIED = 0x80;
+const TWO_32 = 2 ** 32;
+
+/**
+ * Count the references of all entries. Nearly all entries are either empty or plain data clusters, one after the
+ * other in the file: these are taken as runs, without looking at them any further.
+ */
 export function checkL2(state: CheckState, table: L2Table): void {
-  const { geometry, dataFile, fileSize, result } = state;
-  const { clusterSize, l2EntrySize, extendedL2 } = geometry;
-  const { view, active } = table;
-  const times = active + table.inactive;
+  const { fileSize } = state;
+  const { clusterSize, l2EntrySize, extendedL2 } = state.geometry;
+  const { view } = table;
   const end = table.start + clusterSize;
-  let expected = 0;
+  const plain = !extendedL2 && !state.dataFile && table.active + table.inactive === 1;
+  const data = new DataLayout(state, table.active > 0);
   for (let at = table.start; at < end; at += l2EntrySize) {
     const hi = view.getUint32(at);
     const lo = view.getUint32(at + 4);
-    const zeroes = extendedL2 ? view.getUint32(at + 8) : 0;
-    const present = extendedL2 ? view.getUint32(at + 12) : 0;
-    if (hi === 0 && lo === 0 && present === 0) continue;
-    if (isCompressed(hi)) {
-      checkCompressed(state, {
-        hi,
-        lo,
-        bitmap: zeroes !== 0 || present !== 0,
-        index: (at - table.start) / l2EntrySize,
-        table,
-      });
-      continue;
+    if (plain && hi >>> 24 === ONLY_COPIED && (lo & (clusterSize - 1)) === 0) {
+      const offset = (hi & 0xffffff) * TWO_32 + lo;
+      if (offset > 0 && offset < fileSize) {
+        if (offset === data.next) data.next += clusterSize;
+        else data.begin(offset);
+        continue;
+      }
     }
-    // Bit 0 is passed over where it has no meaning: other programs ignore it there too.
-    if (l2HasReservedBits(geometry, hi, lo & ~1)) {
-      state.corrupt(`found L2 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
-    }
-    const offset = hostOffset(hi, lo);
-    const zero = isZeroFlagged(lo) && !extendedL2;
-    if (offset === 0 && (zero || !dataFile || !isCopied(hi))) {
-      if (present !== 0) state.corrupt('an unallocated cluster has allocated subclusters', times);
-      continue;
-    }
-    if ((zeroes & present) !== 0) {
-      state.corrupt(`offset=${offset.toString(16)}: subclusters are marked both allocated and zero`, times);
-    }
-    if (offset % clusterSize !== 0) {
-      const what = (extendedL2 ? present === 0 : zero) ? 'preallocated' : 'data';
-      state.corrupt(
-        `offset=${offset.toString(16)}: ${what} cluster is not properly aligned; the L2 entry is corrupted`,
-        times,
-      );
-    }
-    if (active > 0) {
-      result.allocatedClusters += active;
-      if (expected !== 0 && offset !== expected) result.fragmentedClusters += active;
-      expected = offset + clusterSize;
-    }
-    if (dataFile) continue;
-    if (offset < fileSize && offset % clusterSize === 0) state.referToCluster(offset / clusterSize, times);
-    else state.refer(offset, clusterSize, times);
+    if (hi === 0 && lo === 0 && (!extendedL2 || view.getUint32(at + 12) === 0)) continue;
+    data.end();
+    checkEntry(state, table, data, at);
   }
+  data.end();
+}
+
+/** How the data clusters of one table follow each other. */
+class DataLayout {
+  /** Where the run of plain clusters has come to; -1 when there is none. */
+  next = -1;
+  #start = -1;
+  /** Where the next data cluster would lie if the file were not fragmented; 0 before the first. */
+  #expected = 0;
+  readonly #state: CheckState;
+  readonly #active: boolean;
+
+  constructor(state: CheckState, active: boolean) {
+    this.#state = state;
+    this.#active = active;
+  }
+
+  begin(offset: number): void {
+    this.end();
+    this.#start = offset;
+    this.next = offset + this.#state.geometry.clusterSize;
+  }
+
+  /** Count the run. */
+  end(): void {
+    if (this.next < 0) return;
+    const { clusterSize } = this.#state.geometry;
+    const clusters = (this.next - this.#start) / clusterSize;
+    this.#state.referToRun(this.#start / clusterSize, clusters);
+    if (this.#active) this.place(this.#start, clusters, 1);
+    this.next = -1;
+  }
+
+  /** `clusters` of an active table lie from `offset` on; `times` as often as the table is reached. */
+  place(offset: number, clusters: number, times: number): void {
+    const { result, geometry } = this.#state;
+    result.allocatedClusters += clusters * times;
+    if (this.#expected !== 0 && offset !== this.#expected) result.fragmentedClusters += times;
+    this.#expected = offset + clusters * geometry.clusterSize;
+  }
+}
+
+/** An entry that is not empty; no run is open. */
+function checkEntry(state: CheckState, table: L2Table, data: DataLayout, at: number): void {
+  const { geometry, dataFile } = state;
+  const { clusterSize, extendedL2 } = geometry;
+  const { view } = table;
+  const times = table.active + table.inactive;
+  const hi = view.getUint32(at);
+  const lo = view.getUint32(at + 4);
+  const zeroes = extendedL2 ? view.getUint32(at + 8) : 0;
+  const present = extendedL2 ? view.getUint32(at + 12) : 0;
+  if (isCompressed(hi)) {
+    const index = (at - table.start) / geometry.l2EntrySize;
+    checkCompressed(state, { hi, lo, bitmap: zeroes !== 0 || present !== 0, index, table });
+    return;
+  }
+  // Bit 0 is passed over where it has no meaning: other programs ignore it there too.
+  if (l2HasReservedBits(geometry, hi, lo & ~1)) {
+    state.corrupt(`found L2 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
+  }
+  const offset = hostOffset(hi, lo);
+  const zero = isZeroFlagged(lo) && !extendedL2;
+  if (offset === 0 && (zero || !dataFile || !isCopied(hi))) {
+    if (present !== 0) state.corrupt('an unallocated cluster has allocated subclusters', times);
+    return;
+  }
+  const where = `offset=${offset.toString(16)}`;
+  if ((zeroes & present) !== 0) state.corrupt(`${where}: subclusters are marked both allocated and zero`, times);
+  if (offset % clusterSize !== 0) {
+    const what = (extendedL2 ? present === 0 : zero) ? 'preallocated' : 'data';
+    state.corrupt(`${where}: ${what} cluster is not properly aligned; the L2 entry is corrupted`, times);
+  }
+  if (table.active > 0) {
+    data.place(offset, 1, table.active);
+    if (!isCopied(hi)) state.uncopied = true;
+  }
+  if (!dataFile) state.refer(offset, clusterSize, times);
 }
 
 interface CompressedEntry {

@@ -12,34 +12,43 @@ export interface TableRun {
   readonly view: DataView;
 }
 
-/** The tables at `offsets`, in that order; what lies past the end of the file reads as zeroes. */
+/**
+ * The tables at `offsets`, in that order; what lies past the end of the file reads as zeroes. A run is good until
+ * the next one is asked for: its memory is used again.
+ */
 export async function* readTables(
   file: Edge,
   offsets: Iterable<number>,
   clusterSize: number,
 ): AsyncGenerator<TableRun, void, void> {
   const waiting: Maybe<TableRun>[] = [];
+  const free: Uint8Array[] = [];
   for (const run of neighbours(offsets, clusterSize)) {
-    const started = start(file, run, clusterSize);
+    const bytes = free.pop() ?? new Uint8Array(Math.max(REQUEST, clusterSize));
+    const started = start(file, run, bytes.subarray(0, run.length * clusterSize));
     // A failure is seen when its turn comes, not before.
     if (started instanceof Promise) started.catch(() => undefined);
     waiting.push(started);
-    if (waiting.length >= REQUESTS_AT_ONCE) yield await first(waiting);
+    if (waiting.length >= REQUESTS_AT_ONCE) yield* inTurn(waiting, free);
   }
-  while (waiting.length > 0) yield await first(waiting);
+  while (waiting.length > 0) yield* inTurn(waiting, free);
 }
 
-function first(waiting: Maybe<TableRun>[]): Maybe<TableRun> {
+async function* inTurn(waiting: Maybe<TableRun>[], free: Uint8Array[]): AsyncGenerator<TableRun, void, void> {
   const next = waiting.shift();
-  if (next === undefined) throw new Error('nothing is being read');
-  return next;
+  if (next === undefined) return;
+  const run = next instanceof Promise ? await next : next;
+  yield run;
+  free.push(new Uint8Array(run.view.buffer));
 }
 
-function start(file: Edge, offsets: readonly number[], clusterSize: number): Maybe<TableRun> {
-  const bytes = new Uint8Array(offsets.length * clusterSize);
+function start(file: Edge, offsets: readonly number[], bytes: Uint8Array): Maybe<TableRun> {
   const run = { offsets, view: viewOf(bytes) };
   const at = offsets[0] ?? 0;
-  if (at >= file.size) return run;
+  if (at >= file.size) {
+    bytes.fill(0);
+    return run;
+  }
   const done = file.read(at, bytes);
   return done instanceof Promise ? done.then(() => run) : run;
 }

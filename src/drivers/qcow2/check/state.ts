@@ -35,6 +35,10 @@ export class CheckState {
   readonly counts = new ClusterCounts();
   /** Clusters beyond the end of the file that something refers to. */
   readonly beyond = new Set<number>();
+  /** Some active entry does not say that it is the only reference. */
+  uncopied = false;
+  /** Some count on disk is not the number of references. */
+  mismatched = false;
   /** The refcount structures cannot be mended one count at a time. */
   needsRebuild = false;
   /** Clusters that the file has; a reference into a last, partial one may add one. */
@@ -101,6 +105,15 @@ export class CheckState {
     const last = Math.floor((offset + length - 1) / clusterSize);
     for (let cluster = first; cluster <= last; cluster++) this.referToCluster(cluster, times);
     if (last >= this.clusters) this.clusters = last + 1;
+  }
+
+  /** One reference to each of `length` clusters from `first` on, all within the file. */
+  referToRun(first: number, length: number): void {
+    if (this.counts.addRun(first, length) <= this.geometry.refcountMax) return;
+    for (let cluster = first; cluster < first + length; cluster++) {
+      const count = this.counts.get(cluster);
+      if (count > this.geometry.refcountMax) this.#overflow(cluster, count, 1);
+    }
   }
 
   /** `times` references to a cluster that lies within the file. */

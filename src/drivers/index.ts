@@ -19,6 +19,12 @@ function startsWith(head: Uint8Array, magic: number): boolean {
 
 const entries: readonly DriverEntry[] = [
   {
+    name: 'blkdebug',
+    kind: 'filter',
+    schemes: ['blkdebug'],
+    load: async () => erased((await import('./blkdebug/index.ts')).blkdebugDriver),
+  },
+  {
     name: 'file',
     kind: 'protocol',
     schemes: ['file'],

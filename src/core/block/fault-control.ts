@@ -68,6 +68,8 @@ export interface LabelCapability {
   state(name: string): LabelState | undefined;
   /** Every label with its state, in the order of their first mention. */
   list(): readonly { readonly name: string; readonly state: LabelState }[];
+  /** Hear of every request that is held or let go; returns how to stop listening. */
+  listen(listener: (what: 'held' | 'released', name: string) => void): () => void;
   /** Forget all labels and release every request: before closing. */
   letGo(): void;
 }

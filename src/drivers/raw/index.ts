@@ -4,7 +4,7 @@
  * A raw disk whose first sector is written by a guest can be made to look like another format, which would
  * then be believed at the next probing. So where the format was guessed, such a write is refused.
  */
-import type { Maybe } from '../../core/async/maybe.ts';
+import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   CreateContext,
   Driver,
@@ -41,6 +41,8 @@ class RawImage implements Image {
   readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly readsZeroWhenFresh: boolean;
+  /** Present only where a fault injector below listens. */
+  readonly event?: NonNullable<Image['event']>;
   readonly #file: Edge;
   readonly #start: number;
   readonly #length: number | undefined;
@@ -53,6 +55,7 @@ class RawImage implements Image {
     this.#length = window.size;
     this.#sniff = sniff;
     this.limits = sniff ? { ...file.limits, requestAlignment: wholeSectors(file.limits) } : file.limits;
+    if (file.node.image.event) this.event = (name) => file.event(name);
     this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
   }
 
@@ -69,16 +72,19 @@ class RawImage implements Image {
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
+    if (this.event) return after(this.event('read_aio'), () => this.#file.read(this.#start + offset, buf));
     return this.#file.read(this.#start + offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    if (this.event) return after(this.event('read_aio'), () => this.#file.readv(this.#start + offset, bufs));
     return this.#file.readv(this.#start + offset, bufs);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
     this.#checkRoom(offset, buf.length);
     if (offset < PROBED && this.#sniff) this.#refuseDisguise(buf);
+    if (this.event) return after(this.event('write_aio'), () => this.#file.write(this.#start + offset, buf, flags));
     return this.#file.write(this.#start + offset, buf, flags);
   }
 
@@ -89,6 +95,7 @@ class RawImage implements Image {
       this.#checkRoom(offset, length);
     }
     if (offset < PROBED && this.#sniff) this.#refuseDisguise(Buffer.concat(bufs));
+    if (this.event) return after(this.event('write_aio'), () => this.#file.writev(this.#start + offset, bufs, flags));
     return this.#file.writev(this.#start + offset, bufs, flags);
   }
 

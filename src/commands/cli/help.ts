@@ -10,7 +10,8 @@ const HEADING = 'Options:';
 
 /** Help of one subcommand. */
 export async function commandHelp(record: AnyCommand, io: Io): Promise<string> {
-  const layout = blank().usage(`Usage: ${io.programName} ${record.name} ${synopsis(record)}\n\n${record.summary}`);
+  const name = [io.programName, record.name].filter((word) => word !== '').join(' ');
+  const layout = blank().usage(`Usage: ${name} ${synopsis(record)}\n\n${record.summary}`);
   const operands = Object.values(record.arguments);
   for (const spec of operands) addOperand(layout, 'Arguments:', spec.name, spec.help);
   for (const spec of [...Object.values(record.options), HELP]) if (!spec.hidden) addOption(layout, spec);

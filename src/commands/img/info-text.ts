@@ -1,6 +1,7 @@
 /** The description of an image for people: the lines of `img info`. Scripts read them, so their form is fixed. */
 import type { ImageDescription, SnapshotDescription } from '../../core/block/graph/image-info.ts';
 import { formatSize } from '../../core/bytes/sizes.ts';
+import { nestedLines } from '../cli/nested-lines.ts';
 
 export function infoText(info: ImageDescription): string {
   const size = info['virtual-size'];
@@ -17,7 +18,7 @@ export function infoText(info: ImageDescription): string {
   lines.push(...backingLines(info));
   if (info.snapshots) lines.push('Snapshot list:', ...snapshotLines(info.snapshots));
   const specific = info['format-specific'];
-  if (specific) lines.push('Format specific information:', ...nested(specific.data, 1));
+  if (specific) lines.push('Format specific information:', ...nestedLines(specific.data, 1));
   return `${lines.map(printable).join('\n')}\n`;
 }
 
@@ -68,17 +69,4 @@ function clockText(seconds: number, nanoseconds: number): string {
 
 function two(value: number): string {
   return String(value).padStart(2, '0');
-}
-
-/** Groups and lists by indentation, four spaces a level; a dash in a name is shown as a space. */
-function nested(value: object, level: number): string[] {
-  const indent = '    '.repeat(level);
-  const members: [string, unknown][] = Array.isArray(value)
-    ? value.map((item: unknown, index) => [`[${index}]`, item])
-    : Object.entries(value).map(([key, item]) => [key.replaceAll('-', ' '), item]);
-  return members.flatMap(([key, item]) => {
-    if (item === undefined) return [];
-    if (typeof item === 'object' && item !== null) return [`${indent}${key}:`, ...nested(item, level + 1)];
-    return [`${indent}${key}: ${String(item)}`];
-  });
 }

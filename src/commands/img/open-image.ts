@@ -10,10 +10,10 @@ import type { OpenSettings } from '../../core/block/graph/open.ts';
 import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
 import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { BlockError, NotSupported, Usage, withContext } from '../../core/errors/block-error.ts';
-import { parseKeyValues } from '../../core/options/keyval.ts';
+import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
+import { objectValue } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
 import type { OptionSpecs } from '../cli/record.ts';
 
@@ -70,33 +70,6 @@ export function cacheValue(text: string, option: string): CacheMode {
   } catch (error) {
     throw new Usage(withContext(option, error).message);
   }
-}
-
-/** Types that users of qemu-img know, and what they are for. */
-const OBJECT_USES: Readonly<Record<string, string>> = {
-  secret: 'encrypted images',
-  secret_keyring: 'encrypted images',
-  'tls-creds-anon': 'TLS',
-  'tls-creds-psk': 'TLS',
-  'tls-creds-x509': 'TLS',
-  'tls-cipher-suites': 'TLS',
-  'authz-list': 'client authorisation',
-  'authz-list-file': 'client authorisation',
-  'authz-pam': 'client authorisation',
-  'authz-simple': 'client authorisation',
-  'throttle-group': 'throttling',
-  'pr-manager-helper': 'persistent reservations',
-  'thread-context': 'thread placement',
-  'main-loop': 'event loop settings',
-};
-
-/** Reader of `--object`: refuses every type, since nothing could refer to the object yet. */
-export function objectValue(text: string, option: string): never {
-  const type = parseKeyValues(text, { impliedKey: 'qom-type' })['qom-type'] ?? '';
-  if (type === '') throw new Usage(`${option} expects a type such as secret, not '${text}'`);
-  const use = Object.hasOwn(OBJECT_USES, type) ? OBJECT_USES[type] : undefined;
-  if (use === undefined) throw new Usage(`${option}: there is no object type '${type}'`);
-  throw new NotSupported(`${option}: '${type}' is for ${use}, not supported by this version`);
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */

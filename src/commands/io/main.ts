@@ -1,11 +1,43 @@
 /**
- * The program `io`, which reads, writes and inspects images by commands typed or scripted.
+ * The program `io`: reads, writes and inspects an image by commands, typed or scripted.
  *
- * It is not built yet: calling it ends in one line that says so, and exit status 1.
+ * What belongs here: the shell that takes lines apart and runs them, and one record per command (`commands/`)
+ * from which its checks, usage and help are made. What does not: anything that decides how a request is
+ * carried out (`core/block`), and faults and breakpoints themselves (drivers).
  */
+import type { Io } from '../cli/io.ts';
+import { parseArguments } from '../cli/parse-arguments.ts';
+import { processIo } from '../cli/process-io.ts';
+import type { AnyCommand } from '../cli/record.ts';
+import { report } from '../cli/report.ts';
+import { commandLine } from './command-line.ts';
+
+/** Subcommands beside the shell; each is loaded when its name is the first word. */
+export const subcommands: Readonly<Record<string, () => Promise<AnyCommand>>> = {};
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
-export async function main(_argv: readonly string[], programName: string): Promise<number> {
-  process.stderr.write(`${programName}: not built yet: this version of Blockyard has the img program only\n`);
-  return 1;
+export async function main(argv: readonly string[], programName: string): Promise<number> {
+  const io = processIo(programName.replace(/\.c?js$/, ''));
+  try {
+    const status = await run(argv, io);
+    return io.signalStatus ?? status;
+  } finally {
+    io.end();
+  }
+}
+
+/** {@link main} on any {@link Io}; standard input is that of the process. */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    const [first = ''] = argv;
+    const load = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
+    const record: AnyCommand = load ? await load() : commandLine;
+    const result = parseArguments(record, load ? argv.slice(1) : argv);
+    if (!result.help) return await record.run(result.parsed as never, io);
+    const { commandHelp } = await import('../cli/help.ts');
+    io.stdout.write(await commandHelp(record, io));
+    return 0;
+  } catch (error) {
+    return report(error, io);
+  }
 }

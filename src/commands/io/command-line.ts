@@ -1,0 +1,78 @@
+/** The command line of `io`, as a record like those of subcommands. */
+import { referencePolicies } from '../../core/block/graph/references.ts';
+import { objectValue } from '../cli/object-value.ts';
+import { command } from '../cli/record.ts';
+import { aioWord, cacheWord, discardWord } from './commands/open.ts';
+import { runShell } from './run-shell.ts';
+
+export const commandLine = command({
+  name: '',
+  summary: 'Read, write and inspect disk images by commands',
+  description: [
+    "Commands come from -c, one each, else from standard input, one a line. 'io -c help' lists them.",
+    'Every write is stable before its command ends, unless a cache mode says otherwise.',
+    'The exit status is 1 when any command failed; those behind it were run all the same.',
+  ],
+  arguments: { file: { name: 'FILE', optional: true, help: "The image; without one, 'open' opens it" } },
+  options: {
+    commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, help: 'Run this command' },
+    format: { short: 'f', long: 'format', value: 'FMT', help: 'Format of the image', conflicts: ['imageOpts'] },
+    imageOpts: { long: 'image-opts', help: 'FILE is a list of options (driver=…,file.filename=…), not a name' },
+    objects: {
+      long: 'object',
+      value: 'OBJECT',
+      repeat: true,
+      parse: objectValue,
+      help: 'Define an object (TYPE,id=ID,…) for the image to refer to; this version knows no type',
+    },
+    readOnly: { short: 'r', long: 'read-only', help: 'Open for reading only' },
+    snapshot: { short: 's', long: 'snapshot', help: 'Let writes go to a temporary overlay' },
+    noCache: { short: 'n', long: 'nocache', help: 'Bypass the page cache, as -t none' },
+    cache: {
+      short: 't',
+      long: 'cache',
+      value: 'MODE',
+      parse: cacheWord,
+      help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writethrough)',
+    },
+    discard: {
+      short: 'd',
+      long: 'discard',
+      value: 'MODE',
+      parse: discardWord,
+      help: 'Whether discards are passed on: ignore or unmap (default: unmap)',
+    },
+    aio: {
+      short: 'i',
+      long: 'aio',
+      value: 'MODE',
+      parse: aioWord,
+      help: 'How requests are carried out: threads, native or io_uring',
+    },
+    nativeAio: { short: 'k', long: 'native-aio', help: 'Use native AIO, as -i native' },
+    copyOnRead: { short: 'C', long: 'copy-on-read', help: 'Keep what is read from a backing file' },
+    misalign: { short: 'm', long: 'misalign', help: 'Give drivers buffers that are not aligned in memory' },
+    forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it; needs -r' },
+    refs: {
+      long: 'refs',
+      value: 'none|same-dir|all',
+      choices: referencePolicies,
+      default: 'all',
+      help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
+    },
+    trace: {
+      short: 'T',
+      long: 'trace',
+      value: 'PATTERN',
+      repeat: true,
+      help: 'Accepted for compatibility: there are no trace events',
+    },
+    version: { short: 'V', long: 'version', help: 'Show the version' },
+  },
+  examples: [
+    ["io -c 'read -v 0 512' disk.qcow2", 'The first sector in hexadecimal'],
+    ["io -f raw -c 'write -P 7 1M 64k' -c 'read -P 7 1M 64k' disk.raw", 'Write a pattern and check it'],
+    ['io -r disk.qcow2 < commands.txt', 'Commands from a file'],
+  ],
+  run: runShell,
+});

@@ -1,0 +1,66 @@
+import type { Maybe } from '../../core/async/maybe.ts';
+import type { PermMask } from '../../core/block/permissions-bits.ts';
+import { takeFlags } from './flags.ts';
+import type { Shell } from './shell.ts';
+import type { ShellCommand } from './shell-command.ts';
+
+/**
+ * Run one line. True when it went well; what went wrong has been printed. Done at once, without a promise,
+ * where nothing had to be waited for.
+ */
+export function execute(shell: Shell, line: string): Maybe<boolean> {
+  const words = line.includes('  ') || line.startsWith(' ') || line.endsWith(' ') ? sparse(line) : line.split(' ');
+  const [name] = words;
+  if (name === undefined || name === '') return true;
+  const command = shell.settings.commands.get(name);
+  if (!command) return complain(shell, `command "${printable(name)}" not found`);
+  if (!command.global && !shell.opened) return complain(shell, "no file open, try 'help open'");
+  const wrong = countFault(command, words.length - 1);
+  if (wrong !== undefined) return complain(shell, wrong);
+  const { operands: [least, most = Number.POSITIVE_INFINITY] = command.words } = command;
+  const taken = takeFlags(words, command.flags);
+  if (typeof taken === 'string') {
+    shell.printer.error(taken);
+    return shell.usage(command);
+  }
+  if (taken.operands.length < least || taken.operands.length > most) return shell.usage(command);
+  try {
+    if (command.permission !== undefined) raise(shell, command.permission);
+    const result = command.run(shell, taken);
+    return result instanceof Promise ? result.catch((error: unknown) => shell.report(error)) : result;
+  } catch (error) {
+    return shell.report(error);
+  }
+}
+
+/** Words between any number of blanks. */
+function sparse(line: string): string[] {
+  return line.split(' ').filter((word) => word !== '');
+}
+
+function complain(shell: Shell, text: string): false {
+  shell.printer.error(text);
+  return false;
+}
+
+const LONGEST_NAME = 80;
+
+/** A name that is none may be anything, and goes to a terminal. */
+function printable(name: string): string {
+  const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
+  return short.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+function countFault(command: ShellCommand, count: number): string | undefined {
+  const [least, most] = command.words;
+  if (count >= least && (most === undefined || count <= most)) return undefined;
+  const start = `bad argument count ${count} to ${command.name}, expected`;
+  if (most === undefined) return `${start} at least ${least} arguments`;
+  return least === most ? `${start} ${least} arguments` : `${start} between ${least} and ${most} arguments`;
+}
+
+/** What a command needs beyond what the backend has is taken, and kept. */
+function raise(shell: Shell, needed: PermMask): void {
+  const { perm, shared } = shell.backend.permissions;
+  if ((needed & ~perm) !== 0) shell.backend.setPermissions({ perm: perm | needed, shared });
+}

@@ -1,0 +1,178 @@
+/** From what flags say to an image that commands work on. */
+import { Backend } from '../../core/block/backend/backend.ts';
+import { type CacheMode, cacheMode } from '../../core/block/backend/cache-mode.ts';
+import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
+import { operations } from '../../core/block/graph/operations.ts';
+import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
+import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
+import { isRecord, type Options } from '../../core/options/index.ts';
+import { makeOverlay } from './overlay.ts';
+
+/** How to open an image, whatever it is called. */
+export interface OpenModes {
+  readonly readOnly: boolean;
+  readonly cache: CacheMode;
+  /** Pass discards on. */
+  readonly unmap: boolean;
+  readonly forceShare: boolean;
+  /** Bytes that are read from a backing file are kept. */
+  readonly copyOnRead: boolean;
+  /** Writes go to a temporary overlay. */
+  readonly snapshot: boolean;
+  readonly aio?: string | undefined;
+}
+
+/** Writes are stable before they complete unless a cache mode says otherwise. */
+export const defaultModes: OpenModes = {
+  readOnly: false,
+  cache: cacheMode('writethrough'),
+  unmap: true,
+  forceShare: false,
+  copyOnRead: false,
+  snapshot: false,
+};
+
+export interface ImageRequest {
+  /** A file name, or an option string with `imageOpts`. */
+  readonly name?: string | undefined;
+  readonly imageOpts?: boolean | undefined;
+  readonly format?: string | undefined;
+  /** Further options of the node, flat, with dotted keys. */
+  readonly options?: Options;
+}
+
+/** An image together with what it takes to open it again. */
+export class OpenedImage {
+  readonly backend: Backend;
+  readonly spec: NodeSpec;
+  readonly modes: OpenModes;
+  /** The name that errors give it. */
+  readonly name: string | undefined;
+  readonly #dispose: () => void;
+
+  constructor(init: Pick<OpenedImage, 'backend' | 'spec' | 'modes' | 'name'> & { dispose: () => void }) {
+    this.backend = init.backend;
+    this.spec = init.spec;
+    this.modes = init.modes;
+    this.name = init.name;
+    this.#dispose = init.dispose;
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.backend.close();
+    } finally {
+      this.#dispose();
+    }
+  }
+
+  /**
+   * Open it with other options. It is closed in between, since two openings of one image would lock each
+   * other out; when the new options do not work, the old ones are back in force and the error is thrown.
+   */
+  async reopen(graph: BlockGraph, options: Options, modes: OpenModes): Promise<OpenedImage> {
+    const changed = changeSpec(this.spec, options);
+    const again = (spec: NodeSpec, how: OpenModes): Promise<OpenedImage> =>
+      openSpec(graph, { spec, modes: how, name: this.name, dispose: this.#dispose });
+    await this.backend.close();
+    try {
+      return await again(changed, modes);
+    } catch (error) {
+      throw new ReopenFailed(error, await again(this.spec, this.modes));
+    }
+  }
+}
+
+/** The new options did not work; `image` is open with the old ones. */
+export class ReopenFailed extends Error {
+  readonly image: OpenedImage;
+  constructor(cause: unknown, image: OpenedImage) {
+    super('reopening failed', { cause });
+    this.image = image;
+  }
+}
+
+/** Open an image; the error says which. */
+export async function openImage(graph: BlockGraph, request: ImageRequest, modes: OpenModes): Promise<OpenedImage> {
+  const { name } = request;
+  try {
+    const spec = finishSpec(specOf(graph, request), modes);
+    if (!modes.snapshot) return await openSpec(graph, { spec, modes, name, dispose: () => undefined });
+    const overlay = await makeOverlay(graph, spec);
+    try {
+      return await openSpec(graph, { spec: overlay.spec, modes, name, dispose: overlay.dispose });
+    } catch (error) {
+      overlay.dispose();
+      throw error;
+    }
+  } catch (error) {
+    throw withContext(name === undefined || request.imageOpts ? "can't open" : `can't open device ${name}`, error);
+  }
+}
+
+type Opening = Pick<OpenedImage, 'spec' | 'modes' | 'name'> & { readonly dispose: () => void };
+
+async function openSpec(graph: BlockGraph, { spec, modes, name, dispose }: Opening): Promise<OpenedImage> {
+  const { readOnly, cache, unmap, forceShare } = modes;
+  const backend = await Backend.open(graph, spec, {
+    user: name === undefined ? 'the image' : `'${name}'`,
+    permissions: readOnly ? operations.read.image : operations.write.image,
+    writethrough: cache.writethrough,
+    open: { modes: { readOnly, unmap, forceShare, direct: cache.direct, noFlush: cache.noFlush } },
+  });
+  return new OpenedImage({ backend, spec, modes, name, dispose });
+}
+
+function specOf(graph: BlockGraph, { name, imageOpts, format, options = {} }: ImageRequest): NodeSpec {
+  if (imageOpts && name !== undefined) {
+    if (format !== undefined) throw new Usage('a format cannot be given for an image described by options');
+    return specFromOptions(name);
+  }
+  const { driver, ...rest } = crumpleSpec(options);
+  if (name === undefined) return crumpleSpec(options);
+  if (format !== undefined && driver !== undefined && driver !== format) {
+    throw new Usage(`format '${format}' and driver '${driver}' cannot both be asked for`);
+  }
+  return merged(specFromFileName(graph.settings.drivers, name, format ?? driver), rest);
+}
+
+/** Groups are merged, everything else is replaced. */
+function merged(spec: NodeSpec, changes: Options): NodeSpec {
+  const result: Record<string, unknown> = { ...spec };
+  for (const [key, value] of Object.entries(changes)) {
+    const before = result[key];
+    result[key] = isRecord(before) && isRecord(value) ? merged(before, value) : value;
+  }
+  return result;
+}
+
+/** Options that say what an image is, and so stay as they are. */
+const FIXED = ['driver', 'filename', 'node-name'];
+
+function changeSpec(spec: NodeSpec, options: Options): NodeSpec {
+  const changes = crumpleSpec(options);
+  for (const key of FIXED) {
+    if (changes[key] !== undefined && changes[key] !== spec[key]) {
+      throw new BlockError(`Cannot change the option '${key}'`);
+    }
+  }
+  return merged(spec, changes);
+}
+
+function finishSpec(spec: NodeSpec, { aio, copyOnRead }: OpenModes): NodeSpec {
+  const withMode = aio === undefined ? spec : withAio(spec, aio);
+  return copyOnRead ? { driver: 'copy-on-read', file: withMode } : withMode;
+}
+
+/** The mode belongs to the host file at the bottom. */
+function withAio(spec: NodeSpec, aio: string): NodeSpec {
+  if (spec.driver === 'file' || spec.driver === 'host_device') return { aio, ...spec };
+  return isRecord(spec.file) ? { ...spec, file: withAio(spec.file, aio) } : spec;
+}
+
+const DISCARDS: Readonly<Record<string, boolean>> = { ignore: false, off: false, unmap: true, on: true };
+
+/** Whether discards are passed on; undefined for a word that does not exist. */
+export function discardMode(word: string): boolean | undefined {
+  return Object.hasOwn(DISCARDS, word) ? DISCARDS[word] : undefined;
+}

@@ -55,7 +55,8 @@ export const check = command({
         throw new NotSupported('repairing images (-r) is not supported by this version');
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { forceShare, sourceCache: cache } = options;
-      const { image } = await images.open(request, { forceShare, cache, noBacking: true });
+      // Without data I/O: the metadata is all in the image itself, and an external data file need not be there.
+      const { image } = await images.open(request, { forceShare, cache, noBacking: true, noIo: true });
       if (!image.image.check) {
         throw new Failure(NO_CHECK, new NotSupported(`format '${image.driver.name}' of '${file}' has no check`));
       }
@@ -124,7 +125,6 @@ function lines(result: CheckResult): string[] {
 function usageLines(result: CheckResult): string[] {
   const { totalClusters: total = 0, allocatedClusters: allocated = 0 } = result;
   const { fragmentedClusters: fragmented = 0, compressedClusters: compressed = 0, imageEndOffset = 0 } = result;
-  const percent = (part: number, whole: number): string => ((part * 100) / whole).toFixed(2);
   const usage =
     total === 0 || allocated === 0
       ? []
@@ -133,4 +133,11 @@ function usageLines(result: CheckResult): string[] {
             `${percent(fragmented, allocated)}% fragmented, ${percent(compressed, allocated)}% compressed clusters`,
         ];
   return imageEndOffset === 0 ? usage : [...usage, `Image end offset: ${imageEndOffset}`];
+}
+
+/** C's `%.2f`: what lies half-way between two roundings goes to the even one. */
+function percent(part: number, whole: number): string {
+  const value = (part * 100) / whole;
+  const [, last = ''] = /\.\d(\d)50*$/.exec(value.toFixed(60)) ?? [];
+  return (last !== '' && Number(last) % 2 === 0 ? value * (1 - Number.EPSILON) : value).toFixed(2);
 }

@@ -132,7 +132,6 @@ export class Qcow2Image implements Image {
   }
 
   async #check(options: CheckOptions): Promise<CheckResult> {
-    this.#assertIo();
     const { fileName, header, parts, geometry, file } = this.disk;
     if (options.repair !== 'none') throw new NotSupported(`repairing '${fileName}' is not supported yet`);
     await this.flush();

@@ -132,7 +132,8 @@ export class Opening {
         continue;
       }
       if (slot.lazy) continue;
-      const value = this.#given(driver, slot.name);
+      const name = slot.nameOption === undefined ? undefined : this.#given(driver, slot.nameOption);
+      const value = this.#given(driver, slot.name) ?? (typeof name === 'string' ? { filename: name } : undefined);
       if (value === undefined || value === null) {
         throw new BlockError(`driver '${driver.name}' needs '${slot.name}'`);
       }

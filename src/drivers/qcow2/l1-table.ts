@@ -1,6 +1,6 @@
 /** The active L1 table: all of it in memory, changed sectors written by `write-out.ts`. */
 import { hostOffset, isCopied } from './meta/entries.ts';
-import { viewOf } from './meta/struct.ts';
+import { copyOf, viewOf } from './meta/struct.ts';
 
 export interface L1Piece {
   readonly offset: number;
@@ -77,7 +77,7 @@ export class L1Table {
     const to = Math.min(this.#bytes.length, Math.ceil(this.#dirtyTo / unit) * unit);
     this.#dirtyFrom = Number.MAX_SAFE_INTEGER;
     this.#dirtyTo = 0;
-    return { offset: this.offset + from, from, bytes: this.#bytes.slice(from, to) };
+    return { offset: this.offset + from, from, bytes: copyOf(this.#bytes, from, to) };
   }
 
   /** A piece could not be written. */

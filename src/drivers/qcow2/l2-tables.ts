@@ -6,6 +6,7 @@ import { after, type Maybe } from '../../core/async/maybe.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Disk } from './disk.ts';
 import { entryHi, entryLo } from './meta/entries.ts';
+import { copyOf } from './meta/struct.ts';
 import type { Table } from './table-cache.ts';
 
 /** Host offset of the L2 table, 0 for none; a damaged entry is reported. */
@@ -72,7 +73,8 @@ function copyTable(disk: Disk, l1Index: number, old: number): Maybe<void> {
   return after(filled, () =>
     after(allocateTable(disk), (offset) => {
       const { entrySize } = disk.l2;
-      for (let at = 0; at < clusterSize; at += entrySize) disk.l2.create(offset + at, bytes.slice(at, at + entrySize));
+      for (let at = 0; at < clusterSize; at += entrySize)
+        disk.l2.create(offset + at, copyOf(bytes, at, at + entrySize));
       setL1(disk, l1Index, offset);
       disk.overlap.remove('active-l2', old);
       disk.overlap.add('inactive-l2', old);

@@ -4,6 +4,7 @@
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { Disk } from './disk.ts';
+import { getRefcount } from './meta/refcount-entry.ts';
 
 /** True when clearly more clusters are counted than the file has space for; asked once per opened image. */
 export function isPreallocated(disk: Disk): Maybe<boolean> {
@@ -26,11 +27,21 @@ function detect(disk: Disk): Maybe<boolean> {
 }
 
 /** Clusters with a reference among the first `clusters`, counted up to `enough`. */
-async function countUsed(disk: Disk, clusters: number, enough: number): Promise<number> {
+function countUsed(disk: Disk, clusters: number, enough: number): Maybe<number> {
+  const { refcounts, geometry } = disk;
+  const { refcountBlockEntries: perBlock, refcountOrder } = geometry;
   let used = 0;
-  for (let cluster = 0; cluster < clusters && used < enough; cluster++) {
-    const count = disk.refcounts.get(cluster);
-    if ((count instanceof Promise ? await count : count) > 0) used++;
-  }
-  return used;
+  const step = (index: number): Maybe<number> => {
+    for (let at = index; at * perBlock < clusters && used < enough; at++) {
+      const block = refcounts.block(at);
+      if (block instanceof Promise) return block.then(() => step(at));
+      if (!block) continue;
+      const end = Math.min(perBlock, clusters - at * perBlock);
+      for (let entry = 0; entry < end && used < enough; entry++) {
+        if (getRefcount(block.view, entry, refcountOrder) > 0) used++;
+      }
+    }
+    return used;
+  };
+  return step(0);
 }

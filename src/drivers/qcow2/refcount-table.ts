@@ -8,7 +8,7 @@
 import { CorruptImage } from '../../core/errors/block-error.ts';
 import { entryHi, entryLo, refcountBlockOffset, refcountTableHasReservedBits } from './meta/entries.ts';
 import { Limit } from './meta/limits.ts';
-import { viewOf } from './meta/struct.ts';
+import { copyOf, viewOf } from './meta/struct.ts';
 
 export interface RefcountTablePiece {
   readonly offset: number;
@@ -116,7 +116,7 @@ export class RefcountTable {
     const beyond = this.#dirtyTo > this.#placed;
     this.#dirtyFrom = beyond ? this.#placed : Number.MAX_SAFE_INTEGER;
     if (!beyond) this.#dirtyTo = 0;
-    return { offset: this.offset + from, bytes: this.#bytes.slice(from, to), moved, from };
+    return { offset: this.offset + from, bytes: copyOf(this.#bytes, from, to), moved, from };
   }
 
   restore(piece: RefcountTablePiece): void {

@@ -9,7 +9,7 @@
  * Dirty tables, and those whose copy is still being written, are never dropped.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import { viewOf } from './meta/struct.ts';
+import { copyOf, viewOf } from './meta/struct.ts';
 
 export class Table {
   readonly offset: number;
@@ -110,7 +110,7 @@ export class TableCache {
   }
 
   /** A new table of zeroes (or `bytes`), all of it dirty; replaces what was known of that offset. */
-  create(offset: number, bytes = new Uint8Array(this.entrySize)): Table {
+  create(offset: number, bytes: Uint8Array = new Uint8Array(this.entrySize)): Table {
     this.forget(offset);
     const table = this.#insert(new Table(offset, bytes));
     this.markDirty(table, 0, this.entrySize);
@@ -166,7 +166,7 @@ export class TableCache {
       table.dirtyFrom = Number.MAX_SAFE_INTEGER;
       table.dirtyTo = 0;
       table.writing++;
-      pieces.push({ table, from, bytes: table.bytes.slice(from, to), settled: false });
+      pieces.push({ table, from, bytes: copyOf(table.bytes, from, to), settled: false });
     }
     this.#dirty.clear();
     return pieces.sort((a, b) => a.table.offset - b.table.offset);

@@ -1,7 +1,7 @@
 /** The bitmap directory (specification, "Bitmaps"): entries of variable length, padded to 8 bytes. */
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, decodeFields, encodeFields, viewOf } from './struct.ts';
+import { assertLayout, copyOf, decodeFields, encodeFields, viewOf } from './struct.ts';
 
 const FIELDS = {
   tableOffset: { offset: 0, kind: 'u64' },
@@ -70,7 +70,7 @@ export function decodeBitmapDirectory(bytes: Uint8Array, count: number, fileName
       type: values.type,
       granularityBits: values.granularityBits,
       name: Buffer.from(bytes.subarray(nameAt, nameAt + values.nameSize)).toString('utf8'),
-      extra: bytes.slice(at + ENTRY_BYTES, nameAt),
+      extra: copyOf(bytes, at + ENTRY_BYTES, nameAt),
       flagsAt: at + FIELDS.flags.offset,
     });
     at = end;

@@ -1,7 +1,7 @@
 /** Header extensions (specification, "Header extensions"): typed where this driver knows them, kept as they are elsewhere. */
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { Limit } from './limits.ts';
-import { getU64, setU64, viewOf } from './struct.ts';
+import { copyOf, getU64, setU64, viewOf } from './struct.ts';
 
 export const ExtensionType = {
   END: 0,
@@ -55,7 +55,7 @@ export function decodeExtensions(
       throw new CorruptImage(`'${fileName}': header extension ${name} appears twice`, { code: 'EINVAL' });
     }
     seen.add(type);
-    found.push({ type, data: bytes.slice(at, at + length) });
+    found.push({ type, data: copyOf(bytes, at, at + length) });
     at += pad(length);
   }
   return found;

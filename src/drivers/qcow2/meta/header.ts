@@ -2,7 +2,7 @@
 import { BlockError, CorruptImage, NotSupported, WrongFormat } from '../../../core/errors/block-error.ts';
 import { Incompatible } from './features.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, decodeFields, encodeFields, type Values, viewOf } from './struct.ts';
+import { assertLayout, copyOf, decodeFields, encodeFields, type Values, viewOf } from './struct.ts';
 
 export const MAGIC = 0x514649fb;
 
@@ -78,7 +78,7 @@ export function decodeHeader(bytes: Uint8Array, fileName: string): Header {
     values.headerLength = V2_HEADER_BYTES;
   }
   const unknownEnd = Math.min(length, bytes.length);
-  return { ...values, unknownFields: bytes.slice(V3_HEADER_BYTES, Math.max(V3_HEADER_BYTES, unknownEnd)) };
+  return { ...values, unknownFields: copyOf(bytes, V3_HEADER_BYTES, Math.max(V3_HEADER_BYTES, unknownEnd)) };
 }
 
 /** The header's own bytes, without extensions; `headerLength` says how many. */

@@ -1,7 +1,7 @@
 /** The snapshot table (specification, "Snapshots"): entries of variable length, padded to 8 bytes. */
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, decodeFields, encodeFields, getU64, setU64, viewOf } from './struct.ts';
+import { assertLayout, copyOf, decodeFields, encodeFields, getU64, setU64, viewOf } from './struct.ts';
 
 const FIELDS = {
   l1TableOffset: { offset: 0, kind: 'u64' },
@@ -85,7 +85,7 @@ export function decodeSnapshotTable(
 type Fixed = ReturnType<typeof decodeFields<typeof FIELDS>>;
 
 function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
-  const extra = rest.slice(0, values.extraLength);
+  const extra = copyOf(rest, 0, values.extraLength);
   const view = viewOf(extra);
   const idEnd = values.extraLength + values.idLength;
   const icount = extra.length >= 24 ? view.getBigUint64(16) : ICOUNT_NONE;

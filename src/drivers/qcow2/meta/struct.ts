@@ -23,6 +23,11 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** A copy of bytes [from, to). (`slice` of a Buffer would be a view.) */
+export function copyOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(from, to));
+}
+
 /** A 64-bit number; above 2^53 it is rounded, which is good enough to compare with a limit and to refuse. */
 export function getU64(view: DataView, offset: number): number {
   return view.getUint32(offset) * HIGH + view.getUint32(offset + 4);

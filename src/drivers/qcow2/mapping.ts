@@ -18,7 +18,7 @@ export type RunKind = (typeof RunKind)[keyof typeof RunKind];
 export interface Run {
   readonly kind: RunKind;
   readonly length: number;
-  /** Host offset of the first byte, for data and for zeroes that keep a cluster; else -1. */
+  /** Host offset of the first byte, for data and for whatever else keeps a cluster; else -1. */
   readonly host: number;
   /** Halves of the L2 entry of a compressed cluster. */
   readonly hi: number;
@@ -144,8 +144,7 @@ function mapSubclusters(disk: Disk, table: Table, at: Position): Run {
     if (sub < 32) break;
   }
   const length = Math.min(covered, at.limit);
-  const place = hosted && kind !== RunKind.UNALLOCATED ? host + at.inCluster : -1;
-  return { kind, length, host: place, hi: firstHi, lo: firstLo };
+  return { kind, length, host: hosted ? host + at.inCluster : -1, hi: firstHi, lo: firstLo };
 }
 
 function subclusterKind(disk: Disk, view: DataView, index: number, sub: number): RunKind {

@@ -23,6 +23,6 @@ function extentOf(disk: Disk, run: Run, recurse: boolean): Extent {
     case RunKind.COMPRESSED:
       return { length, allocated: true, data: true, zero: false, compressed: true };
     case RunKind.UNALLOCATED:
-      return { length, allocated: false, data: false, zero: false };
+      return { length, allocated: false, data: false, zero: false, ...place };
   }
 }

@@ -17,7 +17,7 @@ export interface ChainExtent {
   readonly depth: number;
   /** The layer; undefined when none decides. */
   readonly node: Node | undefined;
-  /** Offset in `file` where the data lies, when it lies in one piece and uncompressed. */
+  /** Offset in `file` where the data lies or would lie, when it lies in one piece and uncompressed. */
   readonly offset: number | undefined;
   readonly file: Node | undefined;
 }
@@ -85,6 +85,8 @@ class Descent {
   #length: number;
   /** Layers asked so far, filters not counted. */
   #asked = 0;
+  /** The last answer, from a layer that does not decide: it may have set space aside for what is not there. */
+  #last: LayerExtent | undefined;
 
   constructor(top: Node, base: Node | undefined, range: ChainRange) {
     this.#node = top;
@@ -138,6 +140,7 @@ class Descent {
   #take(node: Node, extent: LayerExtent): ChainExtent | undefined {
     if (!extent.allocated) {
       this.#length = Math.min(this.#length, extent.length);
+      this.#last = extent;
       if (!isFilter(node)) this.#asked++;
       this.#node = node.backing?.node ?? (isFilter(node) ? node.filtered?.node : undefined);
       return undefined;
@@ -160,8 +163,11 @@ class Descent {
   #nobody(): ChainExtent {
     const short = this.#node !== this.#base ? this.#node : undefined;
     const hides = short !== undefined && this.#base !== undefined;
+    const place = this.#node === undefined && this.#last?.offset !== undefined ? this.#last : undefined;
     return {
       ...NOTHING,
+      offset: place?.offset,
+      file: place?.file,
       length: this.#length,
       depth: Math.max(0, this.#asked - 1),
       zero: hides || this.#base === undefined || this.#node === undefined,

@@ -87,16 +87,16 @@ class Repair {
     const offsets = indices.map((index) => this.#walk.table.offsets[index] ?? 0);
     let next = 0;
     let written = 0;
-    for await (const run of readTables(file, offsets, this.#clusterSize)) {
+    await readTables(file, offsets, this.#clusterSize, async (run) => {
       for (const [at, offset] of run.offsets.entries()) {
-        const stored = Buffer.from(run.view.buffer, at * this.#clusterSize, this.#clusterSize);
+        const stored = Buffer.from(run.view.buffer, run.view.byteOffset + at * this.#clusterSize, this.#clusterSize);
         const right = this.#encodeBlock(indices[next++] ?? 0);
         if (stored.equals(right)) continue;
         await file.write(offset, right);
         written++;
       }
       await this.#state.breathe();
-    }
+    });
     return written;
   }
 

@@ -20,32 +20,26 @@ export async function compareCounts(state: CheckState, table: RefcountTableCopy)
   const { clusterSize, refcountBlockEntries } = state.geometry;
   const comparison = new Comparison(state);
   const blocks = Math.min(table.offsets.length, Math.ceil(state.clusters / refcountBlockEntries));
-  const readable: number[] = [];
-  for (let index = 0; index < blocks; index++) {
-    const offset = table.offsets[index] ?? 0;
-    if (offset !== 0 && offset % clusterSize === 0) readable.push(offset);
-  }
-  const runs = readTables(state.image.file, readable, clusterSize);
-  let run = await runs.next();
-  let inRun = 0;
-  for (let index = 0; index < blocks; index++) {
-    const offset = table.offsets[index] ?? 0;
-    const span = { first: index * refcountBlockEntries, end: (index + 1) * refcountBlockEntries };
-    if (offset === 0) comparison.without(span);
-    else if (offset % clusterSize !== 0) comparison.unreadable(span, offset);
-    else if (!run.done) {
-      comparison.block(
-        span,
-        new Uint8Array(run.value.view.buffer, run.value.view.byteOffset + inRun * clusterSize, clusterSize),
-      );
-      inRun++;
-      if (inRun === run.value.offsets.length) {
-        run = await runs.next();
-        inRun = 0;
-        await state.breathe();
-      }
+  const spanOf = (index: number) => ({ first: index * refcountBlockEntries, end: (index + 1) * refcountBlockEntries });
+  let index = 0;
+  /** Deal with what has no block that can be read, up to the next index that has one. */
+  const skip = (): void => {
+    for (; index < blocks && !isReadable(table.offsets[index], clusterSize); index++) {
+      const offset = table.offsets[index] ?? 0;
+      if (offset === 0) comparison.without(spanOf(index));
+      else comparison.unreadable(spanOf(index), offset);
     }
-  }
+  };
+  const readable = table.offsets.subarray(0, blocks).filter((offset) => isReadable(offset, clusterSize));
+  await readTables(state.image.file, readable, clusterSize, (run) => {
+    for (let at = 0; at < run.offsets.length; at++) {
+      skip();
+      const bytes = new Uint8Array(run.view.buffer, run.view.byteOffset + at * clusterSize, clusterSize);
+      comparison.block(spanOf(index++), bytes);
+    }
+    return state.breathe();
+  });
+  skip();
   comparison.without({ first: blocks * refcountBlockEntries, end: state.clusters });
   state.result.imageEndOffset = (comparison.highest + 1) * clusterSize;
   return comparison.unknown;
@@ -55,6 +49,10 @@ export async function compareCounts(state: CheckState, table: RefcountTableCopy)
 interface Chunk extends ClusterSpan {
   readonly inBlock: number;
   readonly inPage: number;
+}
+
+function isReadable(offset: number | undefined, clusterSize: number): boolean {
+  return offset !== undefined && offset !== 0 && offset % clusterSize === 0;
 }
 
 class Comparison {

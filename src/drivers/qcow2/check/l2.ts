@@ -29,24 +29,23 @@ export async function forEachL2(
   state: CheckState,
   references: L2References,
   which: 'all' | 'active',
-  visit: (table: L2Table) => void | Promise<void>,
+  visit: (table: L2Table) => void,
 ): Promise<void> {
   const { clusterSize } = state.geometry;
   const { file } = state.image;
-  for await (const run of readTables(file, l2Offsets(references, which, clusterSize), clusterSize)) {
+  await readTables(file, l2Offsets(references, which, clusterSize), clusterSize, (run) => {
     for (const [index, offset] of run.offsets.entries()) {
       const active = references.active.get(offset / clusterSize);
       const inactive = references.inactive.get(offset / clusterSize);
-      const visited = visit({ view: run.view, start: index * clusterSize, offset, active, inactive });
-      if (visited) await visited;
+      visit({ view: run.view, start: index * clusterSize, offset, active, inactive });
     }
-    await state.breathe();
-  }
+    return state.breathe();
+  });
   for (const [offset, { active, inactive }] of references.misplaced) {
     if (which === 'active' && active === 0) continue;
     const bytes = new Uint8Array(clusterSize);
     if (offset < state.fileSize) await file.read(offset, bytes);
-    await visit({ view: viewOf(bytes), start: 0, offset, active, inactive });
+    visit({ view: viewOf(bytes), start: 0, offset, active, inactive });
   }
 }
 

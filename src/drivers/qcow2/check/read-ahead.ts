@@ -13,33 +13,38 @@ export interface TableRun {
 }
 
 /**
- * The tables at `offsets`, in that order; what lies past the end of the file reads as zeroes. A run is good until
- * the next one is asked for: its memory is used again.
+ * Call `visit` with the tables at `offsets`, in that order; what lies past the end of the file reads as zeroes.
+ * A run is good until `visit` is done with it: its memory is used again. What is in memory costs no waiting.
  */
-export async function* readTables(
+export async function readTables(
   file: Edge,
   offsets: Iterable<number>,
   clusterSize: number,
-): AsyncGenerator<TableRun, void, void> {
+  visit: (run: TableRun) => Maybe<void>,
+): Promise<void> {
   const waiting: Maybe<TableRun>[] = [];
   const free: Uint8Array[] = [];
+  const finishFirst = async (): Promise<void> => {
+    const run = await waiting.shift();
+    if (!run) return;
+    await visit(run);
+    free.push(new Uint8Array(run.view.buffer));
+  };
   for (const run of neighbours(offsets, clusterSize)) {
     const bytes = free.pop() ?? new Uint8Array(Math.max(REQUEST, clusterSize));
     const started = start(file, run, bytes.subarray(0, run.length * clusterSize));
+    if (!(started instanceof Promise) && waiting.length === 0) {
+      const visited = visit(started);
+      if (visited instanceof Promise) await visited;
+      free.push(bytes);
+      continue;
+    }
     // A failure is seen when its turn comes, not before.
     if (started instanceof Promise) started.catch(() => undefined);
     waiting.push(started);
-    if (waiting.length >= REQUESTS_AT_ONCE) yield* inTurn(waiting, free);
+    if (waiting.length >= REQUESTS_AT_ONCE) await finishFirst();
   }
-  while (waiting.length > 0) yield* inTurn(waiting, free);
-}
-
-async function* inTurn(waiting: Maybe<TableRun>[], free: Uint8Array[]): AsyncGenerator<TableRun, void, void> {
-  const next = waiting.shift();
-  if (next === undefined) return;
-  const run = next instanceof Promise ? await next : next;
-  yield run;
-  free.push(new Uint8Array(run.view.buffer));
+  while (waiting.length > 0) await finishFirst();
 }
 
 function start(file: Edge, offsets: readonly number[], bytes: Uint8Array): Maybe<TableRun> {

@@ -1,4 +1,5 @@
 /** What the parts of a check share: the image as it lies on disk, the counts of references, the findings. */
+import type { Maybe } from '../../../core/async/maybe.ts';
 import type { CheckOptions, CheckResult } from '../../../core/block/driver.ts';
 import type { Edge } from '../../../core/block/graph/edge.ts';
 import { Cancelled, CorruptImage } from '../../../core/errors/block-error.ts';
@@ -134,10 +135,11 @@ export class CheckState {
   }
 
   /** Called often; lets signals through and ends the work when asked to. */
-  async breathe(): Promise<void> {
+  breathe(): Maybe<void> {
     if (this.#options.signal?.aborted) throw new Cancelled();
     if (performance.now() - this.#breath < STRETCH) return;
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#breath = performance.now();
+    return new Promise((resolve) => setImmediate(resolve)).then(() => {
+      this.#breath = performance.now();
+    });
   }
 }

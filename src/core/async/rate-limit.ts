@@ -54,7 +54,7 @@ export class RateLimit {
   }
 
   set speed(speed: number) {
-    this.#settle(0);
+    this.#settle();
     this.#speed = speed;
     this.#dispatch();
   }
@@ -62,7 +62,7 @@ export class RateLimit {
   /** Nothing when `bytes` may pass now, else a promise of the moment they may; first come, first served. */
   take(bytes: number, signal?: AbortSignal): Maybe<void> {
     if (this.#speed === 0 || signal?.aborted) return;
-    this.#settle(0);
+    this.#settle();
     if (this.#waiting.length === 0 && this.#owed() < SLICE_MS) {
       this.#debt += bytes;
       return;
@@ -96,17 +96,18 @@ export class RateLimit {
     return (this.#debt / this.#speed) * 1000;
   }
 
-  /** Pay for the time that went by; `credit` is how many milliseconds may be kept for later. */
-  #settle(credit: number): void {
+  /** Pay for the time that went by. What is left over is kept for a slice at most, and not at all after an idle time. */
+  #settle(waiting = false): void {
     const now = this.#clock.now();
-    const paid = ((now - this.#settledAt) * this.#speed) / 1000;
-    this.#debt = Math.max(this.#debt - paid, (-credit * this.#speed) / 1000);
+    const elapsed = now - this.#settledAt;
+    const kept = waiting || elapsed < SLICE_MS ? SLICE_MS : 0;
+    this.#debt = Math.max(this.#debt - (elapsed * this.#speed) / 1000, (-kept * this.#speed) / 1000);
     this.#settledAt = now;
   }
 
   #start(): void {
     this.#stopTimer = this.#clock.after(Math.max(1, this.#owed()), () => {
-      this.#settle(SLICE_MS);
+      this.#settle(true);
       this.#dispatch();
     });
   }

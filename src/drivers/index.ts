@@ -63,6 +63,11 @@ const entries: readonly DriverEntry[] = [
     creatable: true,
     load: async () => erased((await import('./raw/index.ts')).rawDriver),
   },
+  {
+    name: 'throttle',
+    kind: 'filter',
+    load: async () => erased((await import('./throttle/index.ts')).throttleDriver),
+  },
 ];
 
 /** A device by what it is now; a name that does not exist yet is a file to be. */

@@ -15,11 +15,14 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import type { CheckCapability } from './check.ts';
 import type { BlockEvent } from './events.ts';
 import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { ThrottleGroup } from './throttle/group.ts';
 
+export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
@@ -202,29 +205,6 @@ export interface SnapshotInfo {
   readonly icount?: number;
 }
 
-export interface CheckCapability {
-  run(options: CheckOptions): Promise<CheckResult>;
-}
-export interface CheckOptions {
-  readonly repair: 'none' | 'leaks' | 'all';
-  /** Detail lines (ERROR …, Leaked cluster …, Repairing …) as they are found. */
-  report(line: string): void;
-  readonly signal?: AbortSignal;
-  readonly progress?: (done: number, total: number) => void;
-}
-export interface CheckResult {
-  readonly checkErrors: number;
-  readonly corruptions: number;
-  readonly leaks: number;
-  readonly corruptionsFixed: number;
-  readonly leaksFixed: number;
-  readonly imageEndOffset?: number;
-  readonly totalClusters?: number;
-  readonly allocatedClusters?: number;
-  readonly fragmentedClusters?: number;
-  readonly compressedClusters?: number;
-}
-
 export interface BackingCapability {
   /** The name and format written in the header, if any. */
   readonly fileName: string | undefined;
@@ -303,6 +283,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** The limits that several nodes share, by the id of the object; throws ENOENT for an unknown one. */
+  throttleGroup(id: string): ThrottleGroup;
 }
 
 /** Children that the graph opens before the driver, from the option of the same name. */

@@ -1,6 +1,7 @@
 /** The graph of one program: its nodes by name, and the ends of their lives. */
 import { BlockError } from '../../errors/block-error.ts';
 import type { DriverList } from '../driver.ts';
+import type { ThrottleGroup } from '../throttle/group.ts';
 import { Edge, type EdgeParent } from './edge.ts';
 import type { Node } from './node.ts';
 import { type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
@@ -19,6 +20,8 @@ const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;
 export class BlockGraph implements AsyncDisposable {
   readonly settings: GraphSettings;
   readonly nodes = new Map<string, Node>();
+  /** Objects of the type `throttle-group` by their id. */
+  readonly throttleGroups = new Map<string, ThrottleGroup>();
   #counter = 0;
   readonly #reserved = new Set<string>();
 
@@ -30,6 +33,15 @@ export class BlockGraph implements AsyncDisposable {
     const node = this.nodes.get(name);
     if (!node) throw new BlockError(`there is no node named '${name}'`, { code: 'ENOENT' });
     return node;
+  }
+
+  throttleGroup(id: string): ThrottleGroup {
+    const group = this.throttleGroups.get(id);
+    if (group) return group;
+    throw new BlockError(`there is no throttle group '${id}'`, {
+      code: 'ENOENT',
+      hint: `Define it with --object throttle-group,id=${id},…`,
+    });
   }
 
   /** Keep a name for a node about to be opened: the user's, checked, or a generated one. */

@@ -213,6 +213,7 @@ export class Opening {
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
+      throttleGroup: (id) => frame.graph.throttleGroup(id),
     };
   }
 

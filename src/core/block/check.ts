@@ -1,0 +1,23 @@
+/** Checking an image's own structures, and repairing them. */
+export interface CheckCapability {
+  run(options: CheckOptions): Promise<CheckResult>;
+}
+export interface CheckOptions {
+  readonly repair: 'none' | 'leaks' | 'all';
+  /** Detail lines (ERROR …, Leaked cluster …, Repairing …) as they are found. */
+  report(line: string): void;
+  readonly signal?: AbortSignal;
+  readonly progress?: (done: number, total: number) => void;
+}
+export interface CheckResult {
+  readonly checkErrors: number;
+  readonly corruptions: number;
+  readonly leaks: number;
+  readonly corruptionsFixed: number;
+  readonly leaksFixed: number;
+  readonly imageEndOffset?: number;
+  readonly totalClusters?: number;
+  readonly allocatedClusters?: number;
+  readonly fragmentedClusters?: number;
+  readonly compressedClusters?: number;
+}

@@ -36,7 +36,6 @@ export const check = command({
     quiet: shared.quiet,
     forceShare: shared.forceShare,
     objects: shared.objects,
-    refs: { ...shared.refs, default: 'none' },
   },
   statuses: [
     [0, 'The image is consistent'],
@@ -50,7 +49,7 @@ export const check = command({
     ['img check -q disk.qcow2 || echo damaged', 'The answer in the exit status alone'],
   ],
   run: ({ arguments: { file }, options }, io) =>
-    withImages(io, options.refs, async (images) => {
+    withImages(io, 'none', async (images) => {
       if (options.repair !== undefined)
         throw new NotSupported('repairing images (-r) is not supported by this version');
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };

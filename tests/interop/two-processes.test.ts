@@ -23,7 +23,13 @@ const holders: readonly Holder[] = [
     name: 'qemu-io',
     async hold(image) {
       const running = startPeer('qemu-io', ['-f', 'qcow2', '-c', 'write 0 64k', '-c', 'sleep 60000', image]);
-      await running.printed(/wrote/);
+      const before = statSync(image).size;
+      // Its output comes late, through a pipe; the file grows when it is written to.
+      await until(
+        () => statSync(image).size > before,
+        10_000,
+        () => `qemu-io did not write: ${running.output()}`,
+      );
       return running;
     },
   },

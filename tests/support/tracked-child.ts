@@ -8,8 +8,6 @@ export interface Running {
   readonly child: ChildProcess;
   /** What it printed so far, both streams. */
   output(): string;
-  /** Wait until it has printed something that matches. */
-  printed(pattern: RegExp, timeout?: number): Promise<void>;
   /** Send a signal and wait for the end. */
   end(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
   /** Wait for the end. */
@@ -39,13 +37,6 @@ export function start(path: string, args: readonly string[], env: Readonly<Recor
   return {
     child,
     output: () => text,
-    async printed(pattern, timeout = 10_000) {
-      await until(
-        () => pattern.test(text),
-        timeout,
-        () => `${path} did not print ${String(pattern)} but: ${text}`,
-      );
-    },
     end(signal) {
       child.kill(signal);
       return end;

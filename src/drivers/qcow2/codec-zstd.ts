@@ -9,10 +9,11 @@ import { createRequire } from 'node:module';
 import type * as NodeZstdPackage from '@toondepauw/node-zstd';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { badCluster } from './bad-cluster.ts';
+import { type Compressor, CompressorPool, STREAM_OPTIONS } from './compressor-pool.ts';
 import { zlib } from './zlib.ts';
 import { measureFrame } from './zstd-frame.ts';
 
-/** The default of the reference tool. */
+/** The default of zstd, also Node's, and what other writers use. */
 const LEVEL = 3;
 
 interface Zstd {
@@ -60,25 +61,30 @@ async function load(): Promise<Zstd> {
 type Callback = (error: Error | null, result: Uint8Array) => void;
 /** The part of `node:zlib` that the oldest supported Node does not have yet. */
 interface NodeZstd {
-  zstdCompress(data: Uint8Array, callback: Callback): void;
+  createZstdCompress(options: Readonly<Record<string, unknown>>): Compressor;
   zstdDecompress(data: Uint8Array, options: { chunkSize: number; maxOutputLength: number }, callback: Callback): void;
 }
 
+/** ZSTD_e_end: every write ends a frame. */
+const END_FRAME = 2;
+
 function fromNode(module: object): Zstd | undefined {
   if (!hasZstd(module)) return undefined;
-  const run = (start: (callback: Callback) => void): Promise<Uint8Array> =>
-    new Promise((resolve, reject) => start((error, result) => (error ? reject(error) : resolve(result))));
+  const pool = new CompressorPool(() => module.createZstdCompress({ ...STREAM_OPTIONS, flush: END_FRAME }));
   return {
-    compress: (data) => run((callback) => module.zstdCompress(data, callback)),
+    compress: (data) => pool.compress(data),
     decompress: (frame, limit) =>
-      run((callback) => module.zstdDecompress(frame, { chunkSize: limit + 512, maxOutputLength: limit + 1 }, callback)),
+      new Promise((resolve, reject) => {
+        const options = { chunkSize: limit + 512, maxOutputLength: limit + 1 };
+        module.zstdDecompress(frame, options, (error, data) => (error ? reject(error) : resolve(data)));
+      }),
   };
 }
 
 function hasZstd(module: object): module is NodeZstd {
   return (
-    'zstdCompress' in module &&
-    typeof module.zstdCompress === 'function' &&
+    'createZstdCompress' in module &&
+    typeof module.createZstdCompress === 'function' &&
     'zstdDecompress' in module &&
     typeof module.zstdDecompress === 'function'
   );

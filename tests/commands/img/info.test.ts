@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { img } from '../../support/cli.ts';
 import { imgHere, imgHereOutput } from '../../support/img-here.ts';
-import { findPeer, peersFor, qemuImg, runPeer } from '../../support/peers.ts';
+import { peersFor, qemuImg, runPeer } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
+import { holdOpen } from './hold-open.ts';
 
 async function bothInfo(args: readonly string[]): Promise<void> {
   const [ours, theirs] = await Promise.all([imgHere(['info', ...args]), runPeer('qemu-img', ['info', ...args])]);
@@ -64,7 +64,6 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img info of chains', (
   async function chain(folder: string): Promise<{ base: string; middle: string; top: string }> {
     const [base, middle, top] = ['base.qcow2', 'sub/middle.qcow2', 'top.qcow2'].map((name) => join(folder, name));
     if (base === undefined || middle === undefined || top === undefined) throw new Error('three names');
-    const { mkdirSync } = await import('node:fs');
     mkdirSync(join(folder, 'sub'));
     await qemuImg(['create', '-q', '-f', 'qcow2', base, '1M']);
     await qemuImg(['create', '-q', '-f', 'qcow2', '-b', '../base.qcow2', '-F', 'qcow2', middle]);
@@ -164,12 +163,3 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img info of chains', (
     holder.kill('SIGKILL');
   });
 });
-
-/** qemu-io with the image open for writing, until it is killed or the test ends. */
-async function holdOpen(image: string): Promise<ChildProcess> {
-  const holder = spawn(findPeer('qemu-io') ?? 'qemu-io', ['-f', 'qcow2', image], { stdio: ['pipe', 'pipe', 'ignore'] });
-  onTestFinished(() => void holder.kill('SIGKILL'));
-  holder.stdin.write('length\n');
-  await new Promise((resolve) => holder.stdout.once('data', resolve));
-  return holder;
-}

@@ -3,7 +3,7 @@ import { Backend } from '../../src/core/block/backend/backend.ts';
 import type { DriverEntry, DriverList } from '../../src/core/block/driver.ts';
 import { BlockGraph } from '../../src/core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../src/core/block/graph/open.ts';
-import { operations } from '../../src/core/block/graph/operations.ts';
+import { type OperationPart, operations } from '../../src/core/block/graph/operations.ts';
 import type { NodeSpec } from '../../src/core/block/graph/spec.ts';
 import { createImage } from '../../src/core/job/index.ts';
 import { driverList } from '../../src/drivers/index.ts';
@@ -13,6 +13,8 @@ export interface DiskOptions {
   readonly writable?: boolean;
   readonly modes?: OpenSettings['modes'];
   readonly noBacking?: boolean;
+  /** Default: those of a user who reads, or with `writable` one who writes and resizes. */
+  readonly permissions?: OperationPart;
   /** Drivers beside our own, such as one that logs. */
   readonly extraDrivers?: readonly DriverEntry[];
   /** Receives warnings; by default they are dropped. */
@@ -33,7 +35,7 @@ export async function openDisk(spec: NodeSpec, options: DiskOptions = {}): Promi
   });
   return Backend.open(graph, spec, {
     user: 'the test',
-    permissions: options.writable ? operations.resize.image : operations.read.image,
+    permissions: options.permissions ?? (options.writable ? operations.resize.image : operations.read.image),
     open: {
       modes: { readOnly: !options.writable, ...options.modes },
       noBacking: options.noBacking ?? false,

@@ -1,20 +1,20 @@
 /** The bitmap directory (specification, "Bitmaps"): entries of variable length, padded to 8 bytes. */
+import { struct, u8, u16, u32 } from '../../../core/bytes/struct.ts';
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, copyOf, decodeFields, encodeFields, viewOf } from './struct.ts';
-
-const FIELDS = {
-  tableOffset: { offset: 0, kind: 'u64' },
-  tableSize: { offset: 8, kind: 'u32' },
-  flags: { offset: 12, kind: 'u32' },
-  type: { offset: 16, kind: 'u8' },
-  granularityBits: { offset: 17, kind: 'u8' },
-  nameSize: { offset: 18, kind: 'u16' },
-  extraSize: { offset: 20, kind: 'u32' },
-} as const;
+import { copyOf, rounded64 } from './struct.ts';
 
 const ENTRY_BYTES = 24;
-assertLayout('bitmap directory entry', FIELDS, ENTRY_BYTES);
+
+const ENTRY = struct('bitmap directory entry', 'big', ENTRY_BYTES, {
+  tableOffset: rounded64(0),
+  tableSize: u32(8),
+  flags: u32(12),
+  type: u8(16),
+  granularityBits: u8(17),
+  nameSize: u16(18),
+  extraSize: u32(20),
+});
 
 export const BitmapFlag = {
   /** Not saved correctly: the content may be stale. */
@@ -58,7 +58,7 @@ export function decodeBitmapDirectory(bytes: Uint8Array, count: number, fileName
   let at = 0;
   while (at < bytes.length) {
     if (at + ENTRY_BYTES > bytes.length) fail(`entry ${entries.length} is cut off`);
-    const values = decodeFields(FIELDS, viewOf(bytes.subarray(at, at + ENTRY_BYTES)));
+    const values = ENTRY.decode(bytes, at);
     const end = at + ENTRY_BYTES + pad(values.extraSize + values.nameSize);
     if (end > bytes.length) fail(`entry ${entries.length} ends at ${end}, past the directory's ${bytes.length} bytes`);
     if (entries.length >= count) fail(`it holds more than the ${count} entries of the header`);
@@ -71,7 +71,7 @@ export function decodeBitmapDirectory(bytes: Uint8Array, count: number, fileName
       granularityBits: values.granularityBits,
       name: Buffer.from(bytes.subarray(nameAt, nameAt + values.nameSize)).toString('utf8'),
       extra: copyOf(bytes, at + ENTRY_BYTES, nameAt),
-      flagsAt: at + FIELDS.flags.offset,
+      flagsAt: at + ENTRY.offsets.flags,
     });
     at = end;
   }
@@ -107,7 +107,7 @@ export function encodeBitmapDirectory(entries: readonly BitmapEntry[]): Uint8Arr
     entries.map((entry) => {
       const name = Buffer.from(entry.name, 'utf8');
       const bytes = new Uint8Array(ENTRY_BYTES + pad(entry.extra.length + name.length));
-      encodeFields(FIELDS, { ...entry, nameSize: name.length, extraSize: entry.extra.length }, viewOf(bytes));
+      ENTRY.encode({ ...entry, nameSize: name.length, extraSize: entry.extra.length }, bytes);
       bytes.set(entry.extra, ENTRY_BYTES);
       bytes.set(name, ENTRY_BYTES + entry.extra.length);
       return bytes;

@@ -1,44 +1,11 @@
 /** The header at offset 0 (specification, "Header"): 72 bytes in version 2, at least 104 in version 3. */
+import { struct, u8, u32, u64 } from '../../../core/bytes/struct.ts';
 import { BlockError, CorruptImage, NotSupported, WrongFormat } from '../../../core/errors/block-error.ts';
 import { Incompatible } from './features.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, copyOf, decodeFields, encodeFields, type Values, viewOf } from './struct.ts';
+import { copyOf, type Mutable, rounded64, viewOf } from './struct.ts';
 
 export const MAGIC = 0x514649fb;
-
-const FIELDS = {
-  magic: { offset: 0, kind: 'u32' },
-  version: { offset: 4, kind: 'u32' },
-  backingFileOffset: { offset: 8, kind: 'u64' },
-  backingFileSize: { offset: 16, kind: 'u32' },
-  clusterBits: { offset: 20, kind: 'u32' },
-  size: { offset: 24, kind: 'u64' },
-  cryptMethod: { offset: 32, kind: 'u32' },
-  l1Size: { offset: 36, kind: 'u32' },
-  l1TableOffset: { offset: 40, kind: 'u64' },
-  refcountTableOffset: { offset: 48, kind: 'u64' },
-  refcountTableClusters: { offset: 56, kind: 'u32' },
-  nbSnapshots: { offset: 60, kind: 'u32' },
-  snapshotsOffset: { offset: 64, kind: 'u64' },
-  incompatible: { offset: 72, kind: 'bits' },
-  compatible: { offset: 80, kind: 'bits' },
-  autoclear: { offset: 88, kind: 'bits' },
-  refcountOrder: { offset: 96, kind: 'u32' },
-  headerLength: { offset: 100, kind: 'u32' },
-  compressionType: { offset: 104, kind: 'u8' },
-} as const;
-
-assertLayout('qcow2 header', FIELDS, 105);
-
-/** Offset in bytes of a field in the file, for updates in place. */
-export const HEADER_OFFSET = {
-  size: FIELDS.size.offset,
-  l1Size: FIELDS.l1Size.offset,
-  l1TableOffset: FIELDS.l1TableOffset.offset,
-  refcountTableOffset: FIELDS.refcountTableOffset.offset,
-  incompatible: FIELDS.incompatible.offset,
-  autoclear: FIELDS.autoclear.offset,
-} as const;
 
 export const V2_HEADER_BYTES = 72;
 export const V3_MIN_HEADER_BYTES = 104;
@@ -47,10 +14,48 @@ export const V3_HEADER_BYTES = 112;
 /** Bytes that must be read before {@link decodeHeader} can judge. */
 export const HEADER_PROBE_BYTES = V3_HEADER_BYTES;
 
+const BASE = struct('qcow2 header', 'big', V2_HEADER_BYTES, {
+  magic: u32(0),
+  version: u32(4),
+  backingFileOffset: rounded64(8),
+  backingFileSize: u32(16),
+  clusterBits: u32(20),
+  size: rounded64(24),
+  cryptMethod: u32(32),
+  l1Size: u32(36),
+  l1TableOffset: rounded64(40),
+  refcountTableOffset: rounded64(48),
+  refcountTableClusters: u32(56),
+  nbSnapshots: u32(60),
+  snapshotsOffset: rounded64(64),
+});
+
+/** What version 3 adds, from byte 72 on; where the header ends earlier, the rest counts as zero. */
+const ADDED = struct('qcow2 header of version 3', 'big', 33, {
+  incompatible: u64(0),
+  compatible: u64(8),
+  autoclear: u64(16),
+  refcountOrder: u32(24),
+  headerLength: u32(28),
+  compressionType: u8(32),
+});
+
+/** Offset in bytes of a field in the file, for updates in place. */
+export const HEADER_OFFSET = {
+  size: BASE.offsets.size,
+  l1Size: BASE.offsets.l1Size,
+  l1TableOffset: BASE.offsets.l1TableOffset,
+  refcountTableOffset: BASE.offsets.refcountTableOffset,
+  incompatible: V2_HEADER_BYTES + ADDED.offsets.incompatible,
+  autoclear: V2_HEADER_BYTES + ADDED.offsets.autoclear,
+} as const;
+
 export const Compression = { ZLIB: 0, ZSTD: 1 } as const;
 export const Crypt = { NONE: 0, AES: 1, LUKS: 2 } as const;
 
-export interface Header extends Values<typeof FIELDS> {
+type Fields = Mutable<ReturnType<typeof BASE.decode> & ReturnType<typeof ADDED.decode>>;
+
+export interface Header extends Fields {
   /** Bytes from offset 112 to `headerLength` that this driver does not know, kept as they are. */
   unknownFields: Uint8Array;
 }
@@ -71,8 +76,12 @@ export function decodeHeader(bytes: Uint8Array, fileName: string): Header {
   if (bytes.length < least) {
     throw new CorruptImage(`'${fileName}': the header is cut off after ${bytes.length} of ${least} bytes`);
   }
-  const length = version === 2 ? V2_HEADER_BYTES : view.getUint32(FIELDS.headerLength.offset);
-  const values = decodeFields(FIELDS, view, Math.min(Math.max(length, least), bytes.length));
+  const length = version === 2 ? V2_HEADER_BYTES : view.getUint32(V2_HEADER_BYTES + ADDED.offsets.headerLength);
+  const added = new Uint8Array(ADDED.size);
+  added.set(
+    bytes.subarray(V2_HEADER_BYTES, Math.min(Math.max(length, least), bytes.length, V2_HEADER_BYTES + added.length)),
+  );
+  const values: Fields = { ...BASE.decode(bytes), ...ADDED.decode(added) };
   if (version === 2) {
     values.refcountOrder = 4;
     values.headerLength = V2_HEADER_BYTES;
@@ -84,7 +93,8 @@ export function decodeHeader(bytes: Uint8Array, fileName: string): Header {
 /** The header's own bytes, without extensions; `headerLength` says how many. */
 export function encodeHeader(header: Header): Uint8Array {
   const bytes = new Uint8Array(header.headerLength);
-  encodeFields(FIELDS, header, viewOf(bytes));
+  BASE.encode(header, bytes);
+  bytes.set(ADDED.encode(header).subarray(0, header.headerLength - V2_HEADER_BYTES), V2_HEADER_BYTES);
   if (header.headerLength > V3_HEADER_BYTES) {
     bytes.set(header.unknownFields.subarray(0, header.headerLength - V3_HEADER_BYTES), V3_HEADER_BYTES);
   }

@@ -1,22 +1,22 @@
 /** The snapshot table (specification, "Snapshots"): entries of variable length, padded to 8 bytes. */
+import { struct, u16, u32, u64 } from '../../../core/bytes/struct.ts';
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { Limit } from './limits.ts';
-import { assertLayout, copyOf, decodeFields, encodeFields, getU64, setU64, viewOf } from './struct.ts';
-
-const FIELDS = {
-  l1TableOffset: { offset: 0, kind: 'u64' },
-  l1Size: { offset: 8, kind: 'u32' },
-  idLength: { offset: 12, kind: 'u16' },
-  nameLength: { offset: 14, kind: 'u16' },
-  dateSec: { offset: 16, kind: 'u32' },
-  dateNsec: { offset: 20, kind: 'u32' },
-  vmClock: { offset: 24, kind: 'bits' },
-  vmStateSize32: { offset: 32, kind: 'u32' },
-  extraLength: { offset: 36, kind: 'u32' },
-} as const;
+import { copyOf, getU64, rounded64, setU64, viewOf } from './struct.ts';
 
 const ENTRY_BYTES = 40;
-assertLayout('snapshot table entry', FIELDS, ENTRY_BYTES);
+
+const ENTRY = struct('snapshot table entry', 'big', ENTRY_BYTES, {
+  l1TableOffset: rounded64(0),
+  l1Size: u32(8),
+  idLength: u16(12),
+  nameLength: u16(14),
+  dateSec: u32(16),
+  dateNsec: u32(20),
+  vmClock: u64(24),
+  vmStateSize32: u32(32),
+  extraLength: u32(36),
+});
 
 /** Extra data that version 3 requires: VM state size and disk size. */
 export const SNAPSHOT_EXTRA_MIN_V3 = 16;
@@ -63,7 +63,7 @@ export function decodeSnapshotTable(
   let at = 0;
   for (let index = 0; index < count; index++) {
     if (at + ENTRY_BYTES > bytes.length) return { moreNeeded: at + ENTRY_BYTES };
-    const values = decodeFields(FIELDS, viewOf(bytes.subarray(at, at + ENTRY_BYTES)));
+    const values = ENTRY.decode(bytes, at);
     const where = `'${fileName}': snapshot table entry ${index}`;
     if (values.extraLength > Limit.MAX_SNAPSHOT_EXTRA_BYTES) {
       throw new CorruptImage(
@@ -82,7 +82,7 @@ export function decodeSnapshotTable(
   return { snapshots, byteLength: at };
 }
 
-type Fixed = ReturnType<typeof decodeFields<typeof FIELDS>>;
+type Fixed = ReturnType<typeof ENTRY.decode>;
 
 function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
   const extra = copyOf(rest, 0, values.extraLength);
@@ -130,7 +130,7 @@ function encodeSnapshot(snapshot: Snapshot): Uint8Array {
     vmStateSize32: Math.min(snapshot.vmStateSize, 0xffffffff),
     extraLength: extra.length,
   };
-  encodeFields(FIELDS, values, viewOf(bytes));
+  ENTRY.encode(values, bytes);
   bytes.set(extra, ENTRY_BYTES);
   bytes.set(id, ENTRY_BYTES + extra.length);
   bytes.set(name, ENTRY_BYTES + extra.length + id.length);

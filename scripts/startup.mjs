@@ -21,7 +21,7 @@ try {
   spawnSync(node, [img, 'create', '-q', '-f', 'qcow2', image, '64M'], { stdio: 'inherit' });
   measure([
     ['node -e 0', ['-e', '0']],
-    ['io (one line, exit 1)', [join(root, 'bin', 'io')], 1],
+    ['io --version', [join(root, 'bin', 'io'), '--version']],
     ['img --version', [img, '--version']],
     ['img info small.qcow2', [img, 'info', image]],
     ['img --help', [img, '--help']],

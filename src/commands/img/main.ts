@@ -19,6 +19,10 @@ export const img: Program = {
     compare: async () => (await import('./compare.ts')).compare,
     check: async () => (await import('./check.ts')).check,
   },
+  async notes() {
+    const { driverList } = await import('../../drivers/index.ts');
+    return [`Supported formats: ${driverList.entries.map((entry) => entry.name).join(' ')}`];
+  },
 };
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */

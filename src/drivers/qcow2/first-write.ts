@@ -11,7 +11,7 @@ import { type BitmapsExtension, decodeBitmapsExtension, ExtensionType, findExten
 import { Autoclear, Incompatible } from './meta/features.ts';
 import { type Snapshot, validateSnapshotL1 } from './meta/snapshot-table.ts';
 import { viewOf } from './meta/struct.ts';
-import { inOrder } from './sequence.ts';
+import { inOrder, orUndo } from './sequence.ts';
 
 /** Nothing when it has been done; every changing operation begins with this. */
 export function beforeWrite(disk: Disk): Maybe<void> {
@@ -117,7 +117,12 @@ function markBitmaps(disk: Disk): Maybe<void> {
 function setDirtyBit(disk: Disk): Maybe<void> {
   if (!disk.settings.lazyRefcounts || disk.dirtyBit) return;
   disk.header.incompatible |= Incompatible.DIRTY;
-  return inOrder([() => disk.writeHeaderFields(), () => disk.file.flush()]);
+  return orUndo(
+    () => inOrder([() => disk.writeHeaderFields(), () => disk.file.flush()]),
+    () => {
+      disk.header.incompatible &= ~Incompatible.DIRTY;
+    },
+  );
 }
 
 /** At close, after everything is written: counts on disk are right again. */

@@ -4,7 +4,7 @@ import { BlockError } from '../../core/errors/block-error.ts';
 import type { Disk } from './disk.ts';
 import { refreshPlaces } from './first-write.ts';
 import { Limit } from './meta/limits.ts';
-import { inOrder } from './sequence.ts';
+import { inOrder, orUndo } from './sequence.ts';
 
 /**
  * Make the L1 table hold at least `entries`. The new table is a copy of what the old place holds on disk, made
@@ -34,9 +34,14 @@ export function growL1(disk: Disk, entries: number): Maybe<void> {
         () => {
           header.l1Size = entries;
           header.l1TableOffset = offset;
-          return disk.writeHeaderFields();
+          return orUndo(
+            () => inOrder([() => disk.writeHeaderFields(), () => file.flush()]),
+            () => {
+              header.l1Size = l1.entries;
+              header.l1TableOffset = l1.offset;
+            },
+          );
         },
-        () => file.flush(),
         () => {
           l1.moveTo(offset, entries);
           refreshPlaces(disk);

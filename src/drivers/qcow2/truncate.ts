@@ -55,14 +55,19 @@ async function grow(disk: Disk, size: number): Promise<void> {
   await growL1(disk, l1EntriesFor(geometry, size));
   if (dataFile && dataFile.size < size) await dataFile.truncate(size, { exact: false });
   header.size = size;
-  await asRequest(disk, () => zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize))));
-  if (hidden) {
-    const start = alignUp(old, geometry.clusterSize);
-    const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
-    if (end > start) await asRequest(disk, () => zero(disk, start, end - start, 0));
+  try {
+    await asRequest(disk, () => zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize))));
+    if (hidden) {
+      const start = alignUp(old, geometry.clusterSize);
+      const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
+      if (end > start) await asRequest(disk, () => zero(disk, start, end - start, 0));
+    }
+    await disk.writer.settle();
+    await writeSize(disk);
+  } catch (error) {
+    header.size = old;
+    throw error;
   }
-  await disk.writer.settle();
-  await writeSize(disk);
 }
 
 /** The rest of the cluster in which the disk ended may hold anything. */

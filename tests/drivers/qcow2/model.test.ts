@@ -30,7 +30,7 @@ const layouts: Layout[] = [
   {
     name: 'cluster 512, refcount 64: the refcount table grows',
     options: 'cluster_size=512,refcount_bits=64',
-    size: 5 << 20,
+    size: 3 << 20,
   },
   { name: 'cluster 512, refcount 2', options: 'cluster_size=512,refcount_bits=2', size: 1 << 20 },
   { name: 'extended', options: 'extended_l2=on,cluster_size=16k', size: 4 << 20 },

@@ -10,6 +10,7 @@ import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
+import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
 import { inspectBacking } from './backing-file.ts';
 import { CreateBody, creationOptions } from './create-image.ts';
@@ -98,8 +99,10 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   if (options.compressed && (create.preallocation ?? 'off') !== 'off') {
     throw new Usage(`preallocation=${String(create.preallocation)} and compression cannot be used together`);
   }
-  const { format } = await creationOptions(graph, driver, fileName);
+  const { format, schema } = await creationOptions(graph, driver, fileName);
   if (options.compressed && !format.create.compresses) throw noCompression(driver);
+  const wanted = Number(validate(schema, given, `the ${driver} format`).size);
+  if (wanted < size) throw tooSmall(fileName, wanted, size);
   if (typeof backingFile === 'string') {
     if (options.sources.length > 1) throw severalSources();
     const backingFmt = typeof backingFormat === 'string' ? backingFormat : undefined;
@@ -131,12 +134,14 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
 
 function checkTarget(target: Backend, options: ConvertOptions, size: number): void {
   const { fileName } = options.target;
-  if (target.size < size) {
-    throw new BlockError(`the target '${fileName}' has ${target.size} bytes, too few for the ${size} of the source`);
-  }
+  if (target.size < size) throw tooSmall(fileName, target.size, size);
   if (options.compressed && !target.image.io.canCompress) {
     throw noCompression(target.image.driver.name);
   }
+}
+
+function tooSmall(fileName: string, has: number, needs: number): BlockError {
+  return new BlockError(`the target '${fileName}' has ${has} bytes, too few for the ${needs} of the source`);
 }
 
 function noCompression(driver: string): NotSupported {

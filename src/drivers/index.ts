@@ -25,6 +25,32 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./blkdebug/index.ts')).blkdebugDriver),
   },
   {
+    name: 'blklogwrites',
+    kind: 'filter',
+    load: async () => erased((await import('./blklogwrites/index.ts')).blklogwritesDriver),
+  },
+  {
+    name: 'blkreplay',
+    kind: 'filter',
+    load: async () => erased((await import('./blkreplay/index.ts')).blkreplayDriver),
+  },
+  {
+    name: 'blkverify',
+    kind: 'filter',
+    schemes: ['blkverify'],
+    load: async () => erased((await import('./blkverify/index.ts')).blkverifyDriver),
+  },
+  {
+    name: 'compress',
+    kind: 'filter',
+    load: async () => erased((await import('./compress/index.ts')).compressDriver),
+  },
+  {
+    name: 'copy-on-read',
+    kind: 'filter',
+    load: async () => erased((await import('./copy-on-read/index.ts')).copyOnReadDriver),
+  },
+  {
     name: 'file',
     kind: 'protocol',
     schemes: ['file'],
@@ -51,11 +77,21 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./null/index.ts')).nullCoDriver),
   },
   {
+    name: 'preallocate',
+    kind: 'filter',
+    load: async () => erased((await import('./preallocate/index.ts')).preallocateDriver),
+  },
+  {
     name: 'qcow2',
     kind: 'format',
     creatable: true,
     magic: (head) => startsWith(head, QCOW2_MAGIC),
     load: async () => erased((await import('./qcow2/index.ts')).qcow2Driver),
+  },
+  {
+    name: 'quorum',
+    kind: 'format',
+    load: async () => erased((await import('./quorum/index.ts')).quorumDriver),
   },
   {
     name: 'raw',

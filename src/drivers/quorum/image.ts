@@ -1,0 +1,173 @@
+/** The image that a quorum is: every request goes to all children, and their answers are put to the vote. */
+import type { Maybe } from '../../core/async/maybe.ts';
+import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
+import { Flag } from '../../core/block/driver.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { chainStatus, exclusively } from '../../core/block/own-node.ts';
+import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
+import { BlockError } from '../../core/errors/block-error.ts';
+import { commonError, type Ending, ending, groupEqual } from './vote.ts';
+
+export interface QuorumInit {
+  readonly children: readonly Edge[];
+  readonly threshold: number;
+  /** Two children that must not differ in a single byte. */
+  readonly strict: boolean;
+  readonly rewrite: boolean;
+  readonly fifo: boolean;
+  readonly name: string;
+  warn(message: string): void;
+}
+
+interface Version {
+  readonly child: Edge;
+  readonly content: Uint8Array;
+}
+
+export class QuorumImage implements Image {
+  readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
+  readonly zeroFlags = Flag.FUA | Flag.UNCHANGED | Flag.MAY_UNMAP | Flag.NO_FALLBACK;
+  readonly limits: Limits;
+  readonly #init: QuorumInit;
+  readonly #first: Edge;
+
+  constructor(init: QuorumInit) {
+    const [first] = init.children;
+    if (!first) throw new Error('a quorum without children');
+    this.#init = init;
+    this.#first = first;
+    const most = (name: 'requestAlignment' | 'memoryAlignment') =>
+      Math.max(...init.children.map((edge) => edge.limits[name] ?? 1));
+    this.limits = { requestAlignment: most('requestAlignment'), memoryAlignment: most('memoryAlignment') };
+  }
+
+  get size(): number {
+    return this.#first.size;
+  }
+
+  get readsZeroWhenFresh(): boolean {
+    return this.#init.children.every((edge) => edge.node.image.readsZeroWhenFresh ?? true);
+  }
+
+  childPermissions(_child: string, users: PermPair, _usual: PermPair): PermPair {
+    const write = this.#init.rewrite ? Perm.WRITE : 0;
+    return { perm: users.perm | write, shared: (users.shared & Perm.CONSISTENT_READ) | Perm.WRITE_UNCHANGED };
+  }
+
+  async read(offset: number, buf: Uint8Array): Promise<void> {
+    if (this.#init.fifo) return this.#readFirst(offset, buf);
+    if (await this.#readAll(offset, buf)) return;
+    if (!this.#init.rewrite) return;
+    // Once more while nobody writes there, so that no newer data is overwritten.
+    await exclusively(this.#first, { offset, length: buf.length }, async () => {
+      await this.#readAll(offset, buf, true);
+    });
+  }
+
+  /** The first child that can be read. */
+  async #readFirst(offset: number, buf: Uint8Array): Promise<void> {
+    let failure: BlockError | undefined;
+    for (const child of this.#init.children) {
+      const { error } = await ending(() => child.read(offset, buf));
+      if (!error) return;
+      failure = error;
+      this.#report(child, `reading ${buf.length} bytes at ${offset}`, error.message);
+    }
+    throw failure;
+  }
+
+  /** True when all children have the same. Else `buf` holds what was agreed on, and `repair` writes it to the rest. */
+  async #readAll(offset: number, buf: Uint8Array, repair = false): Promise<boolean> {
+    const what = `reading ${buf.length} bytes at ${offset}`;
+    const endings = await this.#onAll(what, async (child) => {
+      const content = child === this.#first ? buf : Buffer.allocUnsafeSlow(buf.length);
+      await child.read(offset, content);
+      return { child, content };
+    });
+    const versions = endings.flatMap(({ value }) => (value ? [value] : []));
+    this.#assertEnough(versions.length, what, endings);
+    const groups = groupEqual(versions, (a, b) => Buffer.compare(a.content, b.content) === 0);
+    const winner = this.#elect(groups, offset, what);
+    const rejected = groups.slice(1).flat();
+    for (const { child } of rejected) this.#report(child, what, 'its content differs from that of the others');
+    if (winner.content !== buf) buf.set(winner.content);
+    // An attempt: what cannot be put right stays outvoted.
+    if (repair) await Promise.all(rejected.map(({ child }) => ending(() => child.write(offset, buf))));
+    return rejected.length === 0;
+  }
+
+  /** The version with enough votes. */
+  #elect(groups: readonly (readonly Version[])[], offset: number, what: string): Version {
+    const [first = [], second] = groups;
+    const [winner] = first;
+    if (this.#init.strict && winner && second?.[0]) {
+      const other = second[0];
+      const at = winner.content.findIndex((byte, index) => byte !== other.content[index]);
+      throw this.#failure(`contents differ at offset ${offset + at}`);
+    }
+    if (winner && first.length >= this.#init.threshold) return winner;
+    throw this.#failure(`${what}: only ${first.length} children agree, and ${this.#init.threshold} have to`);
+  }
+
+  write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
+    return this.#change(`writing ${buf.length} bytes at ${offset}`, (child) => child.write(offset, buf, flags));
+  }
+
+  writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Promise<void> {
+    return this.#change(`writing at ${offset}`, (child) => child.writev(offset, bufs, flags));
+  }
+
+  zero(offset: number, length: number, flags: Flags): Promise<void> {
+    return this.#change(`zeroing ${length} bytes at ${offset}`, (child) => child.zero(offset, length, flags));
+  }
+
+  flush(): Promise<void> {
+    return this.#change('flushing', (child) => child.flush());
+  }
+
+  truncate(size: number, options: TruncateOptions): Promise<void> {
+    return this.#change(`resizing to ${size} bytes`, (child) => child.truncate(size, options));
+  }
+
+  /** A range is zero when all children that answer say so. */
+  async status(offset: number, length: number, precise: boolean): Promise<Extent> {
+    const ask = (child: Edge) => chainStatus(child.node, undefined, { offset, length, precise });
+    const answers = await Promise.all(this.#init.children.map((child) => ending(() => ask(child))));
+    const extents = answers.flatMap(({ value }) => (value ? [value] : []));
+    this.#assertEnough(extents.length, `asking for the status at ${offset}`, answers);
+    const zero = extents.every((extent) => extent.zero);
+    const span = Math.min(...extents.map((extent) => extent.length));
+    return { length: span, allocated: true, data: extents.some((extent) => extent.data), zero };
+  }
+
+  async #change(what: string, run: (child: Edge) => Maybe<void>): Promise<void> {
+    const endings = await this.#onAll(what, run);
+    this.#assertEnough(endings.filter(({ error }) => !error).length, what, endings);
+  }
+
+  async #onAll<T>(what: string, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
+    const { children } = this.#init;
+    const endings = await Promise.all(children.map((child) => ending(() => run(child))));
+    for (const [index, { error }] of endings.entries()) {
+      const child = children[index];
+      if (error && child) this.#report(child, what, error.message);
+    }
+    return endings;
+  }
+
+  /** Throws the error of most children when too few have succeeded. */
+  #assertEnough(succeeded: number, what: string, endings: readonly Ending<unknown>[]): void {
+    if (succeeded >= this.#init.threshold) return;
+    throw commonError(endings) ?? this.#failure(`${what} failed`);
+  }
+
+  #report(child: Edge, what: string, why: string): void {
+    this.#init.warn(`quorum '${this.#init.name}': child '${child.node.name}' is bad, ${what}: ${why}`);
+  }
+
+  #failure(message: string): BlockError {
+    return new BlockError(`quorum '${this.#init.name}': ${message}`, { code: 'EIO' });
+  }
+
+  async close(): Promise<void> {}
+}

@@ -154,9 +154,9 @@ describe.skipIf(peersFor('qemu-img').missing)('with qemu-img', () => {
     expect(ours / theirs).toBeGreaterThan(0.9);
   });
 
-  test('a deflate stream made with a window of 4 KiB is what they read', () => {
+  test('a cluster is one deflate stream with a window of 4 KiB', () => {
     const cluster = mixedData(65536);
-    const packed = deflateRawSync(cluster, { windowBits: 12, memLevel: 9 });
+    const packed = deflateRawSync(cluster, { windowBits: 12 });
     return expect(compress(Compression.ZLIB, cluster)).resolves.toEqual(packed);
   });
 });

@@ -23,8 +23,11 @@ export function setBreakpoint(shell: Shell, event: string, tag: string): void {
   });
 }
 
-/** For the end of a run: nobody could resume what is still held. */
-export function letGo(shell: Shell): void {
-  if (!shell.opened) return;
-  findBelow(shell.backend.image, (image) => image.breakpoints)?.letGo();
+/** Resume everything that is held, since nobody else could. False when nothing is. */
+export function letGo(shell: Shell): boolean {
+  if (!shell.opened) return false;
+  const breakpoints = findBelow(shell.backend.image, (image) => image.breakpoints);
+  const held = breakpoints !== undefined && breakpoints.suspended().length > 0;
+  breakpoints?.letGo();
+  return held;
 }

@@ -71,7 +71,12 @@ export class OpenedImage {
    * other out; when the new options do not work, the old ones are back in force and the error is thrown.
    */
   async reopen(graph: BlockGraph, options: Options, modes: OpenModes): Promise<OpenedImage> {
-    const changed = changeSpec(this.spec, options);
+    let changed: NodeSpec;
+    try {
+      changed = changeSpec(this.spec, options);
+    } catch (error) {
+      throw new ReopenFailed(error, this);
+    }
     const again = (spec: NodeSpec, how: OpenModes): Promise<OpenedImage> =>
       openSpec(graph, { spec, modes: how, name: this.name, dispose: this.#dispose });
     await this.backend.close();

@@ -1,6 +1,6 @@
 /** Filling buffers and checking what was read. */
 import fs from 'node:fs';
-import { BlockError } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError, errnoText } from '../../core/errors/block-error.ts';
 import { parsePattern } from './numbers.ts';
 import type { Shell } from './shell.ts';
 
@@ -26,15 +26,19 @@ export function verify(shell: Shell, data: Buffer, offset: number, pattern: numb
   return shell.fail(`Pattern verification failed at offset ${offset}, ${data.length} bytes`);
 }
 
-/** The content of a file, over and over; prints why when there is none to be had. */
+/** The content of a file, over and over; prints why on standard error when there is none to be had. */
 export function fillFromFile(shell: Shell, buffer: Buffer, file: string): boolean {
   let content: Buffer;
   try {
     content = readStart(file, buffer.length);
   } catch (error) {
-    return shell.failed(file, error);
+    shell.printer.error(`${file}: ${asBlockError(error).message}`);
+    return false;
   }
-  if (content.length === 0) return shell.fail(`${file}: file is empty`);
+  if (content.length === 0) {
+    shell.printer.error(`${file}: file is empty`);
+    return false;
+  }
   buffer.fill(content);
   return true;
 }
@@ -42,7 +46,7 @@ export function fillFromFile(shell: Shell, buffer: Buffer, file: string): boolea
 function readStart(file: string, length: number): Buffer {
   const fd = fs.openSync(file, 'r');
   try {
-    if (fs.fstatSync(fd).isDirectory()) throw new BlockError(`'${file}' is a directory`, { code: 'EISDIR' });
+    if (fs.fstatSync(fd).isDirectory()) throw new BlockError(errnoText('EISDIR'), { code: 'EISDIR' });
     const content = Buffer.allocUnsafe(Math.max(1, Math.min(length, fs.fstatSync(fd).size || length)));
     let done = 0;
     for (let more = -1; done < content.length && more !== 0; done += more) {

@@ -66,9 +66,15 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     shell.opened = await openImage(graph, request, modesOf(line));
   }
-  let good = await runCommands(shell, options.commands);
-  good = (await end(shell)) && good;
-  return good ? 0 : FAILED;
+  const onIdle = (): void => shell.stuck();
+  process.on('beforeExit', onIdle);
+  try {
+    const good = await runCommands(shell, options.commands);
+    const closed = await end(shell);
+    return good && closed && !shell.broken ? 0 : FAILED;
+  } finally {
+    process.off('beforeExit', onIdle);
+  }
 }
 
 async function runCommands(shell: Shell, commands: readonly string[]): Promise<boolean> {

@@ -33,6 +33,10 @@ export class Shell {
   opened: OpenedImage | undefined;
   /** No further command is to be run. */
   ended = false;
+  /** Something went wrong that no command has to answer for. */
+  broken = false;
+  /** Called instead of letting requests go when nothing could ever wake the program again. */
+  onStuck: (() => void) | undefined;
 
   constructor(settings: ShellSettings) {
     this.settings = settings;
@@ -81,6 +85,19 @@ export class Shell {
   inTurn(print: () => boolean): Maybe<boolean> {
     if (!this.inFlight.active) return print();
     return this.inFlight.breathe().then(print);
+  }
+
+  /** Nothing is left that could wake the program: a request is held, and the command that waits for it never ends. */
+  stuck(): void {
+    if (this.onStuck) {
+      this.onStuck();
+      return;
+    }
+    if (!letGo(this)) return;
+    this.broken = true;
+    this.printer.error(
+      `${this.io.programName}: every request that is waited for is held at a breakpoint: resuming all`,
+    );
   }
 
   /** Let suspended requests go, wait for all, and close the image. */

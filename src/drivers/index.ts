@@ -108,8 +108,12 @@ const entries: readonly DriverEntry[] = [
 
 /** A device by what it is now; a name that does not exist yet is a file to be. */
 function protocolForPath(path: string): string {
-  const stat = fs.statSync(path, { throwIfNoEntry: false });
-  return stat?.isBlockDevice() || stat?.isCharacterDevice() ? 'host_device' : 'file';
+  try {
+    const stat = fs.statSync(path);
+    return stat.isBlockDevice() || stat.isCharacterDevice() ? 'host_device' : 'file';
+  } catch {
+    return 'file'; // what is wrong with the name is said, with the name, when it is opened
+  }
 }
 
 export const driverList: DriverList = { entries, protocolForPath };

@@ -137,13 +137,11 @@ describe('zeroing', () => {
     await expect(async () => none.io.zero(0, 512, Flag.NO_FALLBACK)).rejects.toThrow('without writing');
   });
 
-  test('unaligned beside an unaligned write waits for nobody that waits for it', async () => {
-    const { io, disk } = ioOver({
-      size: 16384,
-      limits: { requestAlignment: 512 },
-      has: [],
-      on: () => turns(2),
-    });
+  test.each([
+    [[] as const, 'by writing'],
+    [['zero'] as const, 'by the driver'],
+  ])('unaligned beside an unaligned write waits for nobody that waits for it (%j)', async (has) => {
+    const { io, disk } = ioOver({ size: 16384, limits: { requestAlignment: 512 }, has, on: () => turns(2) });
     const work = [
       io.zero(100, 3000),
       io.write(50, Buffer.alloc(40, 1)),

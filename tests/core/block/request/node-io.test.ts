@@ -137,21 +137,21 @@ describe('zeroing', () => {
     await expect(async () => none.io.zero(0, 512, Flag.NO_FALLBACK)).rejects.toThrow('without writing');
   });
 
-  test.each([
-    [[] as const, 'by writing'],
-    [['zero'] as const, 'by the driver'],
-  ])('unaligned beside an unaligned write waits for nobody that waits for it (%j)', async (has) => {
-    const { io, disk } = ioOver({ size: 16384, limits: { requestAlignment: 512 }, has, on: () => turns(2) });
-    const work = [
-      io.zero(100, 3000),
-      io.write(50, Buffer.alloc(40, 1)),
-      io.zero(3100, 100),
-      io.write(2000, Buffer.alloc(512, 2)),
-    ];
-    await inTime(Promise.all(work));
-    expect([disk.data[50], disk.data[99], disk.data[3199], io.inFlight]).toEqual([1, 0, 0, 0]);
-    expect(disk.faults).toEqual([]);
-  });
+  test.each([{ has: [] as const }, { has: ['zero'] as const }])(
+    'unaligned beside an unaligned write waits for nobody that waits for it, with $has',
+    async ({ has }) => {
+      const { io, disk } = ioOver({ size: 16384, limits: { requestAlignment: 512 }, has, on: () => turns(2) });
+      const work = [
+        io.zero(100, 3000),
+        io.write(50, Buffer.alloc(40, 1)),
+        io.zero(3100, 100),
+        io.write(2000, Buffer.alloc(512, 2)),
+      ];
+      await inTime(Promise.all(work));
+      expect([disk.data[50], disk.data[99], disk.data[3199], io.inFlight]).toEqual([1, 0, 0, 0]);
+      expect(disk.faults).toEqual([]);
+    },
+  );
 
   test('unmaps only where that is allowed', async () => {
     for (const unmap of [false, true]) {

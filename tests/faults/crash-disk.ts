@@ -60,25 +60,35 @@ export class CrashDisk {
     const cluster = clusterSize / SECTOR;
     const unit = random.pick([1, 1, Math.max(1, cluster / 32), cluster]);
     const first = Math.floor(random.below(this.#sectors.length) / unit) * unit;
-    const last = Math.min(first + unit * random.between(1, 4), this.#sectors.length);
+    const isLarge = draw >= 96;
+    const length = isLarge ? this.#sectors.length >> 2 : unit * random.between(1, 4);
+    const last = Math.min(first + length, this.#sectors.length);
     if (!this.#take(first, last)) return;
     try {
-      const [offset, length] = [first * SECTOR, (last - first) * SECTOR];
-      if (draw < 65) {
-        const mark = ++this.#lastMark;
-        await this.#change(first, last, mark, () => disk.write(offset, marked(mark, length)));
-      } else if (draw < 72 && first % cluster === 0 && last % cluster === 0) {
-        const mark = ++this.#lastMark;
-        await this.#change(first, last, mark, () => disk.writeCompressed(offset, marked(mark, length)));
-      } else if (draw < 88) {
-        const flags = random.chance(0.5) ? Flag.MAY_UNMAP : 0;
-        await this.#change(first, last, 0, () => disk.zero(offset, length, flags));
-      } else {
-        await this.#change(first, last, 0, () => disk.discard(offset, length), true);
-        await this.#settleDiscard(disk, first, last);
-      }
+      await this.#perform(disk, { draw, first, last, cluster });
     } finally {
       for (let sector = first; sector < last; sector++) this.#busy.delete(sector);
+    }
+  }
+
+  async #perform(
+    disk: Backend,
+    { draw, first, last, cluster }: { draw: number; first: number; last: number; cluster: number },
+  ): Promise<void> {
+    const random = this.#random;
+    const [offset, length] = [first * SECTOR, (last - first) * SECTOR];
+    if (draw < 65) {
+      const mark = ++this.#lastMark;
+      await this.#change(first, last, mark, () => disk.write(offset, marked(mark, length)));
+    } else if (draw < 72 && first % cluster === 0 && last % cluster === 0) {
+      const mark = ++this.#lastMark;
+      await this.#change(first, last, mark, () => disk.writeCompressed(offset, marked(mark, length)));
+    } else if (draw < 88) {
+      const flags = random.chance(0.5) ? Flag.MAY_UNMAP : 0;
+      await this.#change(first, last, 0, () => disk.zero(offset, length, flags));
+    } else {
+      await this.#change(first, last, 0, () => disk.discard(offset, length), true);
+      await this.#settleDiscard(disk, first, last);
     }
   }
 

@@ -121,15 +121,17 @@ export class MemoryFile {
     this.#size = Math.max(this.#size, end);
   }
 
-  /** Is a change that ended at `ended` stable at `time`: did a flush begin after it, and end by then? */
-  stableAt(time: number, ended: number): boolean {
-    return isStable(this.flushes, time, ended);
+  /** A moment worth looking at: any, or one just before a flush ends, when most is at stake. */
+  moment(random: Random): number {
+    if (this.flushes.length === 0 || random.chance(0.4)) return random.between(0, this.clock.now);
+    const { begun, ended } = random.pick(this.flushes);
+    return random.between(begun, Math.min(ended, this.clock.now + 1) - 1);
   }
 
   /** A file as it may be found after a crash at `time`. */
   afterCrash(time: number, random: Random): MemoryFile {
     const file = new MemoryFile(this.#start);
-    const survival = random.pick([0, 0.1, 0.5, 0.9, 1]);
+    const survival = random.pick([0.05, 0.3, 0.5, 0.7, 0.95]);
     const torn = random.pick([0, 0.3]);
     for (const change of this.changes) {
       if (change.begun > time) break;

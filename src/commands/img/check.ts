@@ -57,7 +57,7 @@ export const check = command({
       // Without data I/O: the metadata is all in the image itself, and an external data file need not be there.
       const { image } = await images.open(request, { forceShare, cache, noBacking: true, noIo: true });
       if (!image.image.check) {
-        throw new Failure(NO_CHECK, new NotSupported(`format '${image.driver.name}' of '${file}' has no check`));
+        throw new Failure(NO_CHECK, new NotSupported('This image format does not support checks'));
       }
       const result = await image.image.check.run({
         repair: 'none',

@@ -6,9 +6,32 @@
  * of the child. What only some children can do (compressed writes, kernel copies) it can do when its child can.
  */
 import type { Maybe } from '../async/maybe.ts';
+import { isZero } from '../bytes/zero.ts';
 import type { Flags, HostExtent, Image, Limits, PageCacheCapability, TruncateOptions } from './driver.ts';
 import { Flag } from './driver.ts';
 import type { Edge } from './graph/edge.ts';
+
+/**
+ * A write without what was only added to fill a block of `align` bytes: where a node asks for larger blocks than its
+ * child, the last one reaches past the end of the child, which may not be able to grow.
+ */
+export function trimPadding(child: Edge, align: number, offset: number, buf: Uint8Array): Uint8Array {
+  const excess = offset + buf.length - child.size;
+  if (excess <= 0 || excess >= Math.min(align, buf.length) || !isZero(buf, buf.length - excess)) return buf;
+  return buf.subarray(0, buf.length - excess);
+}
+
+/** The same for several buffers. */
+export function trimPaddingOf(
+  child: Edge,
+  align: number,
+  offset: number,
+  bufs: readonly Uint8Array[],
+): readonly Uint8Array[] {
+  let length = 0;
+  for (const buf of bufs) length += buf.length;
+  return offset + length <= child.size ? bufs : [trimPadding(child, align, offset, Buffer.concat(bufs))];
+}
 
 export class FilterImage implements Image {
   /** The child whose content this node shows. */

@@ -3,7 +3,7 @@ import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { Extent, Flags, HostExtent, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { RequestKind } from '../../core/block/fault-control.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import type { PermMask, PermPair } from '../../core/block/permissions-bits.ts';
 import { BlockError, errnoText } from '../../core/errors/block-error.ts';
@@ -26,11 +26,13 @@ export class BlkdebugImage extends FilterImage {
   readonly labels = new Labels();
   readonly #init: BlkdebugInit;
   readonly #rules: Rules;
+  readonly #align: number;
 
   constructor(file: Edge, init: BlkdebugInit) {
     super(file);
     this.#init = init;
     this.#rules = init.rules;
+    this.#align = init.limits.requestAlignment ?? 1;
     this.#rules.announce('none');
   }
 
@@ -63,13 +65,15 @@ export class BlkdebugImage extends FilterImage {
   }
 
   override write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
-    if (this.#idle) return this.file.write(offset, buf, flags);
-    return this.#meet('write', offset, buf.length, () => this.file.write(offset, buf, flags));
+    const part = trimPadding(this.file, this.#align, offset, buf);
+    if (this.#idle) return this.file.write(offset, part, flags);
+    return this.#meet('write', offset, buf.length, () => this.file.write(offset, part, flags));
   }
 
   override writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    if (this.#idle) return this.file.writev(offset, bufs, flags);
-    return this.#meet('write', offset, lengthOf(bufs), () => this.file.writev(offset, bufs, flags));
+    const parts = trimPaddingOf(this.file, this.#align, offset, bufs);
+    if (this.#idle) return this.file.writev(offset, parts, flags);
+    return this.#meet('write', offset, lengthOf(bufs), () => this.file.writev(offset, parts, flags));
   }
 
   protected override passCompressed(offset: number, buf: Uint8Array): Maybe<void> {

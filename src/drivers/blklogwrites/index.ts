@@ -8,7 +8,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Flags, Image, Limits, OpenContext } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { bool, bytes, defineOptions, integer, type OptionsOf } from '../../core/options/fields.ts';
@@ -51,11 +51,13 @@ class BlklogwritesImage extends FilterImage {
   }
 
   override write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
-    return after(this.file.write(offset, buf, flags), () => this.#logWrite(offset, [buf], flags));
+    const part = trimPadding(this.file, this.#log.sectorSize, offset, buf);
+    return after(this.file.write(offset, part, flags), () => this.#logWrite(offset, [buf], flags));
   }
 
   override writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    return after(this.file.writev(offset, bufs, flags), () => this.#logWrite(offset, bufs, flags));
+    const parts = trimPaddingOf(this.file, this.#log.sectorSize, offset, bufs);
+    return after(this.file.writev(offset, parts, flags), () => this.#logWrite(offset, bufs, flags));
   }
 
   #logWrite(offset: number, data: readonly Uint8Array[], flags: Flags): Maybe<void> {

@@ -5,7 +5,7 @@
  */
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Flags, Image, Limits, OpenContext, TruncateOptions } from '../../core/block/driver.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { asBlockError, BlockError, Usage } from '../../core/errors/block-error.ts';
 import { defineOptions, type OptionsOf, text } from '../../core/options/fields.ts';
@@ -60,11 +60,13 @@ class BlkverifyImage extends FilterImage {
   }
 
   override write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
-    return this.#both(`writing ${buf.length} bytes at ${offset}`, (edge) => edge.write(offset, buf, flags));
+    const part = trimPadding(this.#test, this.limits.requestAlignment ?? 1, offset, buf);
+    return this.#both(`writing ${buf.length} bytes at ${offset}`, (edge) => edge.write(offset, part, flags));
   }
 
   override writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
-    return this.#both(`writing at ${offset}`, (edge) => edge.writev(offset, bufs, flags));
+    const parts = trimPaddingOf(this.#test, this.limits.requestAlignment ?? 1, offset, bufs);
+    return this.#both(`writing at ${offset}`, (edge) => edge.writev(offset, parts, flags));
   }
 
   override get writeCompressed(): undefined {

@@ -2,6 +2,7 @@
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
+import { trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { chainStatus, exclusively } from '../../core/block/own-node.ts';
 import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
@@ -110,11 +111,13 @@ export class QuorumImage implements Image {
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
-    return this.#change(`writing ${buf.length} bytes at ${offset}`, (child) => child.write(offset, buf, flags));
+    const part = trimPadding(this.#first, this.limits.requestAlignment ?? 1, offset, buf);
+    return this.#change(`writing ${buf.length} bytes at ${offset}`, (child) => child.write(offset, part, flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Promise<void> {
-    return this.#change(`writing at ${offset}`, (child) => child.writev(offset, bufs, flags));
+    const parts = trimPaddingOf(this.#first, this.limits.requestAlignment ?? 1, offset, bufs);
+    return this.#change(`writing at ${offset}`, (child) => child.writev(offset, parts, flags));
   }
 
   zero(offset: number, length: number, flags: Flags): Promise<void> {

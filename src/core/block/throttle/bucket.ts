@@ -1,5 +1,5 @@
 /**
- * A leaky bucket. What passes is poured in, and leaks out at the average rate; while the bucket is fuller than its
+ * A leaky bucket of a rate that is limited. What passes is poured in, and leaks out at the average rate; while the bucket is fuller than its
  * size, nothing more may pass. Its size is what a burst may be: a tenth of a second at the average rate, or with a
  * burst rate that rate for its whole length. In a burst longer than a second, a second level that leaks at the burst
  * rate sees to it that the burst keeps to that rate.
@@ -18,10 +18,6 @@ export class LeakyBucket {
     this.#limit = limit;
   }
 
-  get unlimited(): boolean {
-    return this.#limit.average === 0;
-  }
-
   leak(ms: number): void {
     const { average, max, maxLength } = this.#limit;
     this.#level = Math.max(0, this.#level - (average * ms) / 1000);
@@ -29,7 +25,6 @@ export class LeakyBucket {
   }
 
   pour(units: number): void {
-    if (this.#limit.average === 0) return;
     this.#level += units;
     if (this.#limit.maxLength > 1) this.#burstLevel += units;
   }
@@ -37,7 +32,6 @@ export class LeakyBucket {
   /** Milliseconds until something may pass; 0 for now. */
   wait(): number {
     const { average, max, maxLength } = this.#limit;
-    if (average === 0) return 0;
     const size = max > 0 ? max * maxLength : average * SLACK;
     if (this.#level > size) return ((this.#level - size) / average) * 1000;
     if (maxLength <= 1) return 0;

@@ -5,7 +5,7 @@
 import type { Maybe } from '../../async/maybe.ts';
 import { type Clock, systemClock } from '../../async/rate-limit.ts';
 import { LeakyBucket } from './bucket.ts';
-import type { BucketName, ThrottleLimits } from './limits.ts';
+import { type BucketName, bucketNames, type ThrottleLimits } from './limits.ts';
 
 export type Direction = 'read' | 'write';
 
@@ -14,30 +14,41 @@ interface Request {
   readonly pass: () => void;
 }
 
-/** The requests of one direction that wait. */
+/** The requests of one direction that wait, and what they wait for: only buckets that limit anything. */
 class Line {
   /** Members with requests that wait, in the order of their turns. */
   readonly members: ThrottleMember[] = [];
   stopTimer: (() => void) | undefined;
+  bytes: readonly LeakyBucket[] = [];
+  operations: readonly LeakyBucket[] = [];
 }
-
-const BUCKETS: Readonly<Record<Direction, readonly BucketName[]>> = {
-  read: ['bps-total', 'bps-read', 'iops-total', 'iops-read'],
-  write: ['bps-total', 'bps-write', 'iops-total', 'iops-write'],
-};
 
 export class ThrottleGroup {
   readonly #clock: Clock;
   #limits: ThrottleLimits;
-  #buckets: Readonly<Record<BucketName, LeakyBucket>>;
+  #buckets: readonly LeakyBucket[] = [];
   #leakedAt: number;
   readonly #lines: Readonly<Record<Direction, Line>> = { read: new Line(), write: new Line() };
 
   constructor(limits: ThrottleLimits, clock: Clock = systemClock) {
     this.#clock = clock;
     this.#limits = limits;
-    this.#buckets = emptyBuckets(limits);
     this.#leakedAt = clock.now();
+    this.#makeBuckets();
+  }
+
+  #makeBuckets(): void {
+    const made = new Map<BucketName, LeakyBucket>();
+    for (const name of bucketNames) {
+      const limit = this.#limits.buckets[name];
+      if (limit.average > 0) made.set(name, new LeakyBucket(limit));
+    }
+    const pick = (...names: BucketName[]) => names.flatMap((name) => made.get(name) ?? []);
+    this.#buckets = [...made.values()];
+    for (const direction of ['read', 'write'] as const) {
+      this.#lines[direction].bytes = pick('bps-total', `bps-${direction}`);
+      this.#lines[direction].operations = pick('iops-total', `iops-${direction}`);
+    }
   }
 
   get limits(): ThrottleLimits {
@@ -47,7 +58,7 @@ export class ThrottleGroup {
   /** Other limits from now on; what waits is looked at again, with empty buckets. */
   set limits(limits: ThrottleLimits) {
     this.#limits = limits;
-    this.#buckets = emptyBuckets(limits);
+    this.#makeBuckets();
     for (const direction of ['read', 'write'] as const) this.#dispatch(direction);
   }
 
@@ -88,18 +99,24 @@ export class ThrottleGroup {
     const now = this.#clock.now();
     const ms = now - this.#leakedAt;
     this.#leakedAt = now;
-    if (ms > 0) for (const bucket of Object.values(this.#buckets)) bucket.leak(ms);
+    if (ms > 0) for (const bucket of this.#buckets) bucket.leak(ms);
   }
 
   /** Milliseconds until something may pass in this direction. */
   #wait(direction: Direction): number {
-    return Math.max(...BUCKETS[direction].map((name) => this.#buckets[name].wait()));
+    const { bytes, operations } = this.#lines[direction];
+    let longest = 0;
+    for (const bucket of bytes) longest = Math.max(longest, bucket.wait());
+    for (const bucket of operations) longest = Math.max(longest, bucket.wait());
+    return longest;
   }
 
   #pour(direction: Direction, length: number): void {
     const { operationSize } = this.#limits;
-    const operations = operationSize > 0 && length > operationSize ? length / operationSize : 1;
-    for (const name of BUCKETS[direction]) this.#buckets[name].pour(name.startsWith('bps') ? length : operations);
+    const { bytes, operations } = this.#lines[direction];
+    for (const bucket of bytes) bucket.pour(length);
+    const count = operationSize > 0 && length > operationSize ? length / operationSize : 1;
+    for (const bucket of operations) bucket.pour(count);
   }
 
   #start(direction: Direction): void {
@@ -152,9 +169,4 @@ export class ThrottleMember {
   release(): void {
     this.#group.free(this);
   }
-}
-
-function emptyBuckets({ buckets }: ThrottleLimits): Readonly<Record<BucketName, LeakyBucket>> {
-  const made = Object.entries(buckets).map(([name, limit]) => [name, new LeakyBucket(limit)]);
-  return Object.fromEntries(made) as Record<BucketName, LeakyBucket>;
 }

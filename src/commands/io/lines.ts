@@ -2,6 +2,7 @@
 
 /** Longest line of a script in bytes. */
 export const MAX_LINE = 1 << 20;
+const TOO_LONG = `is longer than ${MAX_LINE} bytes`;
 const NEWLINE = 10;
 
 /** A line that no command can be made of, and why. */
@@ -28,12 +29,13 @@ export class LineSplitter {
   next(): string | BadLine | undefined {
     if (this.#endedTooLong) {
       this.#endedTooLong = false;
-      return this.#bad(`is longer than ${MAX_LINE} bytes`);
+      return this.#bad(TOO_LONG);
     }
     if (this.#at >= this.#text.length) return undefined;
     const end = this.#text.indexOf('\n', this.#at);
     const line = this.#text.slice(this.#at, end);
     this.#at = end + 1;
+    if (line.length > MAX_LINE) return this.#bad(TOO_LONG);
     if (this.#hasNul && line.includes('\0')) return this.#bad('holds a NUL byte');
     this.#number++;
     return line;

@@ -54,7 +54,8 @@ function argumentText(spec: ArgumentSpec): string {
   return spec.optional ? `[${text}]` : text;
 }
 
-function optionText(spec: OptionSpec): string {
+/** Names of an option and what its value is called, the term of an {@link entry}. */
+export function optionText(spec: OptionSpec): string {
   const value = spec.value === undefined ? undefined : `\\fI${roff(spec.value)}\\fR`;
   const names: string[] = [];
   if (spec.short !== undefined) {
@@ -68,23 +69,25 @@ function optionText(spec: OptionSpec): string {
   return names.join(', ');
 }
 
-function optionHelp(spec: OptionSpec): string {
+/** What an option is for, the text of an {@link entry}. */
+export function optionHelp(spec: OptionSpec): string {
   const notes: string[] = [];
   if (spec.repeat) notes.push('may be repeated');
   if (spec.default !== undefined) notes.push(`default ${spec.default}`);
   return roff(notes.length === 0 ? spec.help : `${spec.help} (${notes.join('; ')})`);
 }
 
-function entry(term: string, text: string): string[] {
+/** A term and what it means. */
+export function entry(term: string, text: string): string[] {
   return ['.TP', protect(term), protect(text)];
 }
 
-function paragraph(text: string): string[] {
+export function paragraph(text: string): string[] {
   return text.split('\n').map((line) => protect(roff(line)));
 }
 
 /** Text in which nothing is a command of roff, and dashes stay dashes. */
-function roff(text: string): string {
+export function roff(text: string): string {
   return text.replaceAll('\\', '\\e').replaceAll('-', '\\-').replaceAll('…', '...');
 }
 

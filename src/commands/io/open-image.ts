@@ -5,7 +5,7 @@ import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
-import { isRecord, type Options } from '../../core/options/index.ts';
+import { isJsonName, isRecord, type Options } from '../../core/options/index.ts';
 import { makeOverlay } from './overlay.ts';
 
 /** How to open an image, whatever it is called. */
@@ -133,12 +133,15 @@ function specOf(graph: BlockGraph, { name, imageOpts, format, options = {} }: Im
     if (format !== undefined) throw new Usage('a format cannot be given for an image described by options');
     return specFromOptions(name);
   }
-  const { driver, ...rest } = crumpleSpec(options);
+  const { drivers } = graph.settings;
   if (name === undefined) return crumpleSpec(options);
+  // What is given directly comes before what the name says.
+  if (isJsonName(name)) return merged(specFromFileName(drivers, name, format), crumpleSpec(options));
+  const { driver, ...rest } = crumpleSpec(options);
   if (format !== undefined && driver !== undefined && driver !== format) {
     throw new Usage(`format '${format}' and driver '${driver}' cannot both be asked for`);
   }
-  return merged(specFromFileName(graph.settings.drivers, name, format ?? driver), rest);
+  return merged(specFromFileName(drivers, name, format ?? driver), rest);
 }
 
 /** Groups are merged, everything else is replaced. */

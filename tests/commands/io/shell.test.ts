@@ -28,6 +28,7 @@ describe('io', () => {
       [[`open -o driver=raw ${file}`, 'length'], []],
       [[`open -o ${opts}`, 'length'], []],
       [[`open ${opts}`, 'length'], ['--image-opts']],
+      [[`open -o driver=raw json:{"driver":"qcow2","file.filename":"${file}"}`, 'length'], []],
       [[`open -r -n -U -o driver=raw ${file}`, 'length'], []],
     ] as const) {
       expect(await ioHere(commands, args)).toEqual({ code: 0, stdout: '1 MiB\n', stderr: '' });

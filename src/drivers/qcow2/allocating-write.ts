@@ -98,18 +98,22 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
     bufs = [head ?? zeroes.subarray(0, headBytes), ...bufs];
     from = bounds.headFrom;
   } else if (headBytes > 0 && !fresh) {
-    pending.start(() => disk.data.zero(host + bounds.headFrom, headBytes));
+    pending.start(() => zeroAround(disk, host + bounds.headFrom, headBytes));
   }
   if (tail ?? (tailBytes > 0 && tailBytes <= INLINE_ZEROES && !fresh)) {
     bufs = [...bufs, tail ?? zeroes.subarray(0, tailBytes)];
   } else if (tailBytes > 0 && !fresh) {
-    pending.start(() => disk.data.zero(host + dataEnd, tailBytes));
+    pending.start(() => zeroAround(disk, host + dataEnd, tailBytes));
   }
-  pending.start(() => disk.data.writev(host + from, bufs));
+  pending.start(() => disk.announcing('write_aio', () => disk.data.writev(host + from, bufs)));
   return after(pending.end(), () => {
     disk.unsettled = true;
     return withSlice(disk, plan.cluster, (table) => linkClusters(disk, table, { plan, host, bounds }));
   });
+}
+
+function zeroAround(disk: Disk, offset: number, length: number): Maybe<void> {
+  return disk.announcing('cluster_alloc_space', () => disk.data.zero(offset, length));
 }
 
 /** Run `action` on the slice of a guest cluster whose table is known to exist, without a wait in between. */

@@ -10,6 +10,7 @@
  * lowers the counts, and only then can the clusters be given out again.
  */
 import { after, all, type Maybe } from '../../core/async/maybe.ts';
+import type { BlockEvent } from '../../core/block/events.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Geometry } from './meta/geometry.ts';
 import { Limit } from './meta/limits.ts';
@@ -36,6 +37,8 @@ export interface AllocatorInit {
   /** A cluster now holds a refcount block. */
   readonly blockAdded: (offset: number) => void;
   readonly tableMoved: () => void;
+  /** Tell a fault injector what comes next. */
+  readonly announce: (event: BlockEvent) => Maybe<void>;
 }
 
 interface Search {
@@ -66,7 +69,11 @@ export class Allocator {
 
   /** First cluster of `count` contiguous ones, whose counts are now 1. */
   allocate(count: number): Maybe<number> {
-    return this.mutex.run(() => this.#allocate(count));
+    return after(this.#init.announce('cluster_alloc'), () => this.mutex.run(() => this.#allocate(count)));
+  }
+
+  announce(event: BlockEvent): Maybe<void> {
+    return this.#init.announce(event);
   }
 
   /** The same for a caller that holds the mutex. */
@@ -100,7 +107,10 @@ export class Allocator {
       const first = search.start;
       this.#assertReach(first + count);
       const missing = this.#firstMissingBlock(first, count);
-      if (missing >= 0) return after(this.#createBlock(missing), () => this.#allocate(count));
+      if (missing >= 0) {
+        const create = () => this.#createBlock(missing);
+        return after(after(this.#init.announce('refblock_alloc'), create), () => this.#allocate(count));
+      }
       return after(this.#setOnes(first, count), () => {
         this.#hint = first + count;
         return first;
@@ -195,7 +205,8 @@ export class Allocator {
     const clusters = table.grow(index + 1);
     if (this.#growing) return;
     this.#growing = true;
-    const grown = after(this.#allocate(clusters), (first) => {
+    const allocate = () => this.#allocate(clusters);
+    const grown = after(after(this.#init.announce('reftable_grow'), allocate), (first) => {
       // Larger than planned when its own place needed more entries: then once more.
       if (table.clustersNeeded > clusters) {
         this.free(first, clusters, 'other');

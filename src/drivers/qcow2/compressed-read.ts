@@ -71,7 +71,10 @@ export function loadCluster(disk: Disk, hi: number, lo: number): Maybe<Uint8Arra
       return fail(disk, offset, error);
     }
   };
-  return after(disk.file.read(offset, stored), unpack);
+  return after(
+    disk.announcing('read_compressed', () => disk.file.read(offset, stored)),
+    unpack,
+  );
 }
 
 function fail(disk: Disk, offset: number, error: unknown): never {

@@ -40,7 +40,8 @@ export class CompressedSpace {
 
   /** `length` bytes (at most a cluster), counted. */
   allocate(length: number): Maybe<number> {
-    return this.#allocator.mutex.run(() => this.#allocate(length));
+    const allocate = () => this.#allocator.mutex.run(() => this.#allocate(length));
+    return after(this.#allocator.announce('cluster_alloc_bytes'), allocate);
   }
 
   #allocate(length: number): Maybe<number> {

@@ -55,7 +55,8 @@ function padded(part: Uint8Array, clusterSize: number): Uint8Array {
 async function store(disk: Disk, offset: number, host: number, packed: Uint8Array): Promise<void> {
   disk.assertUsable();
   disk.assertNoOverlap(host, packed.length);
-  await disk.file.write(host, packed);
+  await disk.announcing('write_compressed', () => disk.file.write(host, packed));
+  await disk.file.event('l2_update_compressed');
   const cluster = Math.floor(offset / disk.geometry.clusterSize);
   await disk.inFlight.settle(cluster, cluster + 1);
   await link(disk, cluster, host, packed.length);

@@ -16,6 +16,7 @@ export function oldContent(disk: Disk, offset: number, length: number): Maybe<Ui
     if (zero) return undefined;
     const bytes = Buffer.allocUnsafeSlow(length);
     if (inside < length) bytes.fill(0, inside);
-    return after(readv(disk, offset, [bytes.subarray(0, inside)], inside), () => (isZero(bytes) ? undefined : bytes));
+    const read = () => readv(disk, offset, [bytes.subarray(0, inside)], inside);
+    return after(disk.announcing('cow_read', read), () => (isZero(bytes) ? undefined : bytes));
   });
 }

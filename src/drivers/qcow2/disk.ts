@@ -5,8 +5,9 @@
  * Write order, the one rule of the whole driver (see write-out.ts):
  *   counts of new clusters, data → L2 entries → L1 entries → counts of clusters given back.
  */
-import type { Maybe } from '../../core/async/maybe.ts';
+import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { OpenModes } from '../../core/block/driver.ts';
+import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { BlockError, CorruptImage } from '../../core/errors/block-error.ts';
 import type { Allocator, FreeReason } from './allocator.ts';
@@ -82,6 +83,8 @@ export class Disk {
   writeState: { ready: boolean; preparing: Promise<void> | undefined } = { ready: false, preparing: undefined };
   /** Whether clusters were allocated without being written, once known (`preallocated.ts`). */
   preallocated: Maybe<boolean> | undefined;
+  /** A fault injector lies below and wants to hear of what is done. */
+  readonly announces: boolean;
   /** Set when metadata proved wrong: the image is not written to any more. */
   #corruption: string | undefined;
   #corruptMark: Promise<void> | undefined;
@@ -101,6 +104,7 @@ export class Disk {
     this.snapshots = init.snapshots;
     this.l1 = init.l1;
     this.warn = init.warn;
+    this.announces = init.file.node.image.event !== undefined;
   }
 
   /** The parts that need the disk themselves; called once, by open.ts. */
@@ -202,6 +206,11 @@ export class Disk {
     if (hit !== undefined) {
       throw this.corrupt(`a write of ${length} bytes at ${offset} would overwrite ${hit}`, { offset, length });
     }
+  }
+
+  /** Do `step` after announcing it. */
+  announcing<T>(event: BlockEvent, step: () => Maybe<T>): Maybe<T> {
+    return this.announces ? after(this.file.event(event), step) : step();
   }
 
   /** Write the fixed fields of the header as they are in memory (not the extensions). */

@@ -20,7 +20,8 @@ export function growL1(disk: Disk, entries: number): Maybe<void> {
   }
   const { clusterSize } = geometry;
   const clusters = Math.ceil((entries * 8) / clusterSize);
-  return after(allocator.allocate(clusters), (first) => {
+  const allocate = () => allocator.allocate(clusters);
+  return after(disk.announcing('l1_grow_alloc_table', allocate), (first) => {
     const offset = first * clusterSize;
     disk.assertNoOverlap(offset, clusters * clusterSize);
     allocator.touch(first + clusters);
@@ -29,8 +30,9 @@ export function growL1(disk: Disk, entries: number): Maybe<void> {
     return writer.exclusively(() =>
       inOrder([
         () => (old.bytes > 0 ? file.read(old.offset, bytes.subarray(0, old.bytes)) : undefined),
-        () => file.write(offset, bytes),
+        () => disk.announcing('l1_grow_write_table', () => file.write(offset, bytes)),
         () => file.flush(),
+        () => file.event('l1_grow_activate_table'),
         () => {
           header.l1Size = entries;
           header.l1TableOffset = offset;

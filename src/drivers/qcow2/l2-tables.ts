@@ -69,7 +69,7 @@ function createTable(disk: Disk, l1Index: number): Maybe<void> {
 function copyTable(disk: Disk, l1Index: number, old: number): Maybe<void> {
   const { clusterSize } = disk.geometry;
   const bytes = new Uint8Array(clusterSize);
-  const filled = fillFromCache(disk, old, bytes, 0);
+  const filled = disk.announcing('l2_alloc_cow_read', () => fillFromCache(disk, old, bytes, 0));
   return after(filled, () =>
     after(allocateTable(disk), (offset) => {
       const { entrySize } = disk.l2;
@@ -103,7 +103,7 @@ function allocateTable(disk: Disk): Maybe<number> {
     const offset = cluster * disk.geometry.clusterSize;
     disk.assertNoOverlap(offset, disk.geometry.clusterSize);
     disk.allocator.touch(cluster + 1);
-    return offset;
+    return disk.announcing('l2_alloc_write', () => offset);
   });
 }
 

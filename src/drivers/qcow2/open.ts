@@ -1,5 +1,6 @@
 /** Opening: header and tables are judged before anything is believed, and before anything else is opened. */
 import type { OpenContext } from '../../core/block/driver.ts';
+import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { isZero } from '../../core/bytes/zero.ts';
 import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
@@ -151,7 +152,10 @@ async function readTables(file: Edge, header: Header, { fileName, modes }: Conte
   }
   if (!modes.readOnly && !modes.forRepair) refuseOverlap(header, clusterSize, fileName);
   if (l1.length > 0) await file.read(header.l1TableOffset, l1);
-  if (refcountTable.length > 0) await file.read(header.refcountTableOffset, refcountTable);
+  if (refcountTable.length > 0) {
+    await file.event('reftable_load');
+    await file.read(header.refcountTableOffset, refcountTable);
+  }
   return { l1, refcountTable };
 }
 
@@ -183,11 +187,13 @@ async function openDataFile(context: Context, header: Header, name: string | und
 function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options): void {
   const { geometry, header, file, fileName } = disk;
   const sizes = cacheSizes(options, geometry, header.size);
-  const source = () => disk.file;
+  const source = (event: BlockEvent) => () => ({
+    read: (offset: number, buf: Uint8Array) => disk.announcing(event, () => disk.file.read(offset, buf)),
+  });
   const writer = new WriteOut(disk);
   const overlap = new OverlapCheck(geometry.clusterSize, overlapKinds(options));
   const l2 = new TableCache({
-    source,
+    source: source('l2_load'),
     entrySize: sizes.l2Entry,
     maxBytes: sizes.l2,
     writeUnit: 512,
@@ -196,7 +202,7 @@ function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options):
   const refcounts = new Refcounts({
     table: new RefcountTable(header.refcountTableOffset, refcountTable, geometry.clusterSize),
     cache: new TableCache({
-      source,
+      source: source('refblock_load'),
       entrySize: geometry.clusterSize,
       maxBytes: sizes.refcount,
       writeUnit: 512,
@@ -212,6 +218,7 @@ function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options):
     fileSize: file.size,
     blockAdded: (offset) => overlap.add('refcount-block', offset),
     tableMoved: () => refreshPlaces(disk),
+    announce: (event) => file.event(event),
   });
   const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });
   disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });

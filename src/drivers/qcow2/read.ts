@@ -1,5 +1,6 @@
 /** Reading: runs are read side by side, straight into the caller's buffers. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
 import { sliceBuffers } from '../../core/bytes/buffers.ts';
 import { readCompressed } from './compressed-read.ts';
 import type { Disk } from './disk.ts';
@@ -9,8 +10,10 @@ import { walk } from './sequence.ts';
 /** Fill `buf` from `offset`. */
 export function read(disk: Disk, offset: number, buf: Uint8Array): Maybe<void> {
   const run = mapRun(disk, offset, buf.length);
-  if (!(run instanceof Promise) && run.length === buf.length) {
-    if (run.kind === RunKind.DATA) return disk.data.read(run.host, buf);
+  // The table is there now: what it says is asked again, since it must not be held across a wait.
+  if (run instanceof Promise) return run.then(() => readv(disk, offset, [buf], buf.length));
+  if (run.length === buf.length) {
+    if (run.kind === RunKind.DATA && !disk.announces) return disk.data.read(run.host, buf);
     return readRun(disk, run, offset, [buf]);
   }
   return readv(disk, offset, [buf], buf.length);
@@ -30,14 +33,18 @@ export function readv(disk: Disk, offset: number, bufs: readonly Uint8Array[], l
 function readRun(disk: Disk, run: Run, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
   switch (run.kind) {
     case RunKind.DATA:
-      return disk.data.readv(run.host, bufs);
+      return disk.announcing('read_aio', () => disk.data.readv(run.host, bufs));
     case RunKind.ZERO:
       for (const buf of bufs) buf.fill(0);
       return;
     case RunKind.COMPRESSED:
       return readCompressed(disk, run, offset % disk.geometry.clusterSize, bufs);
     case RunKind.UNALLOCATED:
-      if (disk.backing) return disk.backing.readv(offset, bufs);
+      if (disk.backing) return readBacking(disk, disk.backing, offset, bufs);
       for (const buf of bufs) buf.fill(0);
   }
+}
+
+function readBacking(disk: Disk, backing: Edge, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+  return disk.announcing('read_backing_aio', () => backing.readv(offset, bufs));
 }

@@ -87,7 +87,9 @@ async function shrink(disk: Disk, size: number): Promise<void> {
   }
   for (let index = l1EntriesFor(geometry, size); index < l1.entries; index++) dropTable(disk, index);
   header.size = size;
+  await disk.file.event('l1_shrink_write_table');
   await disk.writer.settle();
+  await disk.file.event('l1_shrink_free_l2_clusters');
   await writeSize(disk);
   if (dataFile && dataFile.size > size) await dataFile.truncate(size, { exact: false });
   await truncateFile(disk);

@@ -12,6 +12,7 @@
  * step 1 waits for the image to be closed. One round runs at a time.
  */
 import { after, all, type Maybe } from '../../core/async/maybe.ts';
+import type { BlockEvent } from '../../core/block/events.ts';
 import type { FreedClusters, FreeReason } from './allocator.ts';
 import type { Disk } from './disk.ts';
 import type { L1Piece } from './l1-table.ts';
@@ -76,7 +77,7 @@ export class WriteOut {
       const pieces = this.#disk.refcounts.cache.takeDirty();
       const { cache } = this.#disk.refcounts;
       return orUndo(
-        () => this.#writePieces(cache, pieces),
+        () => this.#writePieces(cache, pieces, 'refblock_update_part'),
         () => {
           for (const piece of pieces) cache.written(piece, true);
         },
@@ -153,12 +154,12 @@ export class WriteOut {
     const entries = l2.length > 0 || l1 !== undefined;
     if (!counts && !entries && freed.length === 0) return;
     return inOrder([
-      () => this.#writePieces(disk.refcounts.cache, blocks),
+      () => this.#writePieces(disk.refcounts.cache, blocks, blockEvent(table)),
       () => this.#writeRefcountTable(table, blocks.length > 0),
       () => (entries && (counts || round.unsettled) ? this.#settleData() : undefined),
-      () => this.#writePieces(disk.l2, l2),
+      () => this.#writePieces(disk.l2, l2, 'l2_update'),
       () => (l1 && l2.length > 0 ? this.barrier() : undefined),
-      () => (l1 ? disk.file.write(l1.offset, l1.bytes) : undefined),
+      () => (l1 ? disk.announcing('l1_update', () => disk.file.write(l1.offset, l1.bytes)) : undefined),
       () => (freed.length > 0 ? this.barrier() : undefined),
     ]);
   }
@@ -176,11 +177,14 @@ export class WriteOut {
   #writeRefcountTable(table: RefcountTablePiece | undefined, blocksWritten: boolean): Maybe<void> {
     if (!table) return;
     const { file, header } = this.#disk;
-    const steps: (() => Maybe<void>)[] = [() => file.write(table.offset, table.bytes)];
+    const event = table.moved ? 'refblock_alloc_write_table' : 'refblock_alloc_hookup';
+    const write = () => file.write(table.offset, table.bytes);
+    const steps: (() => Maybe<void>)[] = [() => this.#disk.announcing(event, write)];
     if (blocksWritten) steps.unshift(() => file.flush());
     if (table.moved) {
       steps.push(
         () => file.flush(),
+        () => file.event('refblock_alloc_switch_table'),
         () => {
           header.refcountTableOffset = table.offset;
           header.refcountTableClusters = table.bytes.length / this.#disk.geometry.clusterSize;
@@ -191,14 +195,13 @@ export class WriteOut {
     return inOrder(steps);
   }
 
-  #writePieces(cache: TableCache, pieces: readonly DirtyPiece[]): Maybe<void> {
+  #writePieces(cache: TableCache, pieces: readonly DirtyPiece[], event: BlockEvent): Maybe<void> {
     if (pieces.length === 0) return;
-    const { file } = this.#disk;
+    const disk = this.#disk;
     const pending = new Pending();
     for (const piece of pieces) {
-      pending.start(() =>
-        after(file.write(piece.table.offset + piece.from, piece.bytes), () => cache.written(piece, false)),
-      );
+      const write = () => disk.file.write(piece.table.offset + piece.from, piece.bytes);
+      pending.start(() => after(disk.announcing(event, write), () => cache.written(piece, false)));
     }
     return pending.end();
   }
@@ -245,12 +248,20 @@ export class WriteOut {
     const { allocator, settings, geometry, file } = this.#disk;
     const { clusterSize } = geometry;
     this.#disk.decompressed.clear();
-    return allocator.release(freed, {
-      vacant: (cluster) => forget(this.#disk, cluster * clusterSize),
-      passes: (reason: FreeReason) => settings.passDiscard[reason],
-      discard: (first, count) => file.discard(first * clusterSize, count * clusterSize),
-    });
+    const release = () =>
+      allocator.release(freed, {
+        vacant: (cluster) => forget(this.#disk, cluster * clusterSize),
+        passes: (reason: FreeReason) => settings.passDiscard[reason],
+        discard: (first, count) => file.discard(first * clusterSize, count * clusterSize),
+      });
+    return this.#disk.announcing('cluster_free', release);
   }
+}
+
+/** What writing refcount blocks is called, by whether any of them are new. */
+function blockEvent(table: RefcountTablePiece | undefined): BlockEvent {
+  if (!table) return 'refblock_update_part';
+  return table.moved ? 'refblock_alloc_write_blocks' : 'refblock_alloc_write';
 }
 
 /** A cluster has become free: no cached table lies there, and no structure has to be protected. */

@@ -19,9 +19,18 @@ export function report(thrown: unknown, io: Io): number {
     if (io.env.BLOCKYARD_DEBUG !== '1') io.stderr.write('Set BLOCKYARD_DEBUG=1 to see where it happened\n');
     return INTERNAL_ERROR;
   }
-  io.stderr.write(`${io.programName}: ${oneLine(known.message)}\n`);
-  if (known.hint !== undefined) io.stderr.write(`${known.hint}\n`);
+  io.stderr.write(`${io.programName}: ${withAdvice(known)}\n`);
   return status;
+}
+
+/**
+ * Message and advice on one line; on two where scripts know the advice as a line of its own: the pointer to the
+ * help, and the question who else uses the image.
+ */
+function withAdvice({ message, hint }: BlockError): string {
+  if (hint === undefined) return oneLine(message);
+  if (hint.endsWith('?') || hint.startsWith("Try '")) return `${oneLine(message)}\n${hint}`;
+  return `${oneLine(message)} (${oneLine(hint)})`;
 }
 
 function isCancelled(error: unknown): boolean {

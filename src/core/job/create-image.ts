@@ -11,7 +11,7 @@ import { Backend } from '../block/backend/backend.ts';
 import type { CreateCapability, CreateContext, Driver } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge } from '../block/graph/edge.ts';
-import { localPath } from '../block/graph/file-name.ts';
+import { localPath, resolveName } from '../block/graph/file-name.ts';
 import { operations } from '../block/graph/operations.ts';
 import { entryOf, protocolSpec } from '../block/graph/spec.ts';
 import { NotSupported } from '../errors/block-error.ts';
@@ -71,11 +71,18 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
   const options = validate(format.create.options, own, `the ${request.driver} format`);
   const noFlush = request.noFlush ?? false;
   await using closer = new Closer();
+  /** Files that were not there before. */
+  const made: string[] = [];
   const context = (file?: Edge): CreateContext => ({
     options,
     fileName: request.fileName,
     ...(file ? { file } : {}),
-    createFile: (name, wanted) => makeFile(graph, { name, options: wanted, noFlush }, closer),
+    // Relative like a backing file: to the image, not to where the user happens to stand.
+    createFile: (name, wanted) => {
+      const resolved = resolveName(request.fileName, name);
+      if (!exists(resolved)) made.push(resolved);
+      return makeFile(graph, { name: resolved, options: wanted, noFlush }, closer);
+    },
     closer,
     ...(request.signal ? { signal: request.signal } : {}),
     ...(request.progress ? { progress: request.progress } : {}),
@@ -86,14 +93,14 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
     return all;
   }
   const rest = pick(request.options, format.create.options, true);
-  const isNew = !exists(request.fileName);
+  if (!exists(request.fileName)) made.push(request.fileName);
   try {
     const file = await makeFile(graph, { name: request.fileName, options: rest, noFlush }, closer);
     await format.create.run(context(file));
     await closer.close();
   } catch (error) {
     await closer.close().catch(() => undefined);
-    if (isNew) remove(request.fileName);
+    made.forEach(remove);
     throw error;
   }
   return all;

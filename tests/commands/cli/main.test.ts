@@ -30,7 +30,7 @@ describe('run', () => {
     ['-T', `img: option '-T' needs a value PATTERN\n${more}`],
     ['info', "img: argument FILE is missing\nTry 'img info --help' for more information\n"],
     ['info -Z x', "img: unknown option '-Z'\nTry 'img info --help' for more information\n"],
-    ['fail block', 'img: disk is on fire\nUse water\n'],
+    ['fail block', 'img: disk is on fire (Use water)\n'],
     ['fail usage', 'img: wrong words\n'],
     ['fail system', 'img: /nonexistent/x: No such file or directory\n'],
     ['fail cancel', ''],

@@ -23,7 +23,7 @@ describe('img create', () => {
       [[...qcow2, path, '1M', 'more'], /unexpected argument 'more'/],
       [[...qcow2, '-o', 'colour=red', path, '1M'], /has no option 'colour'/],
       [[...qcow2, '-o', ',x', path, '1M'], /invalid option list: ,x/],
-      [[...qcow2, '-b', base, path], /needs its format to be given[^\n]*\nIt looks like raw: give -F raw/],
+      [[...qcow2, '-b', base, path], /needs its format to be given[^\n]*It looks like raw: give -F raw/],
       [[...qcow2, '-b', path, '-F', 'qcow2', path], /cannot be its own backing file/],
       [[...qcow2, '-b', '', '-F', 'qcow2', path], /name of the backing file is empty/],
       [[...qcow2, '-b', 'none', '-F', 'raw', path, '1M'], /Could not open .*none': No such file/],
@@ -49,7 +49,7 @@ describe('img create', () => {
     const { code, stderr } = await imgHere(['create', '-f', 'qcow2', '-o', 'cluster_size=512', path, '1P']);
     expect(code).toBe(1);
     expect(stderr).toBe(
-      `img: Could not create '${path}': the image size is too large for format 'qcow2'\nTry a larger cluster size\n`,
+      `img: Could not create '${path}': the image size is too large for format 'qcow2' (Try a larger cluster size)\n`,
     );
     expect(existsSync(path)).toBe(false);
   });

@@ -84,8 +84,8 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img info of chains', (
     const refused = await imgHere(['info', '--backing-chain', '--refs=none', top]);
     expect(refused).toMatchObject({ code: 1, stdout: '' });
     expect(refused.stderr).toBe(
-      `img: '${top}' asks for backing file 'sub/middle.qcow2', which --refs=none does not allow\n` +
-        'Use --refs=all if you trust the image\n',
+      `img: '${top}' asks for backing file 'sub/middle.qcow2', which --refs=none does not allow ` +
+        '(Use --refs=all if you trust the image)\n',
     );
     // From top everything lies below its folder; from the middle the base does not.
     const outside = await imgHere(['info', '--backing-chain', '--refs=same-dir', middle]);

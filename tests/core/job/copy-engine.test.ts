@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Maybe } from '../../../src/core/async/maybe.ts';
@@ -175,10 +176,13 @@ describe('copy', () => {
     const content = pattern(16 * MiB);
     const source = new MemoryDisk({ size: 16 * MiB, content, slow: true });
     const memory = new MemoryDisk({ size: 16 * MiB, slow: true });
-    // The first piece fails to be read once, and is late for that.
+    // The first piece fails to be read once, and comes back when another has been written, or after a second.
     let failed = false;
     const control = new Control();
-    control.onError = () => Promise.resolve('retry');
+    control.onError = async () => {
+      for (let ms = 0; ms < 1000 && memory.of('write').length === 0; ms++) await setTimeout(1);
+      return 'retry';
+    };
     Object.assign(source.settings, {
       fault: failWith('EIO', ({ kind, offset }) => {
         if (kind !== 'read' || offset !== 0 || failed) return false;

@@ -49,7 +49,7 @@ export const check = command({
     ['img check -q disk.qcow2 || echo damaged', 'The answer in the exit status alone'],
   ],
   run: ({ arguments: { file }, options }, io) =>
-    withImages(io, 'none', async (images) => {
+    withImages(io, { refs: 'none', objects: options.objects }, async (images) => {
       if (options.repair !== undefined)
         throw new NotSupported('repairing images (-r) is not supported by this version');
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };

@@ -95,7 +95,7 @@ export const convert = command({
     ['img convert -O qcow2 -o help', 'What can be given with -o'],
   ],
   run: ({ arguments: { sources, target }, options }, io) =>
-    withImages(io, options.refs, async (images) => {
+    withImages(io, options, async (images) => {
       const names = target === undefined ? sources : [...sources, target];
       const create = readCreationOptions(options.create);
       if (!create) {

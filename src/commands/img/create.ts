@@ -40,7 +40,7 @@ export const create = command({
     ['img create -f qcow2 -o help', 'The options there are'],
   ],
   run: ({ arguments: { file, size }, options }, io) =>
-    withImages(io, options.refs, async ({ graph }) => {
+    withImages(io, options, async ({ graph }) => {
       const typed = readCreationOptions(options.create);
       if (!typed) {
         io.stdout.write(await creationHelp(graph, options.format, file));

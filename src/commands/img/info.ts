@@ -7,7 +7,7 @@ import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { infoText } from './info-text.ts';
-import { type ImageRequest, shared, withImages } from './open-image.ts';
+import { type ImageRequest, type Surroundings, shared, withImages } from './open-image.ts';
 
 export const info = command({
   name: 'info',
@@ -36,7 +36,8 @@ export const info = command({
   ],
   async run({ arguments: { file }, options }, io) {
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
-    const view = { forceShare: options.forceShare, refs: options.refs };
+    const { forceShare, refs, objects } = options;
+    const view = { forceShare, refs, objects };
     const found = options.backingChain ? await describeChain(request, view, io) : [await describe(request, view, io)];
     if (options.output === 'json') io.stdout.write(`${prettyJson(options.backingChain ? found : found[0])}\n`);
     else io.stdout.write(found.map(infoText).join('\n'));
@@ -44,13 +45,12 @@ export const info = command({
   },
 });
 
-interface View {
+interface View extends Surroundings {
   readonly forceShare: boolean;
-  readonly refs: ReferencePolicy;
 }
 
 function describe(request: ImageRequest, view: View, io: Io): Promise<ImageDescription> {
-  return withImages(io, view.refs, async (images) => {
+  return withImages(io, view, async (images) => {
     const backend = await images.open(request, {
       operation: operations.inspect.image,
       forceShare: view.forceShare,

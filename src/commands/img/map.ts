@@ -46,7 +46,7 @@ export const map = command({
     ['img map --output=json -s 1G -l 64M disk.qcow2', 'All areas of a part of the disk, for a program'],
   ],
   run: ({ arguments: { file }, options }, io) =>
-    withImages(io, options.refs, async (images) => {
+    withImages(io, options, async (images) => {
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { image, size } = await images.open(request, { forceShare: options.forceShare });
       const { start = 0, length = size } = options;

@@ -13,7 +13,7 @@ import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/blo
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
-import { objectValue } from '../cli/object-value.ts';
+import { OBJECT_HELP, objectValue, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
 import type { OptionSpecs } from '../cli/record.ts';
 
@@ -52,7 +52,7 @@ export const shared = {
     value: 'OBJECT',
     repeat: true,
     parse: objectValue,
-    help: 'Define an object (TYPE,id=ID,…) for the image to refer to; this version knows no type',
+    help: OBJECT_HELP,
   },
   refs: {
     long: 'refs',
@@ -73,8 +73,16 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-export function newGraph(io: Io, references: ReferencePolicy = 'all'): BlockGraph {
-  return new BlockGraph({ drivers: driverList, references, warn: (message) => warn(io, message) });
+function newGraph(io: Io, { refs, objects }: Surroundings): BlockGraph {
+  const graph = new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
+  for (const object of objects) object.addTo(graph);
+  return graph;
+}
+
+/** What the command line says of the graph as a whole; the options of a subcommand have it. */
+export interface Surroundings {
+  readonly refs: ReferencePolicy;
+  readonly objects: readonly UserObject[];
 }
 
 export interface ImageRequest {
@@ -167,10 +175,10 @@ export class OpenImages {
 /** Run `action` and close what it opened. What goes wrong in closing counts, unless the action failed already. */
 export async function withImages<T>(
   io: Io,
-  references: ReferencePolicy,
+  surroundings: Surroundings,
   action: (images: OpenImages) => Promise<T>,
 ): Promise<T> {
-  const images = new OpenImages(newGraph(io, references));
+  const images = new OpenImages(newGraph(io, surroundings));
   let result: T;
   try {
     result = await action(images);

@@ -1,6 +1,6 @@
 /** The command line of `io`, as a record like those of subcommands. */
 import { referencePolicies } from '../../core/block/graph/references.ts';
-import { objectValue } from '../cli/object-value.ts';
+import { OBJECT_HELP, objectValue } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
 import { aioWord, cacheWord, discardWord } from './commands/open.ts';
 import { runShell } from './run-shell.ts';
@@ -23,7 +23,7 @@ export const commandLine = command({
       value: 'OBJECT',
       repeat: true,
       parse: objectValue,
-      help: 'Define an object (TYPE,id=ID,…) for the image to refer to; this version knows no type',
+      help: OBJECT_HELP,
     },
     readOnly: { short: 'r', long: 'read-only', help: 'Open for reading only' },
     snapshot: { short: 's', long: 'snapshot', help: 'Let writes go to a temporary overlay' },

@@ -2,6 +2,7 @@ import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
+import type { UserObject } from '../cli/object-value.ts';
 import { versionText } from '../cli/version.ts';
 import { commandTable } from './commands/index.ts';
 import { standardInput } from './input.ts';
@@ -14,7 +15,7 @@ interface ShellOptions {
   readonly commands: readonly string[];
   readonly format: string | undefined;
   readonly imageOpts: boolean;
-  readonly objects: readonly string[];
+  readonly objects: readonly UserObject[];
   readonly readOnly: boolean;
   readonly snapshot: boolean;
   readonly noCache: boolean;
@@ -54,6 +55,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
       warn(io, message);
     },
   });
+  for (const object of options.objects) object.addTo(graph);
   const shell = new Shell({
     io,
     graph,

@@ -1,4 +1,5 @@
 /** What qcow2 announces to a fault injector below, and what is left of an image when the announced step fails. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Backend } from '../../../src/core/block/backend/backend.ts';
@@ -130,6 +131,8 @@ describe('qcow2', () => {
     await disk.close();
     const own = new Set(heard.filter((event) => !event.startsWith('pwritev')));
     expect([...own].sort()).toEqual(ANNOUNCED);
+    const guide = readFileSync('docs/testing-with-blkdebug.md', 'utf8');
+    expect(ANNOUNCED.filter((event) => !guide.includes(`\`${event}\``))).toEqual([]);
   });
 
   test.each(ANNOUNCED)('is sound after what follows %s has failed', async (event) => {

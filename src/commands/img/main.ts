@@ -15,9 +15,13 @@ export const img: Program = {
     create: async () => (await import('./create.ts')).create,
     info: async () => (await import('./info.ts')).info,
     convert: async () => (await import('./convert.ts')).convert,
+    dd: async () => (await import('./dd.ts')).dd,
     map: async () => (await import('./map.ts')).map,
     compare: async () => (await import('./compare.ts')).compare,
     check: async () => (await import('./check.ts')).check,
+    measure: async () => (await import('./measure.ts')).measure,
+    bench: async () => (await import('./bench.ts')).bench,
+    resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {
     const { driverList } = await import('../../drivers/index.ts');

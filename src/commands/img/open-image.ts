@@ -5,6 +5,7 @@
 import { Closer } from '../../core/async/closer.ts';
 import { Backend } from '../../core/block/backend/backend.ts';
 import { type CacheMode, cacheMode } from '../../core/block/backend/cache-mode.ts';
+import { withAio } from '../../core/block/graph/aio-spec.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../core/block/graph/open.ts';
 import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
@@ -100,6 +101,8 @@ export interface OpenImageOptions {
   readonly writable?: boolean;
   readonly forceShare?: boolean;
   readonly cache?: CacheMode | undefined;
+  /** How the host file carries out requests that wait; default that of the driver. */
+  readonly aio?: string | undefined;
   /** Do not open the backing file the header names. */
   readonly noBacking?: boolean;
   /** Only the header is of interest. */
@@ -123,7 +126,7 @@ export async function openImage(
   request: ImageRequest,
   options: OpenImageOptions = {},
 ): Promise<Backend> {
-  const { operation = operations.read.image, cache } = options;
+  const { operation = operations.read.image, cache, aio } = options;
   const modes = {
     ...options.modes,
     readOnly: !options.writable,
@@ -133,7 +136,8 @@ export async function openImage(
     noFlush: cache?.noFlush ?? false,
   };
   try {
-    return await Backend.open(graph, imageSpec(request), {
+    const spec = imageSpec(request);
+    return await Backend.open(graph, aio === undefined ? spec : withAio(spec, aio), {
       user: options.user ?? `'${request.name}'`,
       permissions: operation,
       writethrough: cache?.writethrough ?? false,

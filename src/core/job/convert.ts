@@ -13,6 +13,7 @@ import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../erro
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
 import { inspectBacking } from './backing-file.ts';
+import type { DiskPart } from './copy-engine/types.ts';
 import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
 import { JobList } from './job-list.ts';
@@ -39,6 +40,8 @@ export interface ConvertOptions extends CopySettings {
   /** Opened with the permissions of a mirror source, for reading; one behind the other they make the disk. Closed at the end. */
   readonly sources: readonly Backend[];
   readonly target: ConvertTarget;
+  /** With one source: what to copy of it, default all. */
+  readonly part?: DiskPart;
   /** Bytes per second, 0 for no limit. */
   readonly speed?: number;
   /** Leave the page cache of the sources as it was; default true. */
@@ -56,7 +59,7 @@ const UNSAFE: CacheMode = { direct: false, noFlush: true, writethrough: false };
 export async function convert(graph: BlockGraph, options: ConvertOptions): Promise<void> {
   const jobs = options.jobs ?? new JobList();
   const { target, sources } = options;
-  const size = sources.reduce((sum, source) => sum + source.size, 0);
+  const size = options.part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
   try {
     const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);
     if (hasBacking && sources.length > 1) throw severalSources();

@@ -10,7 +10,7 @@ import { subtree } from '../block/graph/drain.ts';
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { copy } from './copy-engine/copy.ts';
-import type { CopyOptions, CopySource } from './copy-engine/types.ts';
+import type { CopyOptions, CopySource, DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
 import type { JobList } from './job-list.ts';
@@ -27,6 +27,8 @@ export type CopySettings = Pick<
 export interface MirrorOptions extends CopySettings {
   /** Disks that are copied one behind the other; the job closes them. */
   readonly sources: readonly Backend[];
+  /** With one source: copy this much of it to the beginning of the target; default all of it. */
+  readonly part?: DiskPart;
   /** The job closes it. */
   readonly target: Backend;
   readonly sync: SyncMode;
@@ -50,8 +52,8 @@ export class MirrorBody implements JobBody {
   }
 
   async run(job: Job): Promise<void> {
-    const { sources, target, sync, cacheManners } = this.#options;
-    const length = sources.reduce((sum, source) => sum + source.size, 0);
+    const { sources, target, sync, cacheManners, part } = this.#options;
+    const length = part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
     if (length > target.size) {
       throw new BlockError(`the target has ${target.size} bytes, too few for the ${length} of the source`);
     }
@@ -92,10 +94,11 @@ export class MirrorBody implements JobBody {
   }
 
   #layOut(): CopySource[] {
-    let targetOffset = 0;
-    return this.#options.sources.map((backend) => {
-      const base = this.#options.sync === 'top' ? belowTop(backend.image) : undefined;
-      const source: CopySource = { backend, targetOffset, ...(base ? { base } : {}) };
+    const { sources, part, sync } = this.#options;
+    let targetOffset = 0 - (part?.offset ?? 0);
+    return sources.map((backend) => {
+      const base = sync === 'top' ? belowTop(backend.image) : undefined;
+      const source: CopySource = { backend, targetOffset, ...(base ? { base } : {}), ...(part ? { part } : {}) };
       targetOffset += backend.size;
       return source;
     });

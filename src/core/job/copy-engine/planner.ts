@@ -45,7 +45,8 @@ export class Planner {
 
   constructor(options: PlanOptions) {
     this.#options = options;
-    this.#at = options.sources[0]?.targetOffset ?? 0;
+    const [first] = options.sources;
+    this.#at = first ? startOf(first) : 0;
   }
 
   /** The next segment; undefined at the end. May be called again before an answer has come. */
@@ -69,7 +70,7 @@ export class Planner {
     for (;;) {
       const source = this.#options.sources[this.#sourceIndex];
       if (!source) return undefined;
-      const end = source.targetOffset + source.backend.size;
+      const end = endOf(source);
       if (this.#at >= end) {
         const last = this.#emitDraft(source);
         this.#nextSource();
@@ -86,7 +87,8 @@ export class Planner {
   #nextSource(): void {
     this.#sourceIndex++;
     this.#known = undefined;
-    this.#at = this.#options.sources[this.#sourceIndex]?.targetOffset ?? this.#at;
+    const next = this.#options.sources[this.#sourceIndex];
+    if (next) this.#at = startOf(next);
   }
 
   /** What is at the current offset; asks the source when that is not known any more. */
@@ -170,4 +172,13 @@ export class Planner {
   #segment(source: CopySource, { offset, end, kind }: { offset: number; end: number; kind: SegmentKind }): Segment {
     return { index: this.#index++, source, offset, length: end - offset, kind };
   }
+}
+
+/** Where in the target the copy of a source begins, and where it ends. */
+function startOf({ targetOffset, part }: CopySource): number {
+  return targetOffset + (part?.offset ?? 0);
+}
+
+function endOf({ targetOffset, part, backend }: CopySource): number {
+  return targetOffset + (part ? part.offset + part.length : backend.size);
 }

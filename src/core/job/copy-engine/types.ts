@@ -3,11 +3,19 @@ import type { Maybe } from '../../async/maybe.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import type { Node } from '../../block/graph/node.ts';
 
+/** A stretch of a disk, in bytes. */
+export interface DiskPart {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** One of the disks to be copied, one after the other, into the target. */
 export interface CopySource {
   readonly backend: Backend;
-  /** Where its first byte goes in the target, in bytes. */
+  /** Where its first byte goes in the target, in bytes; negative when what comes before the target is left out. */
   readonly targetOffset: number;
+  /** What to copy of it; default all. */
+  readonly part?: DiskPart;
   /** Layer from which on down the content is not copied; undefined copies the whole chain. */
   readonly base?: Node;
 }

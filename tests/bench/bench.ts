@@ -1,0 +1,155 @@
+/**
+ * `npm run bench`: speed and memory against the installed qemu-img and nbdcopy.
+ *
+ * Programs take turns (A B A B), after a round that does not count: memory that nothing has touched yet can be many
+ * times slower than memory that has been used before. Printed are medians, and the ratio ours/theirs of wall time
+ * beside what it is to be.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type BenchCase, benchCases, type Files, filesIn, removeTarget, type SourceName } from './cases.ts';
+import { writeMixedDisk, writeSparseDisk } from './disk.ts';
+import { type MannersResult, measureManners } from './manners.ts';
+import { type Cost, median, middle, run } from './measure.ts';
+import { type BenchOptions, HELP, readOptions } from './options.ts';
+import { nbdcopy, ourImg, qemuImg } from './programs.ts';
+import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
+
+const GIB = 2 ** 30;
+const STARTUP_RUNS = 21;
+
+class Bench {
+  readonly #options: BenchOptions;
+  readonly #folder: string;
+  readonly #files: Files;
+  readonly #made = new Set<SourceName>();
+
+  constructor(options: BenchOptions) {
+    this.#options = options;
+    this.#folder = mkdtempSync(join(options.memory, 'blockyard-bench-'));
+    this.#files = filesIn(this.#folder);
+  }
+
+  async run(): Promise<void> {
+    const { json } = this.#options;
+    const print = (text: string): void => void (json || process.stdout.write(`${text}\n`));
+    const results: CaseResult[] = [];
+    const cases = benchCases(this.#files).filter(({ name }) => this.#isWanted(name));
+    if (this.#options.list) {
+      process.stdout.write(`${[...cases.map(({ name }) => name), 'start-up', 'manners'].join('\n')}\n`);
+      return;
+    }
+    if (cases.length > 0) print(HEADING);
+    for (const each of cases) {
+      const result = this.#measure(each);
+      results.push(result);
+      print(caseLine(result));
+    }
+    if (results.some((result) => result.againstOurselves)) print('* against our own time for its 1 GiB of data alone');
+    if (results.length > 0) print(memoryLine(results));
+    const startUp = this.#isWanted('start-up') ? this.#startUp() : undefined;
+    if (startUp) print(startUpLine(startUp));
+    const manners = this.#isWanted('manners') ? await this.#manners() : undefined;
+    if (manners) for (const line of mannersLines(manners)) print(line);
+    if (json) process.stdout.write(`${JSON.stringify({ cases: results, startUp, manners }, undefined, 2)}\n`);
+  }
+
+  close(): void {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #isWanted(name: string): boolean {
+    const { only } = this.#options;
+    return only.length === 0 || only.some((word) => name.includes(word));
+  }
+
+  #measure(each: BenchCase): CaseResult {
+    for (const name of each.needs) this.#make(name);
+    const theirs = each.against
+      ? [...ourImg, ...each.against]
+      : qemuImg === undefined
+        ? undefined
+        : [qemuImg, ...each.ours];
+    const lanes = [
+      { words: [...ourImg, ...each.ours], costs: [] as Cost[] },
+      { words: theirs, costs: [] as Cost[] },
+      { words: nbdcopy !== undefined && each.nbdcopy ? [nbdcopy, ...each.nbdcopy] : undefined, costs: [] as Cost[] },
+    ] as const;
+    const rounds = this.#options.rounds ?? each.rounds;
+    for (let round = each.rounds === 1 ? 1 : 0; round <= rounds; round++) {
+      for (const { words, costs } of lanes) {
+        if (words === undefined) continue;
+        const cost = run(words, this.#folder);
+        if (round > 0) costs.push(cost);
+        removeTarget(this.#files);
+      }
+    }
+    const [ours, other, nbd] = lanes.map(({ costs }) => (costs.length === 0 ? undefined : median(costs)));
+    if (ours === undefined) throw new Error(`${each.name} was not measured`);
+    return {
+      name: each.name,
+      ours,
+      theirs: other,
+      nbdcopy: nbd,
+      ratio: other && ours.wall / other.wall,
+      target: each.target,
+      againstOurselves: each.against !== undefined,
+    };
+  }
+
+  /** Make a source when it is first needed, with qemu-img where there is one: it is to be the same for all. */
+  #make(name: SourceName): void {
+    if (this.#made.has(name)) return;
+    this.#made.add(name);
+    const files = this.#files;
+    const converter = qemuImg === undefined ? ourImg : [qemuImg];
+    const convert = (...words: string[]) =>
+      run([...converter, 'convert', '-f', 'raw', '-O', 'qcow2', ...words], this.#folder);
+    const makers: Readonly<Record<SourceName, () => void>> = {
+      raw: () => writeMixedDisk(files.raw, this.#options.size),
+      qcow2: () => convert(files.raw, files.qcow2),
+      // Ours packs as well as theirs in a fraction of the time.
+      zlib: () => run([...ourImg, 'convert', '-f', 'raw', '-O', 'qcow2', '-c', files.raw, files.zlib], this.#folder),
+      zstd: () => convert('-c', '-o', 'compression_type=zstd', files.raw, files.zstd),
+      gib: () => writeSparseDisk(files.gib, GIB, GIB),
+      hugeRaw: () => writeSparseDisk(files.hugeRaw, 1024 * GIB, GIB),
+      hugeQcow2: () => convert(files.hugeRaw, files.hugeQcow2),
+    };
+    makers[name]();
+  }
+
+  #startUp(): StartUp {
+    const image = join(this.#folder, 'small.qcow2');
+    run([...ourImg, 'create', '-q', '-f', 'qcow2', image, '64M'], this.#folder);
+    const node: number[] = [];
+    const img: number[] = [];
+    for (let round = 0; round <= (this.#options.rounds ?? STARTUP_RUNS); round++) {
+      const empty = run([process.execPath, '-e', '0'], this.#folder).wall;
+      const info = run([...ourImg, 'info', image], this.#folder).wall;
+      if (round === 0) continue;
+      node.push(empty);
+      img.push(info);
+    }
+    return { node: middle(node), img: middle(img), ratio: middle(img) / middle(node) };
+  }
+
+  async #manners(): Promise<MannersResult> {
+    const folder = mkdtempSync(join(this.#options.disk, 'blockyard-bench-'));
+    try {
+      return await measureManners(folder, this.#folder, this.#options.rounds ?? 3);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+}
+
+const options = readOptions(process.argv.slice(2));
+if (options === undefined) process.stdout.write(HELP);
+else {
+  const bench = new Bench(options);
+  try {
+    await bench.run();
+  } finally {
+    bench.close();
+  }
+}

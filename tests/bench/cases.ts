@@ -1,0 +1,99 @@
+/** What is measured: the same work by us and by the installed qemu-img, and by nbdcopy where it can do it. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Files {
+  readonly raw: string;
+  readonly qcow2: string;
+  readonly zlib: string;
+  readonly zstd: string;
+  /** 1 TiB with 1 GiB of data, and 1 GiB of data alone. */
+  readonly hugeRaw: string;
+  readonly hugeQcow2: string;
+  readonly gib: string;
+  readonly target: string;
+}
+
+export function filesIn(folder: string): Files {
+  const at = (name: string) => join(folder, name);
+  return {
+    raw: at('disk.raw'),
+    qcow2: at('disk.qcow2'),
+    zlib: at('disk-zlib.qcow2'),
+    zstd: at('disk-zstd.qcow2'),
+    hugeRaw: at('huge.raw'),
+    hugeQcow2: at('huge.qcow2'),
+    gib: at('gib.raw'),
+    target: at('target'),
+  };
+}
+
+export type SourceName = Exclude<keyof Files, 'target'>;
+
+export interface BenchCase {
+  readonly name: string;
+  /** Wall time of ours over theirs is to be at most this. */
+  readonly target: number;
+  readonly needs: readonly SourceName[];
+  /** Arguments of img, and of qemu-img. */
+  readonly ours: readonly string[];
+  /** For the ratio, in place of qemu-img: our own time for other work. */
+  readonly against?: readonly string[];
+  readonly nbdcopy?: readonly string[];
+  /** Rounds unless told. */
+  readonly rounds: number;
+}
+
+export function benchCases(files: Files): BenchCase[] {
+  const { raw, qcow2, target } = files;
+  const toQcow2 = ['convert', '-f', 'raw', '-O', 'qcow2'];
+  const toRaw = ['convert', '-O', 'raw'];
+  const zstd = ['-c', '-o', 'compression_type=zstd'];
+  return [
+    {
+      name: 'raw-raw',
+      target: 1,
+      needs: ['raw'],
+      ours: [...toRaw, '-f', 'raw', raw, target],
+      nbdcopy: [raw, target],
+      rounds: 5,
+    },
+    { name: 'raw-qcow2', target: 1, needs: ['raw'], ours: [...toQcow2, raw, target], rounds: 5 },
+    { name: 'qcow2-raw', target: 1, needs: ['raw', 'qcow2'], ours: [...toRaw, qcow2, target], rounds: 5 },
+    { name: 'compress-zlib', target: 0.45, needs: ['raw'], ours: [...toQcow2, '-c', raw, target], rounds: 1 },
+    { name: 'compress-zstd', target: 0.6, needs: ['raw'], ours: [...toQcow2, ...zstd, raw, target], rounds: 2 },
+    { name: 'zlib-raw', target: 1, needs: ['raw', 'zlib'], ours: [...toRaw, files.zlib, target], rounds: 3 },
+    { name: 'zstd-raw', target: 1, needs: ['raw', 'zstd'], ours: [...toRaw, files.zstd, target], rounds: 3 },
+    {
+      name: 'compare',
+      target: 0.9,
+      needs: ['raw', 'qcow2'],
+      ours: ['compare', '-f', 'raw', '-F', 'qcow2', raw, qcow2],
+      rounds: 5,
+    },
+    ...hugeCases(files),
+  ];
+}
+
+/** An image that is nearly empty takes the time of what is in it: measured against our own time for that alone. */
+function hugeCases(files: Files): BenchCase[] {
+  const { gib, hugeRaw, hugeQcow2, target } = files;
+  const alone = ['convert', '-f', 'raw', '-O', 'qcow2', gib, target];
+  const work = ['convert', '-f', 'raw', '-O', 'qcow2', hugeRaw, target];
+  const fromQcow2 = ['convert', '-f', 'qcow2', '-O', 'qcow2', hugeQcow2, target];
+  return [
+    { name: '1TiB-raw', target: 1.3, needs: ['gib', 'hugeRaw'], ours: work, against: alone, rounds: 3 },
+    {
+      name: '1TiB-qcow2',
+      target: 1.3,
+      needs: ['gib', 'hugeRaw', 'hugeQcow2'],
+      ours: fromQcow2,
+      against: alone,
+      rounds: 3,
+    },
+  ];
+}
+
+export function removeTarget(files: Files): void {
+  rmSync(files.target, { force: true });
+}

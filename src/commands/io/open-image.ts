@@ -1,6 +1,7 @@
 /** From what flags say to an image that commands work on. */
 import { Backend } from '../../core/block/backend/backend.ts';
 import { type CacheMode, cacheMode } from '../../core/block/backend/cache-mode.ts';
+import { withAio } from '../../core/block/graph/aio-spec.ts';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
@@ -44,15 +45,19 @@ export interface ImageRequest {
 /** An image together with what it takes to open it again. */
 export class OpenedImage {
   readonly backend: Backend;
+  /** What it was opened from at first: reopening starts from there each time. */
   readonly spec: NodeSpec;
+  /** What it is open with now. */
+  readonly current: NodeSpec;
   readonly modes: OpenModes;
   /** The name that errors give it. */
   readonly name: string | undefined;
   readonly #dispose: () => void;
 
-  constructor(init: Pick<OpenedImage, 'backend' | 'spec' | 'modes' | 'name'> & { dispose: () => void }) {
+  constructor(init: Pick<OpenedImage, 'backend' | 'spec' | 'current' | 'modes' | 'name'> & { dispose: () => void }) {
     this.backend = init.backend;
     this.spec = init.spec;
+    this.current = init.current;
     this.modes = init.modes;
     this.name = init.name;
     this.#dispose = init.dispose;
@@ -67,7 +72,7 @@ export class OpenedImage {
   }
 
   /**
-   * Open it with other options. It is closed in between, since two openings of one image would lock each
+   * Open it with these options beside those it had at first; what an earlier reopening set is as before. It is closed in between, since two openings of one image would lock each
    * other out; when the new options do not work, the old ones are back in force and the error is thrown.
    */
   async reopen(graph: BlockGraph, options: Options, modes: OpenModes): Promise<OpenedImage> {
@@ -77,13 +82,13 @@ export class OpenedImage {
     } catch (error) {
       throw new ReopenFailed(error, this);
     }
-    const again = (spec: NodeSpec, how: OpenModes): Promise<OpenedImage> =>
-      openSpec(graph, { spec, modes: how, name: this.name, dispose: this.#dispose });
+    const again = (current: NodeSpec, how: OpenModes): Promise<OpenedImage> =>
+      openSpec(graph, { spec: this.spec, current, modes: how, name: this.name, dispose: this.#dispose });
     await this.backend.close();
     try {
       return await again(changed, modes);
     } catch (error) {
-      throw new ReopenFailed(error, await again(this.spec, this.modes));
+      throw new ReopenFailed(error, await again(this.current, this.modes));
     }
   }
 }
@@ -115,17 +120,24 @@ export async function openImage(graph: BlockGraph, request: ImageRequest, modes:
   }
 }
 
-type Opening = Pick<OpenedImage, 'spec' | 'modes' | 'name'> & { readonly dispose: () => void };
+type Opening = Pick<OpenedImage, 'spec' | 'modes' | 'name'> & {
+  /** Default: `spec`. */
+  readonly current?: NodeSpec;
+  readonly dispose: () => void;
+};
 
-async function openSpec(graph: BlockGraph, { spec, modes, name, dispose }: Opening): Promise<OpenedImage> {
+async function openSpec(
+  graph: BlockGraph,
+  { spec, current = spec, modes, name, dispose }: Opening,
+): Promise<OpenedImage> {
   const { readOnly, cache, unmap, forceShare } = modes;
-  const backend = await Backend.open(graph, spec, {
+  const backend = await Backend.open(graph, current, {
     user: name === undefined ? 'the image' : `'${name}'`,
     permissions: readOnly ? operations.read.image : operations.write.image,
     writethrough: cache.writethrough,
     open: { modes: { readOnly, unmap, forceShare, direct: cache.direct, noFlush: cache.noFlush } },
   });
-  return new OpenedImage({ backend, spec, modes, name, dispose });
+  return new OpenedImage({ backend, spec, current, modes, name, dispose });
 }
 
 function specOf(graph: BlockGraph, { name, imageOpts, format, options = {} }: ImageRequest): NodeSpec {
@@ -170,12 +182,6 @@ function changeSpec(spec: NodeSpec, options: Options): NodeSpec {
 function finishSpec(spec: NodeSpec, { aio, copyOnRead }: OpenModes): NodeSpec {
   const withMode = aio === undefined ? spec : withAio(spec, aio);
   return copyOnRead ? { driver: 'copy-on-read', file: withMode } : withMode;
-}
-
-/** The mode belongs to the host file at the bottom. */
-function withAio(spec: NodeSpec, aio: string): NodeSpec {
-  if (spec.driver === 'file' || spec.driver === 'host_device') return { aio, ...spec };
-  return isRecord(spec.file) ? { ...spec, file: withAio(spec.file, aio) } : spec;
 }
 
 const DISCARDS: Readonly<Record<string, boolean>> = { ignore: false, off: false, unmap: true, on: true };

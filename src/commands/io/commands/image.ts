@@ -1,8 +1,10 @@
 /** `length`, `info` and `truncate`. */
-import type { Preallocation } from '../../../core/block/driver.ts';
+import type { Maybe } from '../../../core/async/maybe.ts';
+import type { Image, ImageInfo, Preallocation } from '../../../core/block/driver.ts';
 import { Perm } from '../../../core/block/permissions-bits.ts';
 import { BlockError } from '../../../core/errors/block-error.ts';
 import { nestedLines } from '../../cli/nested-lines.ts';
+import { findBelow } from '../capability.ts';
 import { bytesWord } from '../request.ts';
 import type { ShellCommand } from '../shell-command.ts';
 import { sizeText } from '../text.ts';
@@ -18,6 +20,11 @@ export const length: ShellCommand = {
   },
 };
 
+/** What an image says of itself; a host file says nothing, and whoever passes it on says the same. */
+function describes(image: Image): Maybe<ImageInfo> | undefined {
+  return image.info?.() ?? (image.pageCache ? {} : undefined);
+}
+
 export const info: ShellCommand = {
   name: 'info',
   alias: 'i',
@@ -28,7 +35,9 @@ export const info: ShellCommand = {
     const name = `format name: ${node.driver.name}\n`;
     // Of a protocol, the name of the driver and that of the protocol.
     shell.print(node.driver.kind === 'protocol' ? name + name : name);
-    const found = (await node.image.info?.()) ?? {};
+    const found = await findBelow(node, describes);
+    // Made-up data has neither clusters nor a place for machine state.
+    if (found === undefined) return true;
     shell.print(`cluster size: ${sizeText(found.clusterSize ?? 0)}\n`);
     shell.print(`vm state offset: ${sizeText(found.vmStateOffset ?? 0)}\n`);
     if (found.specific) {

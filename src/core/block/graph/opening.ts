@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import { Closer } from '../../async/closer.ts';
 import { asBlockError, BlockError } from '../../errors/block-error.ts';
+import { fieldsOf } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
 import type { ChildRequest, ChildRole, ChildSlot, Driver, DriverList, Image, OpenContext } from '../driver.ts';
 import type { BlockGraph } from './block-graph.ts';
@@ -132,23 +133,35 @@ export class Opening {
         continue;
       }
       if (slot.lazy) continue;
-      const name = slot.nameOption === undefined ? undefined : this.#given(driver, slot.nameOption);
-      const value = this.#given(driver, slot.name) ?? (typeof name === 'string' ? { filename: name } : undefined);
+      const follows = slot.role === 'filtered' && this.#attempt.frame.plain;
+      const probe = (slot.anyNode ?? false) && !follows;
+      const value = this.#slotValue(driver, slot);
       if (value === undefined || value === null) {
         throw new BlockError(`driver '${driver.name}' needs '${slot.name}'`);
       }
-      const follows = slot.role === 'filtered' && this.#attempt.frame.plain;
-      const probe = (slot.anyNode ?? false) && !follows;
       await this.#openChild({ name: slot.name, role: slot.role, probe }, value);
     }
   }
 
+  /** What the slot is opened from; an older option may give the file name apart from the options. */
+  #slotValue(driver: Driver, slot: ChildSlot): unknown {
+    const value = this.#given(driver, slot.name);
+    const name = slot.nameOption === undefined ? undefined : this.#given(driver, slot.nameOption);
+    if (typeof name !== 'string' || !(value === undefined || isRecord(value))) return value;
+    if (typeof value?.driver !== 'string') return { filename: name, ...value };
+    return { ...specFromFileName(this.#graph.settings.drivers, name, value.driver), ...value };
+  }
+
   /** What the options or the file name say of a child; `children.1` is the second of a list. */
   #given(driver: Driver, name: string): unknown {
-    const said = { ...this.#parsedName(driver), ...this.#attempt.spec };
+    const parsed = this.#parsedName(driver);
+    const said = { ...parsed, ...this.#attempt.spec };
     const [list = name, index] = name.split('.');
     const whole = said[list];
-    return index !== undefined && Array.isArray(whole) ? whole[Number(index)] : said[name];
+    if (index !== undefined && Array.isArray(whole)) return whole[Number(index)];
+    const group = parsed[name];
+    // Options of a child that the name gives as well are added to it.
+    return isRecord(group) && isRecord(said[name]) ? { ...group, ...said[name] } : said[name];
   }
 
   /** An edge opened before the driver was known gets its proper role, and with it the locks. */
@@ -167,6 +180,7 @@ export class Opening {
     const rest: Record<string, unknown> = {};
     for (const [key, value] of Object.entries({ ...this.#parsedName(driver), ...spec })) {
       if (value === undefined || isCommon(key) || slots.has(key) || key === FILE_NAME_TO_PARSE) continue;
+      if (key === 'filename' && readsNames(driver)) continue;
       rest[key] = value;
     }
     return validate(driver.options, rest, `driver '${driver.name}'`);
@@ -174,7 +188,8 @@ export class Opening {
 
   /** Options that the driver reads out of the file name. */
   #parsedName(driver: Driver): Record<string, unknown> {
-    const unparsed = this.#attempt.spec[FILE_NAME_TO_PARSE];
+    const { spec } = this.#attempt;
+    const unparsed = spec[FILE_NAME_TO_PARSE] ?? (readsNames(driver) ? spec.filename : undefined);
     return typeof unparsed === 'string' ? { ...driver.parseFileName?.(unparsed) } : {};
   }
 
@@ -330,6 +345,11 @@ function slotsOf(driver: Driver): readonly ChildSlot[] {
   ];
 }
 
+/** A plain file name is for the driver to read, since it is none of its options. */
+function readsNames(driver: Driver): boolean {
+  return driver.parseFileName !== undefined && !('filename' in fieldsOf(driver.options));
+}
+
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
@@ -355,7 +375,10 @@ function referenceError(request: ChildRequest, image: string, cause: BlockError)
 /** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
 function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
   const { filename, ...rest } = spec;
-  if (spec.driver !== undefined || spec.file !== undefined || typeof filename !== 'string') return spec;
+  if (spec.file !== undefined || typeof filename !== 'string') return spec;
+  const kind = spec.driver === undefined ? undefined : entryOf(drivers, spec.driver).kind;
+  if (kind === 'format') return { ...rest, file: protocolSpec(drivers, filename) };
+  if (kind !== undefined) return spec;
   const file = protocolSpec(drivers, filename);
   return plain ? { ...file, ...rest } : { file, ...rest };
 }

@@ -28,7 +28,10 @@ export function specFromFileName(drivers: DriverList, name: string, driver?: str
   }
   const file = protocolSpec(drivers, name);
   if (driver === undefined) return { file };
-  return entryOf(drivers, driver).kind === 'protocol' ? { ...file, driver } : { driver, file };
+  if (file.driver === driver) return file;
+  const { kind, schemes } = entryOf(drivers, driver);
+  // Some filters read names themselves (blkdebug:…).
+  return kind === 'protocol' || schemes ? { ...file, driver } : { driver, file };
 }
 
 /** From an option string as `--image-opts` takes it. */

@@ -39,11 +39,10 @@ const SECTOR = 512;
 export function refuseContradictions(flags: ConvertFlags, sources: number): void {
   if (flags.snapshot !== undefined) throw new NotSupported('-l: internal snapshots cannot be read yet');
   if (flags.bitmaps) throw new NotSupported('--bitmaps: bitmaps cannot be copied yet');
-  const { sparse, rate } = flags;
+  const { sparse } = flags;
   if (sparse !== undefined && (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)) {
     throw new Usage(`option '-S' expects a multiple of ${SECTOR} of at most 16M, not ${sparse}`);
   }
-  if (rate === 0) throw new Usage("option '-r' expects at least 1 byte per second");
   if (flags.backing !== undefined) {
     if (sources > 1) throw new Usage("option '-B' goes with one source only");
     if (flags.targetIsZero) throw new Usage("options '--target-is-zero' and '-B' cannot be used together");

@@ -61,7 +61,7 @@ export class MirrorBody implements JobBody {
     if (sync !== 'none') {
       const passes = await beginPasses(cacheManners === false ? [] : sources.map((source) => source.image));
       try {
-        await this.#copy(job);
+        await this.#copy(job, length);
       } finally {
         await passes.end();
       }
@@ -69,9 +69,9 @@ export class MirrorBody implements JobBody {
     await target.flush();
   }
 
-  async #copy(job: Job): Promise<void> {
+  async #copy(job: Job, length: number): Promise<void> {
     const { target, onSourceError = 'report', onTargetError = 'report' } = this.#options;
-    const readsZero = this.#options.targetReadsZero || (await this.#zeroAll(job));
+    const readsZero = this.#options.targetReadsZero || (await this.#zeroFirst(job, length));
     const info = await target.image.image.info?.();
     await copy({
       ...this.#options,
@@ -105,18 +105,19 @@ export class MirrorBody implements JobBody {
   }
 
   /**
-   * Empty an existing target where that takes no writing, so that zeroes need not be written one by one.
-   * False when it is left as it is. Not on devices: what they call zeroing may be writing after all.
+   * Empty an existing target where that takes no writing, so that zeroes need not be written one by one: its first
+   * `end` bytes, for what lies behind the source's end stays as it is. False when it is not known to be empty now.
+   * Not on devices: what they call zeroing may be writing after all.
    */
-  async #zeroAll(job: Job): Promise<boolean> {
+  async #zeroFirst(job: Job, end: number): Promise<boolean> {
     const { target, targetHasBacking, sparse } = this.#options;
     const writesAll = sparse === 0;
     if (writesAll || targetHasBacking || !target.image.modes.unmap) return false;
     if ([...subtree(target.image)].some((node) => node.image.blockSizes !== undefined)) return false;
     try {
-      for (let at = 0; at < target.size; ) {
+      for (let at = 0; at < end; ) {
         await job.checkpoint();
-        const { length, zero } = await target.chainStatus(at, Math.min(target.size - at, ZERO_STEP));
+        const { length, zero } = await target.chainStatus(at, Math.min(end - at, ZERO_STEP));
         if (length === 0) break;
         if (!zero) await target.zero(at, length, Flag.MAY_UNMAP | Flag.NO_FALLBACK);
         at += length;

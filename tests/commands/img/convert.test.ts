@@ -45,6 +45,7 @@ describe('img convert', () => {
     [['--salvage']],
     [['-t', 'writethrough', '-T', 'none']],
     [['-r', '200M', '-q']],
+    [['-r', '0']],
     [['--cache-manners=off']],
     [['-S', '64k']],
   ])('copies the same with %j', async (flags) => {
@@ -72,6 +73,7 @@ describe('img convert', () => {
     const result = fs.readFileSync(out);
     expect(result.length).toBe(9 * MiB);
     expect(Buffer.compare(result.subarray(0, disk.length), disk)).toBe(0);
+    expect(result.subarray(disk.length).every((byte) => byte === 0xaa)).toBe(true);
     fs.writeFileSync(out, Buffer.alloc(MiB));
     const { code, stderr } = await imgHere(['convert', '-n', '-f', 'raw', join(dir, 'a.raw'), out]);
     expect([code, stderr]).toEqual([
@@ -87,6 +89,19 @@ describe('img convert', () => {
       join(dir, 'a.raw'),
       `driver=raw,file.filename=${makeTarget(dir)}`,
     ]);
+  });
+
+  test.each(['qcow2', 'raw'])('leaves what a longer %s target holds behind the source', async (format) => {
+    const dir = tempDir();
+    const disk = makeRaw(join(dir, 'a.raw'));
+    const long = Buffer.alloc(10 * MiB, 0xbb);
+    fs.writeFileSync(join(dir, 'long.raw'), long);
+    const out = join(dir, `out.${format}`);
+    await imgHereOutput(['convert', '-f', 'raw', '-O', format, join(dir, 'long.raw'), out]);
+    await imgHereOutput(['convert', '-n', '-f', 'raw', '-O', format, join(dir, 'a.raw'), out]);
+    await imgHereOutput(['convert', '-f', format, '-O', 'raw', out, join(dir, 'back.raw')]);
+    disk.copy(long);
+    expect(Buffer.compare(fs.readFileSync(join(dir, 'back.raw')), long)).toBe(0);
   });
 
   test('reads sources described by options', async () => {
@@ -152,11 +167,12 @@ describe('img convert refuses', () => {
     [['-S', '17M'], /at most 16M/],
     [['-m', '0'], /from 1 to 16/],
     [['-m', '17'], /from 1 to 16/],
-    [['-r', '0'], /at least 1 byte/],
+    [['-r', '-1'], /'-1' is out of range/],
     [['-t', 'bogus'], /not a cache mode/],
     [['-n', '-o', 'size=1M'], /cannot be used together/],
     [['--target-is-zero'], /needs -n/],
     [['--target-image-opts'], /needs -n/],
+    [['-n', '-O', 'raw', '--target-image-opts'], /options '-O' and '--target-image-opts' cannot be used together/],
     [['-n', '--target-is-zero', '-B', 'x', '-F', 'raw'], /cannot be used together/],
     [['-l', 'snap'], /snapshots cannot be read yet/],
     [['--bitmaps'], /bitmaps cannot be copied yet/],

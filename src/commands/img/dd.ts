@@ -97,7 +97,7 @@ function readOperands(words: readonly string[]): Operands {
   if (block < 1 || block > MAX_BLOCK) throw new Usage(`operand 'bs' expects 1 to ${MAX_BLOCK} bytes, not ${block}`);
   const blocks = (name: string) => {
     const text = found.get(name);
-    return text === undefined ? undefined : blockCount(text, `operand '${name}'`);
+    return text === undefined ? undefined : blockCount(text, name);
   };
   return { input, output, block, skip: blocks('skip') ?? 0, count: blocks('count') ?? Number.POSITIVE_INFINITY };
 }
@@ -105,8 +105,9 @@ function readOperands(words: readonly string[]): Operands {
 /** More blocks than any disk has are as good as all of them. */
 function blockCount(text: string, name: string): number {
   const read = readSize(text);
-  const isHuge = !read.ok && read.reason === 'range' && !/^\s*-/.test(text);
-  return isHuge ? Number.MAX_SAFE_INTEGER : sizeValue(text, name);
+  if (read.ok) return read.value;
+  if (read.reason === 'range' && !/^\s*-/.test(text)) return Number.MAX_SAFE_INTEGER;
+  throw new Usage(`operand '${name}' expects a number of blocks such as 100 or 1k, not '${text}'`);
 }
 
 /** What to copy of a disk of `size` bytes. */

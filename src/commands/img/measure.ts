@@ -1,10 +1,10 @@
 import type { Backend } from '../../core/block/backend/backend.ts';
+import { HUGE_SIZE, parseSize } from '../../core/bytes/sizes.ts';
 import { NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { type ImageMeasure, measureImage } from '../../core/job/measure-image.ts';
 import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
-import { sizeValue } from '../cli/values.ts';
 import { CREATION_OPTION, creationHelp, readCreationOptions } from './creation-options.ts';
 import { type OpenImages, shared, withImages } from './open-image.ts';
 
@@ -30,7 +30,12 @@ export const measure = command({
       help: 'Format of the new image',
     },
     create: CREATION_OPTION,
-    size: { long: 'size', value: 'SIZE', parse: sizeValue, help: 'Measure an empty disk of this size, not a FILE' },
+    size: {
+      long: 'size',
+      value: 'SIZE',
+      parse: (text, option) => parseSize(text, option, HUGE_SIZE),
+      help: 'Measure an empty disk of this size, not a FILE',
+    },
     snapshot: {
       short: 'l',
       value: 'SNAPSHOT',
@@ -85,11 +90,15 @@ async function contentOf(file: string | undefined, flags: Flags, images: OpenIma
   return images.open({ name: file, format, imageOpts }, { forceShare });
 }
 
-function print({ required, fullyAllocated, bitmaps }: ImageMeasure, output: 'human' | 'json', io: Io): void {
+function print(found: ImageMeasure, output: 'human' | 'json', io: Io): void {
+  // As bigints: the digits of large numbers are all printed.
+  const required = BigInt(found.required);
+  const full = BigInt(found.fullyAllocated);
+  const { bitmaps } = found;
   if (output === 'json') {
-    io.stdout.write(`${prettyJson({ bitmaps, required, 'fully-allocated': fullyAllocated })}\n`);
+    io.stdout.write(`${prettyJson({ bitmaps, required, 'fully-allocated': full })}\n`);
     return;
   }
-  io.stdout.write(`required size: ${required}\nfully allocated size: ${fullyAllocated}\n`);
+  io.stdout.write(`required size: ${required}\nfully allocated size: ${full}\n`);
   if (bitmaps !== undefined) io.stdout.write(`bitmaps size: ${bitmaps}\n`);
 }

@@ -4,9 +4,12 @@ import { BlockError, Usage } from '../errors/block-error.ts';
 /** The largest offset, length or size in bytes: beyond it a `number` is no longer exact. */
 export const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 
+/** The largest size below 2^63 that a `number` holds: for sizes that are computed with, but not addressed by. */
+export const HUGE_SIZE = 2 ** 63 - 1024;
+
 export type SizeResult =
   | { readonly ok: true; readonly value: number }
-  /** `syntax`: not a size at all; `range`: a size, but beyond {@link MAX_SIZE} or negative. */
+  /** `syntax`: not a size at all; `range`: a size, but beyond the limit, or negative. */
   | { readonly ok: false; readonly reason: 'syntax' | 'range' };
 
 const SYNTAX: SizeResult = { ok: false, reason: 'syntax' };
@@ -21,9 +24,17 @@ const FRACTION_DIGITS = 15;
 
 /**
  * A size in bytes: decimal, with a fraction where a suffix gives it a meaning, or `0x` hexadecimal without one.
- * The suffixes b, k, M, G, T, P, E (either case) are powers of 1024. What is left of a byte is cut off.
+ * The suffixes b, k, M, G, T, P, E (either case) are powers of 1024. What is left of a byte is cut off. A size beyond
+ * {@link MAX_SIZE} is one only with a higher `limit`, and where a `number` holds it exactly.
  */
-export function readSize(text: string): SizeResult {
+export function readSize(text: string, limit: number = MAX_SIZE): SizeResult {
+  const size = exactSize(text);
+  if (typeof size !== 'bigint') return size;
+  const value = Number(size);
+  return value <= limit && BigInt(value) === size ? { ok: true, value } : RANGE;
+}
+
+function exactSize(text: string): bigint | SizeResult {
   const hex = HEX.exec(text);
   if (hex) return scaled(BigInt(`0x${hex[1]}`), '', hex[2] ?? '');
   const match = DECIMAL.exec(text);
@@ -31,24 +42,23 @@ export function readSize(text: string): SizeResult {
   return NEGATIVE.test(text) ? RANGE : SYNTAX;
 }
 
-function scaled(whole: bigint, fraction: string, suffix: string): SizeResult {
+function scaled(whole: bigint, fraction: string, suffix: string): bigint | SizeResult {
   const power = suffix === '' ? 0 : SUFFIXES.indexOf(suffix.toLowerCase());
   const part = Number(`0.${fraction.slice(0, FRACTION_DIGITS)}0`);
   if (power === 0 && part !== 0) return SYNTAX;
   const unit = 1024 ** power;
-  const value = whole * BigInt(unit) + BigInt(Math.floor(part * unit));
-  return value <= BigInt(MAX_SIZE) ? { ok: true, value: Number(value) } : RANGE;
+  return whole * BigInt(unit) + BigInt(Math.floor(part * unit));
 }
 
 /**
  * {@link readSize} for a word of a command line; `what` names it in the error (`image size`).
  * @throws Usage, with separate sentences for what is no size and for what is too large.
  */
-export function parseSize(text: string, what: string): number {
-  const result = readSize(text);
+export function parseSize(text: string, what: string, limit: number = MAX_SIZE): number {
+  const result = readSize(text, limit);
   if (result.ok) return result.value;
   if (result.reason === 'range')
-    throw new Usage(`${what} '${text}' is out of range, it must be 0 to ${MAX_SIZE} bytes`);
+    throw new Usage(`${what} '${text}' is out of range, it must be 0 to ${BigInt(limit)} bytes`);
   throw new Usage(`${what} expects a number of bytes such as 65536, 64k or 1.5G, not '${text}'`, {
     hint: 'The suffixes k, M, G, T, P and E stand for powers of 1024',
   });

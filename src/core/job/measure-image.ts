@@ -12,7 +12,7 @@ export interface MeasureRequest {
   readonly driver: string;
   /** Its creation options under their command-line names. */
   readonly options: Options;
-  /** Length of an empty disk in bytes, or an image, opened for reading, whose content is to be stored. */
+  /** Length of an empty disk in bytes, which may be beyond what can be addressed, or an image, opened for reading, whose content is to be stored. */
   readonly content: number | Backend;
 }
 
@@ -31,9 +31,9 @@ export async function measureImage(graph: BlockGraph, request: MeasureRequest): 
   const { schema, format } = await creationOptions(graph, driver);
   const { measure } = format.create;
   if (!measure) throw new NotSupported(`format '${driver}' cannot tell how large an image would become`);
-  const size = typeof content === 'number' ? content : content.size;
-  const options = validate(schema, { ...request.options, size }, `the ${driver} format`);
-  if (typeof content === 'number') return measure({ options, size });
+  const { size: _ignored, ...rest } = request.options;
+  const options = validate(schema, rest, `the ${driver} format`);
+  if (typeof content === 'number') return measure({ options, size: content });
   return measure({
     options,
     source: content.root,

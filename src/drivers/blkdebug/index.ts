@@ -70,13 +70,14 @@ function maskOf(names: readonly string[]): PermMask {
   return names.reduce((mask, name) => mask | (PERMISSIONS[name] ?? 0), 0);
 }
 
-/** `blkdebug:CONFIG:IMAGE`; the path of the configuration may be empty. */
+/** `blkdebug:CONFIG:IMAGE`; the path of the configuration may be empty. Any other name is that of the image. */
 function parseFileName(name: string): Record<string, unknown> {
+  if (!name.startsWith('blkdebug:')) return { 'x-image': name };
   const [, config, image] = /^blkdebug:([^:]*):(.*)$/s.exec(name) ?? [];
   if (image === undefined || image === '') {
     throw new Usage(`'${name}' is not of the form blkdebug:CONFIG:IMAGE, of which CONFIG may be empty`);
   }
-  return { ...(config ? { config } : {}), image: { filename: image } };
+  return { ...(config ? { config } : {}), 'x-image': image };
 }
 
 export const blkdebugDriver: Driver<BlkdebugOptions> = {

@@ -140,11 +140,12 @@ async function open(context: OpenContext<BlkverifyOptions>): Promise<Image> {
   return new BlkverifyImage(context.child('raw'), context.child('test'), context.nodeName);
 }
 
-/** `blkverify:RAW:TEST` */
+/** `blkverify:RAW:TEST`; any other name is that of the image under test. */
 function parseFileName(name: string): Record<string, unknown> {
+  if (!name.startsWith('blkverify:')) return { 'x-image': name };
   const [, raw, test] = /^blkverify:([^:]+):(.+)$/s.exec(name) ?? [];
   if (raw === undefined || test === undefined) throw new Usage(`'${name}' is not of the form blkverify:RAW:TEST`);
-  return { raw: { filename: raw }, test: { filename: test } };
+  return { 'x-raw': raw, 'x-image': test };
 }
 
 export const blkverifyDriver: Driver<BlkverifyOptions> = {

@@ -1,6 +1,6 @@
 /**
- * `copy-on-read`: what a read finds in a backing file is written to the image on top, so that it need not be
- * fetched again. Whole clusters are copied, while no write to them is under way.
+ * `copy-on-read`: what a read finds in a backing file, or nowhere, is written to the image on top, so that it need
+ * not be looked for again. Whole clusters are copied, while no write to them is under way.
  *
  * With `bottom`, a node of the chain, only data of the layers down to that one is copied; what lies below it, or
  * nowhere, is only read.
@@ -24,16 +24,25 @@ const options = defineOptions({
 type CopyOnReadOptions = OptionsOf<typeof options>;
 type Layer = ReturnType<typeof belowFilters>;
 
-/** Longest single copy in bytes. */
+interface Found {
+  readonly length: number;
+  readonly copy: boolean;
+  readonly zero: boolean;
+}
+
+/** Longest single copy in bytes, unless clusters are larger. */
 const PIECE = 1 << 20;
 
 class CopyOnReadImage extends FilterImage {
   readonly #clusterSize: number;
+  /** Longest single copy in bytes, whole clusters. */
+  readonly #piece: number;
   readonly #bottom: Layer | undefined;
 
   constructor(file: Edge, clusterSize: number, bottom: Layer | undefined) {
     super(file);
     this.#clusterSize = clusterSize;
+    this.#piece = Math.max(PIECE, clusterSize);
     this.#bottom = bottom;
   }
 
@@ -59,7 +68,7 @@ class CopyOnReadImage extends FilterImage {
   /** Make the top layer hold the range, as far as it should. */
   #ensure(offset: number, length: number): Maybe<void> {
     const end = Math.min(offset + length, this.size);
-    if (!belowFilters(this.file).backing || end <= offset) return;
+    if (end <= offset) return;
     return after(this.#present(offset, end), (present) => (present ? undefined : this.#copyClusters(offset, end)));
   }
 
@@ -77,13 +86,18 @@ class CopyOnReadImage extends FilterImage {
     return true;
   }
 
-  #look(offset: number, length: number): Maybe<{ readonly length: number; readonly copy: boolean }> {
+  /** What the top layer lacks; how far that goes, and whether it reads as zeroes. */
+  #look(offset: number, length: number): Maybe<Found> {
     return after(this.file.status(offset, length), (top) => {
-      if (top.allocated || top.length === 0) return { length: top.length || length, copy: false };
-      if (!this.#bottom) return { length: top.length, copy: true };
-      const base = this.#bottom.backing?.node;
+      if (top.allocated || top.length === 0) return { length: top.length || length, copy: false, zero: false };
+      const base = this.#bottom?.backing?.node;
       const chain = chainStatus(belowFilters(this.file), base, { offset, length: top.length });
-      return after(chain, (extent) => ({ length: extent.length || length, copy: extent.allocated }));
+      return after(chain, (extent) => {
+        // Only long runs of zeroes are worth a request of their own.
+        const zero = extent.zero && extent.length >= this.#piece;
+        if (this.#bottom) return { length: extent.length || length, copy: extent.allocated, zero };
+        return { length: zero ? extent.length : top.length, copy: true, zero };
+      });
     });
   }
 
@@ -92,19 +106,40 @@ class CopyOnReadImage extends FilterImage {
     const stop = Math.min(alignUp(end, this.#clusterSize), this.size);
     await exclusively(this.file, { offset: start, length: stop - start }, async () => {
       for (let at = start; at < stop; ) {
-        const { length, copy } = await this.#look(at, Math.min(PIECE, stop - at));
-        if (copy) await this.#copy(at, length);
-        at += length;
+        const { length, copy, zero } = await this.#clusters(at, stop);
+        const piece = copy && !zero ? Math.min(length, this.#piece) : length;
+        if (copy) await this.#copy(at, piece, zero);
+        at += piece;
       }
     });
   }
 
-  async #copy(offset: number, length: number): Promise<void> {
-    const buf = Buffer.allocUnsafeSlow(length);
-    await this.file.read(offset, buf);
+  /** From the start of a cluster on, whole clusters to be copied, or not: a cluster is, if any part of it is. */
+  async #clusters(at: number, stop: number): Promise<Found> {
+    const size = this.#clusterSize;
+    const found = await this.#look(at, stop - at);
+    const clusterEnd = Math.min(at + size, stop);
+    if (at + found.length >= clusterEnd && !found.copy) return { ...found, length: this.#whole(at, found, stop) };
+    for (let next = at + found.length; !found.copy && next < clusterEnd; ) {
+      const { length, copy } = await this.#look(next, clusterEnd - next);
+      if (copy) return { length: clusterEnd - at, copy, zero: false };
+      next += length;
+    }
+    if (found.zero) return { ...found, length: this.#whole(at, found, stop) };
+    const length = found.copy ? Math.min(alignUp(at + found.length, size), stop) - at : clusterEnd - at;
+    return { length, copy: found.copy, zero: false };
+  }
+
+  #whole(at: number, { length }: Found, stop: number): number {
+    return at + length >= stop ? stop - at : alignDown(length, this.#clusterSize);
+  }
+
+  async #copy(offset: number, length: number, zero: boolean): Promise<void> {
+    const buf = zero ? undefined : Buffer.allocUnsafeSlow(length);
+    if (buf) await this.file.read(offset, buf);
     await this.file.event('cor_write');
-    if (isZero(buf)) await this.file.zero(offset, length, Flag.UNCHANGED);
-    else await this.file.write(offset, buf, Flag.UNCHANGED);
+    if (buf && !isZero(buf)) await this.file.write(offset, buf, Flag.UNCHANGED);
+    else await this.file.zero(offset, length, Flag.UNCHANGED);
   }
 }
 

@@ -125,6 +125,23 @@ describe('names and options', () => {
     }
   });
 
+  test('a plain file name is that of the image, whatever its driver', async () => {
+    const image = join(tempDir(), 'a.qcow2');
+    await makeImage('qcow2', image, { size: SIZE });
+    for (const options of [
+      'driver=blkdebug,filename=',
+      'driver=blkdebug,image.driver=qcow2,filename=',
+      'driver=qcow2,file.driver=blkdebug,file.filename=',
+    ]) {
+      const disk = await openDisk(specFromOptions(options + image));
+      expect([disk.size, [...disk.graph.nodes.values()].map((node) => node.driver.name).sort()]).toEqual([
+        SIZE,
+        ['blkdebug', 'file', 'qcow2'],
+      ]);
+      await disk.close();
+    }
+  });
+
   test('a relative backing file is found beside the image below', async () => {
     const folder = tempDir();
     await makeImage('raw', join(folder, 'base'), { size: SIZE });

@@ -69,6 +69,28 @@ describe('copy-on-read', () => {
     await expect(open(node(top), { bottom: 'nobody' })).rejects.toThrow("bottom node 'nobody' is not a layer");
   });
 
+  test.each([512, 64 * K, 2048 * K])('copies long runs, with clusters of %i bytes', async (cluster_size) => {
+    const folder = tempDir();
+    const [base, top] = [join(folder, 'base'), join(folder, 'top')];
+    const size = 9000 * K + 512;
+    await makeImage('raw', base, { size });
+    const writing = await openDisk({ driver: 'raw', file: { driver: 'file', filename: base } }, { writable: true });
+    await writing.write(5000 * K + 512, Buffer.alloc(1500 * K, 7));
+    await writing.close();
+    await makeImage('qcow2', top, { size, cluster_size, backing_file: base, backing_fmt: 'raw' });
+    const wanted = Buffer.alloc(size);
+    wanted.fill(7, 5000 * K + 512, 6500 * K + 512);
+    for (const bottom of [undefined, 'base']) {
+      const backing = { driver: 'raw', 'node-name': 'base', file: { driver: 'file', filename: base } };
+      const disk = await open(node(top, { backing }), bottom ? { bottom } : {});
+      expect((await readDisk(disk)).equals(wanted)).toBe(true);
+      await disk.close();
+    }
+    const alone = await openDisk(node(top, { backing: null }));
+    expect((await readDisk(alone)).equals(wanted)).toBe(true);
+    await alone.close();
+  });
+
   test('never puts old data over what is written at the same time', async () => {
     const { top } = await chain();
     const disk = await open(node(top));
@@ -82,13 +104,13 @@ describe('copy-on-read', () => {
     await disk.close();
   });
 
-  test('needs a writable image, and leaves one without a backing file alone', async () => {
+  test('needs a writable image; one without a backing file is filled with zeroes', async () => {
     const { base, top } = await chain();
     await expect(openDisk({ driver: 'copy-on-read', file: node(top) })).rejects.toThrow('read-only');
     const disk = await open(node(base));
-    await readDisk(disk);
+    await readDisk(disk, 0, 200 * K);
     await disk.close();
-    expect(await held(base)).toEqual(['128+64 data']);
+    expect(await held(base)).toEqual(['0+128 zero', '128+64 data', '192+64 zero']);
   });
 
   test('fails a read whose copy cannot be written', async () => {

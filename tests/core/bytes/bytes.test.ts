@@ -8,6 +8,7 @@ import {
   fixedText,
   forEachRun,
   formatSize,
+  HUGE_SIZE,
   isZero,
   merge,
   type nextRun,
@@ -54,6 +55,12 @@ describe('readSize', () => {
   it.each(['-5', '1E', '8E', '9007199254740992', '99999999999999999999999999999'])('%j is out of range', (text) =>
     expect(readSize(text)).toEqual({ ok: false, reason: 'range' }),
   );
+  it('goes beyond safe integers where told to, with what a number holds exactly', () => {
+    expect(readSize('7E', HUGE_SIZE)).toEqual({ ok: true, value: 7 * 2 ** 60 });
+    for (const text of ['8E', '9007199254740993']) {
+      expect(readSize(text, HUGE_SIZE)).toEqual({ ok: false, reason: 'range' });
+    }
+  });
   it('reads back what shortSize writes', () =>
     fc.assert(
       fc.property(fc.maxSafeNat(), (n) => {

@@ -41,9 +41,16 @@ export function group<const F extends Fields, const P extends FieldOptions>(
   return present(schema as FieldSchema<v.InferOutput<EntriesOf<F>>>, options);
 }
 
+export interface ListOptions extends FieldOptions {
+  /** A list of one group may be given as the group itself (`name.member`). */
+  readonly orOne?: boolean;
+}
+
 /** A list of equal things: an array in JSON, `name.0`, `name.1` … on a command line. */
-export function list<T, const P extends FieldOptions>(item: FieldSchema<T>, options: P): Present<T[], P> {
+export function list<T, const P extends ListOptions>(item: FieldSchema<T>, options: P): Present<T[], P> {
   const schema = v.pipe(
+    v.unknown(),
+    v.transform((input) => (options.orOne && isRecord(input) ? [input] : input)),
     v.custom<unknown[]>(Array.isArray, (issue) => expects('a list', issue.input).text),
     v.array(item),
     v.metadata({ field: infoFrom('list', options, { item }) }),

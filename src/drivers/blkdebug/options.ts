@@ -68,14 +68,17 @@ export const options = defineOptions({
   'inject-error': list(group(injectErrorFields, { help: 'A rule', required: true }), {
     help: 'Rules that make requests fail or wait',
     default: [],
+    orOne: true,
   }),
   'set-state': list(group(setStateFields, { help: 'A rule', required: true }), {
     help: 'Rules that change the state of the engine',
     default: [],
+    orOne: true,
   }),
   label: list(group(labelFields, { help: 'A label', required: true }), {
     help: 'Requests that get a name, by which they can be waited for, held, failed and released',
     default: [],
+    orOne: true,
   }),
   'take-child-perms': list(permission, { help: 'Permissions to take on the image beside those needed', default: [] }),
   'unshare-child-perms': list(permission, { help: 'Permissions to deny others on the image', default: [] }),

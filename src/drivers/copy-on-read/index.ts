@@ -51,13 +51,27 @@ class CopyOnReadImage extends FilterImage {
   }
 
   override read(offset: number, buf: Uint8Array): Maybe<void> {
-    return after(this.#ensure(offset, buf.length), () => this.file.read(offset, buf));
+    return after(this.#present(offset, offset + buf.length), (present) =>
+      present ? this.file.read(offset, buf) : this.#readCopying(offset, buf),
+    );
   }
 
   override readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
     let length = 0;
     for (const buf of bufs) length += buf.length;
-    return after(this.#ensure(offset, length), () => this.file.readv(offset, bufs));
+    return after(this.#present(offset, offset + length), (present) =>
+      present ? this.file.readv(offset, bufs) : this.#readvCopying(offset, bufs, length),
+    );
+  }
+
+  async #readvCopying(offset: number, bufs: readonly Uint8Array[], length: number): Promise<void> {
+    const whole = Buffer.allocUnsafeSlow(length);
+    await this.#readCopying(offset, whole);
+    let at = 0;
+    for (const buf of bufs) {
+      buf.set(whole.subarray(at, at + buf.length));
+      at += buf.length;
+    }
   }
 
   /** What the kernel copies from here does not pass through `read`. */
@@ -65,15 +79,9 @@ class CopyOnReadImage extends FilterImage {
     return false;
   }
 
-  /** Make the top layer hold the range, as far as it should. */
-  #ensure(offset: number, length: number): Maybe<void> {
-    const end = Math.min(offset + length, this.size);
-    if (end <= offset) return;
-    return after(this.#present(offset, end), (present) => (present ? undefined : this.#copyClusters(offset, end)));
-  }
-
   /** Nothing of [offset, end) is to be copied. */
-  #present(offset: number, end: number): Maybe<boolean> {
+  #present(offset: number, to: number): Maybe<boolean> {
+    const end = Math.min(to, this.size);
     for (let at = offset; at < end; ) {
       const extent = this.#look(at, end - at);
       if (extent instanceof Promise) {
@@ -101,14 +109,21 @@ class CopyOnReadImage extends FilterImage {
     });
   }
 
-  async #copyClusters(offset: number, end: number): Promise<void> {
+  /** Read, and write to the top layer what it lacks of the clusters that are touched; nothing is read twice. */
+  async #readCopying(offset: number, buf: Uint8Array): Promise<void> {
+    const end = Math.min(offset + buf.length, this.size);
     const start = alignDown(offset, this.#clusterSize);
     const stop = Math.min(alignUp(end, this.#clusterSize), this.size);
+    buf.fill(0, end - offset);
     await exclusively(this.file, { offset: start, length: stop - start }, async () => {
       for (let at = start; at < stop; ) {
         const { length, copy, zero } = await this.#clusters(at, stop);
         const piece = copy && !zero ? Math.min(length, this.#piece) : length;
-        if (copy) await this.#copy(at, piece, zero);
+        const from = Math.max(at, offset);
+        const wanted = buf.subarray(from - offset, Math.max(from, Math.min(at + piece, end)) - offset);
+        if (!copy) await this.file.read(from, wanted);
+        else if (zero) await this.#copyZeroes(at, piece, wanted);
+        else await this.#copy(at, piece, { from, wanted });
         at += piece;
       }
     });
@@ -134,12 +149,19 @@ class CopyOnReadImage extends FilterImage {
     return at + length >= stop ? stop - at : alignDown(length, this.#clusterSize);
   }
 
-  async #copy(offset: number, length: number, zero: boolean): Promise<void> {
-    const buf = zero ? undefined : Buffer.allocUnsafeSlow(length);
-    if (buf) await this.file.read(offset, buf);
+  async #copy(offset: number, length: number, part: { from: number; wanted: Uint8Array }): Promise<void> {
+    const buf = Buffer.allocUnsafeSlow(length);
+    await this.file.read(offset, buf);
     await this.file.event('cor_write');
-    if (buf && !isZero(buf)) await this.file.write(offset, buf, Flag.UNCHANGED);
-    else await this.file.zero(offset, length, Flag.UNCHANGED);
+    if (isZero(buf)) await this.file.zero(offset, length, Flag.UNCHANGED);
+    else await this.file.write(offset, buf, Flag.UNCHANGED);
+    part.wanted.set(buf.subarray(part.from - offset, part.from - offset + part.wanted.length));
+  }
+
+  async #copyZeroes(offset: number, length: number, wanted: Uint8Array): Promise<void> {
+    await this.file.event('cor_write');
+    await this.file.zero(offset, length, Flag.UNCHANGED);
+    wanted.fill(0);
   }
 }
 

@@ -67,6 +67,25 @@ const CASES: Readonly<Record<string, Case>> = {
       'remove_break A',
     ],
   },
+  'a request that overtakes one that waits': {
+    format: 'raw',
+    rules: '',
+    options: 'align=4096,inject-error.event=none,inject-error.errno=0',
+    commands: [
+      'break pwritev_rmw_after_tail A',
+      'aio_write -P 10 0xa000 0x200',
+      'wait_break A',
+      'aio_write -P 11 0xa800 0x1000',
+      'break pwritev_rmw_after_head B',
+      'aio_write -P 10 0xbe00 0x200',
+      'wait_break B',
+      'resume A',
+      'sleep 50',
+      'resume B',
+      'aio_flush',
+      'read -P 11 0xa800 0x1000',
+    ],
+  },
   limits: {
     format: 'raw',
     rules: '',
@@ -110,7 +129,8 @@ describe.skipIf(peersFor('qemu-io', 'qemu-img').missing)('blkdebug of QEMU and o
           ];
     const wanted = await runPeer('qemu-io', [...commands.flatMap((command) => ['-c', command]), ...name(theirs)]);
     const found = await ioHere(commands, name(ours));
-    expect(plain(found.stdout)).toEqual(plain(wanted.stdout));
+    // When a request that runs in the background ends is a matter of time.
+    expect(plain(found.stdout).sort()).toEqual(plain(wanted.stdout).sort());
     expect(found.code).toBe(wanted.code);
     expect(plain(found.stderr).length).toBe(plain(wanted.stderr).length);
     const { code } = await runPeer('qemu-img', ['compare', '-f', format, '-F', format, theirs, ours]);

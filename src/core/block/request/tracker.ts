@@ -6,6 +6,8 @@ export interface Tracked {
   readonly start: number;
   readonly end: number;
   readonly serialising: boolean;
+  /** It waits for another request, so nobody needs to wait for it: it looks again before it goes on. */
+  waiting: boolean;
 }
 
 interface Waiter {
@@ -24,7 +26,7 @@ export class RequestTracker {
   }
 
   begin(start: number, length: number, serialising: boolean): Tracked {
-    const request: Tracked = { start, end: start + length, serialising };
+    const request: Tracked = { start, end: start + length, serialising, waiting: false };
     this.#active.add(request);
     if (serialising) this.#serialising++;
     return request;
@@ -47,6 +49,7 @@ export class RequestTracker {
   async waitForOverlaps(start: number, length: number, serialising: boolean, own?: Tracked): Promise<void> {
     for (;;) {
       const other = this.#overlap(start, start + length, serialising, own);
+      if (own) own.waiting = other !== undefined;
       if (!other) return;
       await new Promise<void>((wake) => this.#waiters.push({ request: other, wake }));
     }
@@ -60,8 +63,7 @@ export class RequestTracker {
 
   #overlap(start: number, end: number, serialising: boolean, own?: Tracked): Tracked | undefined {
     for (const other of this.#active) {
-      // Requests that came later wait for `own`, not the other way round: insertion order breaks ties.
-      if (other === own) return undefined;
+      if (other === own || other.waiting) continue;
       if (other.start < end && start < other.end && (serialising || other.serialising)) return other;
     }
     return undefined;

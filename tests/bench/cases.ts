@@ -71,7 +71,25 @@ export function benchCases(files: Files): BenchCase[] {
       ours: ['compare', '-f', 'raw', '-F', 'qcow2', raw, qcow2],
       rounds: 5,
     },
+    ...requestCases(files),
     ...hugeCases(files),
+  ];
+}
+
+/** Requests of 4 KiB to what is in memory, 64 at a time; and finding out what there is. */
+function requestCases({ raw, qcow2 }: Files): BenchCase[] {
+  const reads = ['bench', '-c', '500000'];
+  return [
+    { name: 'bench-raw', target: 1, needs: ['raw'], ours: [...reads, '-f', 'raw', raw], rounds: 5 },
+    { name: 'bench-qcow2', target: 1, needs: ['raw', 'qcow2'], ours: [...reads, '-f', 'qcow2', qcow2], rounds: 5 },
+    {
+      name: 'measure-qcow2',
+      target: 1.5,
+      needs: ['raw', 'qcow2'],
+      ours: ['measure', '-f', 'qcow2', '-O', 'qcow2', qcow2],
+      rounds: 9,
+    },
+    { name: 'measure-raw', target: 1.5, needs: ['raw'], ours: ['measure', '-f', 'raw', '-O', 'qcow2', raw], rounds: 9 },
   ];
 }
 

@@ -103,7 +103,7 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img dd, as qemu-img do
     const ends = { input: sources.raw, format: 'raw' };
     for (const word of WRONG) await both([word], ends);
     for (const format of ['nothing', 'null-co']) await both([], { ...ends, format });
-    await both([], { ...ends, input: '/nonexistent' });
+    await both([], { ...ends, input: join(folder, 'none') });
     await both(['-f', 'qcow2'], ends);
     for (const args of [['dd'], ['dd', 'if=a'], ['dd', 'of=b'], ['dd', `if=${sources.raw}`, 'of=/none/such']]) {
       const { code, stdout, stderr } = await imgHere(args);

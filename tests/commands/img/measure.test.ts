@@ -49,7 +49,7 @@ const WRONG: readonly (readonly string[])[] = [
   ['--size', '1G', '-O', 'qcow2', '-o', 'nothing=1'],
   ['--size', '1G', '-o', ','],
   ['--size', '1G', '--output=xml'],
-  ['/nonexistent'],
+  ['/dev/null/none'],
 ];
 
 describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img measure, as qemu-img does', () => {

@@ -1,5 +1,6 @@
 /** The other end of `server/main.ts`: sends commands to it, and starts it again when one of them does not end. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -78,6 +79,7 @@ export class ImgServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    rmSync(this.#script, { force: true });
     const child = this.#child;
     if (child === undefined) return;
     const ended = new Promise((resolve) => child.on('exit', resolve));

@@ -59,6 +59,7 @@ const UNSAFE: CacheMode = { direct: false, noFlush: true, writethrough: false };
 export async function convert(graph: BlockGraph, options: ConvertOptions): Promise<void> {
   const jobs = options.jobs ?? new JobList();
   const { target, sources } = options;
+  if (sources.length === 0) throw new Usage(`there is no source to copy to '${target.fileName}'`);
   const size = options.part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
   try {
     const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);

@@ -217,10 +217,13 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#settings.writethrough ? flags | Flag.FUA : flags;
   }
 
-  /** The root, for a request that lies within the disk. */
+  /** The root, for a request of whole bytes that lies within the disk. */
   #inside(offset: number, length: number): Edge {
     const root = this.#root;
-    if (root && offset >= 0 && length >= 0 && offset + length <= root.size) return root;
+    const whole = Number.isInteger(offset) && Number.isInteger(length);
+    if (root && whole && offset >= 0 && length >= 0 && offset + length <= root.size) return root;
+    if (!whole)
+      throw new BlockError(`request of ${length} bytes at ${offset} is not in whole bytes`, { code: 'EINVAL' });
     throw new BlockError(`request of ${length} bytes at ${offset} is outside the disk of ${this.size} bytes`, {
       code: 'EIO',
     });

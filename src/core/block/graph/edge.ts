@@ -8,7 +8,7 @@ import type { Node } from './node.ts';
 export interface EdgeParent {
   readonly kind: 'node' | 'backend' | 'job';
   /** The node, when the parent is one. */
-  readonly node?: Node;
+  readonly node?: Node | undefined;
   /** For messages: "node 'disk0'", "the export 'e'". */
   describe(): string;
   /** Stop sending new requests down until the matching end; requests in flight go on. */

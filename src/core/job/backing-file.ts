@@ -2,6 +2,7 @@
 import { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { resolveName } from '../block/graph/file-name.ts';
+import { nodeInFile } from '../block/graph/files.ts';
 import { operations } from '../block/graph/operations.ts';
 import { specFromFileName } from '../block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../errors/block-error.ts';
@@ -22,7 +23,7 @@ export interface BackingFacts {
 
 /**
  * Open the backing file, no data and no locks, and look at it. Throws when it is no good name, when its format is not
- * given (what it looks like is in the hint), or when it cannot be opened.
+ * given (what it looks like is in the hint), when it cannot be opened, or when the new image would overwrite its chain.
  */
 export async function inspectBacking(graph: BlockGraph, request: BackingRequest): Promise<BackingFacts> {
   const { fileName, backingFile, backingFormat } = request;
@@ -41,6 +42,9 @@ export async function inspectBacking(graph: BlockGraph, request: BackingRequest)
   await using opened = backend;
   const facts = { size: opened.size, format: opened.image.driver.name };
   if (backingFormat === undefined) throw formatNeeded(backingFile, facts.format);
+  if (nodeInFile(opened.image, fileName)) {
+    throw new BlockError(`'${fileName}' cannot be made on top of '${backingFile}', which needs it`);
+  }
   return facts;
 }
 

@@ -7,6 +7,7 @@
 import { Backend } from '../block/backend/backend.ts';
 import type { CacheMode } from '../block/backend/cache-mode.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { nodeInFile } from '../block/graph/files.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
@@ -62,6 +63,7 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
   if (sources.length === 0) throw new Usage(`there is no source to copy to '${target.fileName}'`);
   const size = options.part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
   try {
+    refuseOverwriting(options);
     const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);
     if (hasBacking && sources.length > 1) throw severalSources();
     if (hasBacking && target.isZero) throw new Usage('a target with a backing file cannot be taken as all zeroes');
@@ -88,6 +90,14 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
     await runJob(job, options);
   } finally {
     for (const source of sources) await source.close();
+  }
+}
+
+/** Sharing by force takes no locks, and those who ask for it do not ask for the source to be emptied. */
+function refuseOverwriting({ sources, target }: ConvertOptions): void {
+  for (const { image } of sources) {
+    if (!image.modes.forceShare || !nodeInFile(image, target.fileName)) continue;
+    throw new BlockError(`the target '${target.fileName}' is a file of the source '${image.fileName}'`);
   }
 }
 

@@ -14,6 +14,8 @@ describe('img create', () => {
     const base = join(folder, 'base.raw');
     writeFileSync(base, Buffer.alloc(4096));
     const qcow2 = ['create', '-f', 'qcow2'];
+    const overlay = join(folder, 'overlay.qcow2');
+    await imgHere([...qcow2, '-b', base, '-F', 'raw', overlay]);
     const cases: [string[], RegExp][] = [
       [['create'], /argument FILE is missing/],
       [[...qcow2, path], /the size of '.*a\.qcow2' is not given/],
@@ -25,6 +27,7 @@ describe('img create', () => {
       [[...qcow2, '-o', ',x', path, '1M'], /invalid option list: ,x/],
       [[...qcow2, '-b', base, path], /needs its format to be given[^\n]*It looks like raw: give -F raw/],
       [[...qcow2, '-b', path, '-F', 'qcow2', path], /cannot be its own backing file/],
+      [[...qcow2, '-b', overlay, '-F', 'qcow2', base], /base\.raw' cannot be made on top of '.*', which needs it/],
       [[...qcow2, '-b', '', '-F', 'qcow2', path], /name of the backing file is empty/],
       [[...qcow2, '-b', 'none', '-F', 'raw', path, '1M'], /Could not open .*none': No such file/],
       [[...qcow2, '-u', '-b', 'none', path, '1M'], /format of backing file 'none' is not given/],

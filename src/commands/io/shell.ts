@@ -8,6 +8,7 @@ import { report } from '../cli/report.ts';
 import { letGo } from './breakpoints.ts';
 import { Buffers } from './buffers.ts';
 import { InFlight } from './in-flight.ts';
+import { releaseAll } from './labels.ts';
 import type { OpenedImage } from './open-image.ts';
 import { Printer } from './printer.ts';
 import { type ShellCommand, usageLine } from './shell-command.ts';
@@ -28,7 +29,7 @@ export class Shell {
   readonly printer: Printer;
   readonly buffers: Buffers;
   readonly inFlight = new InFlight();
-  /** Nodes whose breakpoints are listened to. */
+  /** Breakpoints and labels that are listened to. */
   readonly watched = new WeakSet<object>();
   opened: OpenedImage | undefined;
   /** No further command is to be run. */
@@ -93,11 +94,15 @@ export class Shell {
       this.onStuck();
       return;
     }
-    if (!letGo(this)) return;
+    const suspended = letGo(this);
+    const labelled = releaseAll(this);
+    if (suspended) this.#complain('every request that is waited for is held at a breakpoint: resuming all');
+    if (labelled) this.#complain('every request that is waited for is held by a label: releasing all');
+  }
+
+  #complain(what: string): void {
     this.broken = true;
-    this.printer.error(
-      `${this.io.programName}: every request that is waited for is held at a breakpoint: resuming all`,
-    );
+    this.printer.error(`${this.io.programName}: ${what}`);
   }
 
   /** Let suspended requests go, wait for all, and close the image. */
@@ -110,7 +115,10 @@ export class Shell {
 
   /** Nothing is under way when this ends; what became of requests has been printed. */
   async finishRequests(): Promise<void> {
-    if (this.inFlight.running > 0) letGo(this);
+    if (this.inFlight.running > 0) {
+      letGo(this);
+      if (releaseAll(this)) this.#complain('requests are held by labels at the end: releasing all');
+    }
     await this.inFlight.settle();
   }
 }

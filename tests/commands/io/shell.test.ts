@@ -140,7 +140,7 @@ describe('completion at the prompt', () => {
   test.each([
     ['rea', ['read ', 'readv ']],
     ['  rea', ['read ', 'readv ']],
-    ['read -', ['-C ', '-P ', '-q ', '-v ', '-b ', '-l ', '-p ', '-s ']],
+    ['read -', ['-C ', '-P ', '-L ', '-q ', '-v ', '-b ', '-l ', '-p ', '-s ']],
     ['help tr', ['truncate ']],
     ['read 0', []],
     ['nope -', []],

@@ -1,6 +1,7 @@
 /** Requests that go on while further commands run: what became of them is printed when they end. */
 import { Perm } from '../../../core/block/permissions-bits.ts';
 import type { FlagSpecs } from '../flags.ts';
+import { labelled } from '../labels.ts';
 import { DEFAULT_PATTERN, patternWord, verify } from '../pattern.ts';
 import { assertInside, bytesWord, lengthWord, lengthWords, printTransfer } from '../request.ts';
 import type { ShellCommand } from '../shell-command.ts';
@@ -41,7 +42,8 @@ export const aioRead: ShellCommand = {
       data = shell.buffers.lasting(length);
       return backend.readv(offset, splitBuffer(data, lengths));
     };
-    shell.inFlight.start(issue, ({ seconds, error }) => {
+    const named = labelled(shell, words, { kind: 'read', offset, length }, issue);
+    shell.inFlight.start(named, ({ seconds, error }) => {
       if (error !== undefined) {
         shell.failed('readv failed', error);
         return;
@@ -89,7 +91,9 @@ export const aioWrite: ShellCommand = {
       const data = shell.buffers.lasting(length).fill(pattern);
       return backend.writev(offset, splitBuffer(data, lengths), requestFlags);
     };
-    shell.inFlight.start(issue, ({ seconds, error }) => {
+    const kind = flags.has('z') ? 'write-zeroes' : 'write';
+    const named = labelled(shell, words, { kind, offset, length }, issue);
+    shell.inFlight.start(named, ({ seconds, error }) => {
       if (error !== undefined) shell.failed('aio_write failed', error);
       else printTransfer(shell, words, { verb: 'wrote', offset, length, seconds });
     });
@@ -112,7 +116,7 @@ export const aioDiscard: ShellCommand = {
     if (offset === undefined || length === undefined) return false;
     const { backend } = shell;
     shell.inFlight.start(
-      () => backend.discard(offset, length),
+      labelled(shell, words, { kind: 'discard', offset, length }, () => backend.discard(offset, length)),
       ({ seconds, error }) => {
         if (error !== undefined) shell.failed('aio_discard failed', error);
         // The second blank is what scripts have always read.

@@ -1,7 +1,7 @@
 /** Holding requests at named events of a driver below: for tests that need two requests to overlap just so. */
 import { BlockError } from '../../../core/errors/block-error.ts';
 import { breakpointsOf, setBreakpoint } from '../breakpoints.ts';
-import type { Shell } from '../shell.ts';
+import { waitWhileHopeful } from '../hopeful.ts';
 import type { ShellCommand } from '../shell-command.ts';
 
 export const breakCommand: ShellCommand = {
@@ -57,21 +57,9 @@ export const waitBreak: ShellCommand = {
   async run(shell, { operands: [tag = ''] }) {
     const breakpoints = breakpointsOf(shell);
     shell.printer.flush();
-    if (!breakpoints.isSuspended(tag)) await heldOrHopeless(shell, breakpoints.wait(tag));
+    if (!breakpoints.isSuspended(tag)) await waitWhileHopeful(shell, breakpoints.wait(tag));
     shell.inFlight.deliver();
     if (breakpoints.isSuspended(tag)) return true;
     throw new BlockError(`no request is held as '${tag}', and none is under way that could be`);
   },
 };
-
-/** Resolves also when no request is left that could come to the breakpoint: waiting would never end. */
-async function heldOrHopeless(shell: Shell, held: Promise<void>): Promise<void> {
-  const hopeless = new Promise<void>((wake) => {
-    shell.onStuck = wake;
-  });
-  try {
-    await Promise.race([held, shell.inFlight.whenIdle(), hopeless]);
-  } finally {
-    shell.onStuck = undefined;
-  }
-}

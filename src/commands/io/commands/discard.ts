@@ -1,11 +1,13 @@
 /** `discard` and `flush`. */
 import { Perm } from '../../../core/block/permissions-bits.ts';
 import type { FlagSpecs } from '../flags.ts';
+import { labelFlag, labelled } from '../labels.ts';
 import { bytesWord, lengthWord, perform, printTransfer } from '../request.ts';
 import type { ShellCommand } from '../shell-command.ts';
 
 export const discardFlags = {
   C: { help: 'Print the result for a program: bytes,ops,time,bytes/s,ops/s' },
+  ...labelFlag,
   q: { help: 'Print errors only' },
 } as const satisfies FlagSpecs;
 
@@ -25,7 +27,7 @@ export const discard: ShellCommand = {
     if (offset === undefined || length === undefined) return false;
     return perform(
       shell,
-      () => shell.backend.discard(offset, length),
+      labelled(shell, words, { kind: 'discard', offset, length }, () => shell.backend.discard(offset, length)),
       ({ seconds, error }) => {
         if (error !== undefined) return shell.failed('discard failed', error);
         printTransfer(shell, words, { verb: 'discard', offset, length, seconds });
@@ -39,11 +41,13 @@ export const flush: ShellCommand = {
   name: 'flush',
   alias: 'f',
   summary: 'makes everything that was written stable',
-  words: [0, 0],
-  run(shell) {
+  flags: labelFlag,
+  words: [0, 2],
+  operands: [0, 0],
+  run(shell, words) {
     return perform(
       shell,
-      () => shell.backend.flush(),
+      labelled(shell, words, { kind: 'flush' }, () => shell.backend.flush()),
       ({ error }) => error === undefined || shell.failed('flush failed', error),
     );
   },

@@ -6,6 +6,7 @@ import { breakCommand, removeBreak, resume, waitBreak } from './breakpoints.ts';
 import { discard, flush } from './discard.ts';
 import { help } from './help.ts';
 import { info, length, truncate } from './image.ts';
+import { fail, hold, labels, release, waitLabel } from './labels.ts';
 import { close, open, reopen } from './open.ts';
 import { abort, quit, sigraise, sleep } from './process.ts';
 import { read, readv } from './read.ts';
@@ -18,6 +19,7 @@ export const shellCommands: readonly ShellCommand[] = [
   ...[alloc, map, length, info, truncate],
   ...[open, reopen, close],
   ...[breakCommand, removeBreak, resume, waitBreak],
+  ...[hold, release, fail, waitLabel, labels],
   ...zoneCommands,
   ...[sleep, sigraise, abort, help, quit],
 ];

@@ -3,6 +3,7 @@ import type { Maybe } from '../../../core/async/maybe.ts';
 import { NotSupported } from '../../../core/errors/block-error.ts';
 import { findBelow } from '../capability.ts';
 import type { FlagSpecs, Words } from '../flags.ts';
+import { labelFlag, labelled } from '../labels.ts';
 import { patternWord, verify } from '../pattern.ts';
 import { assertInside, bytesWord, inSectors, lengthWord, lengthWords, perform, printTransfer } from '../request.ts';
 import type { Shell } from '../shell.ts';
@@ -13,6 +14,7 @@ import { splitBuffer } from '../vectors.ts';
 export const readFlags = {
   C: { help: 'Print the result for a program: bytes,ops,time,bytes/s,ops/s' },
   P: { value: 'pattern', help: 'Fail unless every byte is this one (0 to 255)' },
+  ...labelFlag,
   q: { help: 'Print errors only' },
   v: { help: 'Show what was read, in hexadecimal' },
 } as const satisfies FlagSpecs;
@@ -56,7 +58,8 @@ export const read: ShellCommand = {
       data = shell.buffers.brief(length);
       return flags.has('b') ? readVmState(shell, offset, data) : shell.backend.read(offset, data);
     };
-    return perform(shell, issue, ({ seconds, error }) => {
+    const named = labelled(shell, words, { kind: 'read', offset, length }, issue);
+    return perform(shell, named, ({ seconds, error }) => {
       if (error !== undefined) return shell.failed('read failed', error);
       const good = check < 0 || verify(shell, data.subarray(from, from + checked), offset + from, check);
       showRead(shell, words, offset, data, seconds);
@@ -117,7 +120,8 @@ export const readv: ShellCommand = {
       data = shell.buffers.brief(length);
       return shell.backend.readv(offset, splitBuffer(data, lengths));
     };
-    return perform(shell, issue, ({ seconds, error }) => {
+    const named = labelled(shell, words, { kind: 'read', offset, length }, issue);
+    return perform(shell, named, ({ seconds, error }) => {
       if (error !== undefined) return shell.failed('readv failed', error);
       const good = check < 0 || verify(shell, data, offset, check);
       showRead(shell, words, offset, data, seconds);

@@ -1,10 +1,12 @@
 /** `write` and `writev`. */
 import type { Maybe } from '../../../core/async/maybe.ts';
 import { Flag } from '../../../core/block/driver.ts';
+import type { RequestKind } from '../../../core/block/fault-control.ts';
 import { Perm } from '../../../core/block/permissions-bits.ts';
 import { NotSupported } from '../../../core/errors/block-error.ts';
 import { findBelow } from '../capability.ts';
 import type { FlagSpecs, Words } from '../flags.ts';
+import { labelFlag, labelled } from '../labels.ts';
 import { DEFAULT_PATTERN, fillFromFile, patternWord } from '../pattern.ts';
 import { assertInside, bytesWord, inSectors, lengthWord, lengthWords, perform, printTransfer } from '../request.ts';
 import type { Shell } from '../shell.ts';
@@ -13,6 +15,7 @@ import { splitBuffer } from '../vectors.ts';
 
 export const writeFlags = {
   C: { help: 'Print the result for a program: bytes,ops,time,bytes/s,ops/s' },
+  ...labelFlag,
   f: { help: 'Force Unit Access: done only when the data is on stable storage' },
   P: { value: 'pattern', help: 'Write this byte (0 to 255) instead of 0xcd' },
   q: { help: 'Print errors only' },
@@ -88,14 +91,16 @@ function performWrite(shell: Shell, words: Words, { offset, length, pattern }: T
     return perform(shell, () => Promise.reject(error), print);
   }
   const requestFlags = writeRequestFlags(flags);
-  if (flags.has('z')) return perform(shell, () => backend.zero(offset, length, requestFlags), print);
+  const send = (kind: RequestKind, issue: () => Maybe<void>): Maybe<boolean> =>
+    perform(shell, labelled(shell, words, isState ? { kind } : { kind, offset, length }, issue), print);
+  if (flags.has('z')) return send('write-zeroes', () => backend.zero(offset, length, requestFlags));
   const data = shell.buffers.brief(length);
   const source = flags.get('s');
   if (source === undefined) data.fill(pattern);
   else if (!fillFromFile(shell, data, source)) return false;
-  if (isState) return perform(shell, () => writeVmState(shell, offset, data), print);
-  if (flags.has('c')) return perform(shell, () => backend.writeCompressed(offset, data), print);
-  return perform(shell, () => backend.write(offset, data, requestFlags), print);
+  if (isState) return send('write', () => writeVmState(shell, offset, data));
+  if (flags.has('c')) return send('write', () => backend.writeCompressed(offset, data));
+  return send('write', () => backend.write(offset, data, requestFlags));
 }
 
 export function writeRequestFlags(flags: Words['flags']): number {
@@ -131,7 +136,8 @@ export const writev: ShellCommand = {
       const data = shell.buffers.brief(length).fill(pattern);
       return shell.backend.writev(offset, splitBuffer(data, lengths), writeRequestFlags(flags));
     };
-    return perform(shell, issue, ({ seconds, error }) => {
+    const named = labelled(shell, words, { kind: 'write', offset, length }, issue);
+    return perform(shell, named, ({ seconds, error }) => {
       if (error !== undefined) return shell.failed('writev failed', error);
       printTransfer(shell, words, { verb: VERB, offset, length, seconds });
       return true;

@@ -222,8 +222,6 @@ export class Backend implements EdgeParent, AsyncDisposable {
     const root = this.#root;
     const whole = Number.isInteger(offset) && Number.isInteger(length);
     if (root && whole && offset >= 0 && length >= 0 && offset + length <= root.size) return root;
-    if (!whole)
-      throw new BlockError(`request of ${length} bytes at ${offset} is not in whole bytes`, { code: 'EINVAL' });
     throw new BlockError(`request of ${length} bytes at ${offset} is outside the disk of ${this.size} bytes`, {
       code: 'EIO',
     });

@@ -13,7 +13,7 @@ import { Node } from './node.ts';
 import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
 import { assertReferenceAllowed } from './references.ts';
-import { entryOf, FILE_NAME_TO_PARSE, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
+import { entryOf, FILE_NAME_TO_PARSE, hostFileSpec, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
 import { transact } from './transaction.ts';
 
 /** A longer backing chain is refused: the depth is chosen by files. */
@@ -148,7 +148,7 @@ export class Opening {
     const value = this.#given(driver, slot.name);
     const name = slot.nameOption === undefined ? undefined : this.#given(driver, slot.nameOption);
     if (typeof name !== 'string' || !(value === undefined || isRecord(value))) return value;
-    if (typeof value?.driver !== 'string') return { filename: name, ...value };
+    if (typeof value?.driver !== 'string') return { [FILE_NAME_TO_PARSE]: name, ...value };
     return { ...specFromFileName(this.#graph.settings.drivers, name, value.driver), ...value };
   }
 
@@ -374,12 +374,14 @@ function referenceError(request: ChildRequest, image: string, cause: BlockError)
 
 /** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
 function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
-  const { filename, ...rest } = spec;
-  if (spec.file !== undefined || typeof filename !== 'string') return spec;
+  const { filename, [FILE_NAME_TO_PARSE]: typed, ...rest } = spec;
   const kind = spec.driver === undefined ? undefined : entryOf(drivers, spec.driver).kind;
-  if (kind === 'format') return { ...rest, file: protocolSpec(drivers, filename) };
-  if (kind !== undefined) return spec;
-  const file = protocolSpec(drivers, filename);
+  if (spec.file !== undefined || (kind !== undefined && kind !== 'format')) return spec;
+  const name = typed ?? filename;
+  if (typeof name !== 'string') return spec;
+  // A name among options is the path as it stands; only one in the place of all options may carry a protocol.
+  const file = name === typed ? protocolSpec(drivers, name) : hostFileSpec(drivers, name);
+  if (kind === 'format') return { ...rest, file };
   return plain ? { ...file, ...rest } : { file, ...rest };
 }
 

@@ -46,17 +46,20 @@ export function crumpleSpec(flat: Readonly<Record<string, unknown>>): NodeSpec {
 
 /** Options of the protocol node for a name. */
 export function protocolSpec(drivers: DriverList, name: string): NodeSpec {
-  if (name === '') throw new BlockError('a file name must not be empty', { code: 'ENOENT' });
   const scheme = schemeOf(name);
   if (scheme === 'json') return crumpleSpec(parseJsonName(name));
-  if (scheme === undefined) return { driver: drivers.protocolForPath(name), filename: name };
-  if (scheme === 'file') {
-    const path = name.slice('file:'.length);
-    return { driver: drivers.protocolForPath(path), filename: path };
-  }
+  if (scheme === undefined) return hostFileSpec(drivers, name);
+  if (scheme === 'file') return hostFileSpec(drivers, name.slice('file:'.length));
   const entry = drivers.entries.find((each) => each.schemes?.includes(scheme));
   if (!entry) throw new BlockError(`unknown protocol '${scheme}' in '${name}'`, { code: 'ENOENT' });
   return { driver: entry.name, [FILE_NAME_TO_PARSE]: name };
+}
+
+/** Options of the node for a file or device of the host, at `path` whatever colons that has; they get a `./` before them. */
+export function hostFileSpec(drivers: DriverList, path: string): NodeSpec {
+  if (path === '') throw new BlockError('a file name must not be empty', { code: 'ENOENT' });
+  const filename = schemeOf(path) === undefined ? path : `./${path}`;
+  return { driver: drivers.protocolForPath(filename), filename };
 }
 
 /** A file name that the driver itself turns into options once it is loaded. */

@@ -134,6 +134,23 @@ describe('names', () => {
     expect(names(await open(json))).toEqual([top, `${dir}/sub/../base`]);
   });
 
+  test('a name among options, or behind `file:`, is a path as it stands, whatever its colons', async () => {
+    const dir = tempDir();
+    rawFile(join(dir, 'nbd:x'));
+    const before = process.cwd();
+    process.chdir(dir);
+    try {
+      for (const spec of [specFromOptions('driver=raw,file.filename=nbd:x'), 'file:nbd:x']) {
+        const node = await open(spec);
+        expect(displayName(node)).toBe('./nbd:x');
+        expect((await open(displayName(node))).io.size).toBe(node.io.size);
+      }
+      await expect(open(specFromOptions('file.filename=file:nbd:x'))).rejects.toMatchObject({ code: 'ENOENT' });
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test('json:, option strings and objects make the same node', async () => {
     const dir = tempDir();
     const path = rawFile(join(dir, 'a'));

@@ -1,4 +1,5 @@
 /** Reading compressed clusters. */
+import { Limiter } from '../../core/async/limiter.ts';
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { withContext } from '../../core/errors/block-error.ts';
 import { decompress } from './codec.ts';
@@ -7,6 +8,12 @@ import type { Run } from './mapping.ts';
 import { compressedRange } from './meta/entries.ts';
 
 const KEPT = 4;
+/**
+ * Clusters that are unpacked at a time, over all images: enough to keep the thread pool busy. Each holds its output
+ * buffer and its state, so a large read that unpacked all of its clusters at once would take memory for nothing.
+ */
+const UNPACKED_AT_ONCE = 12;
+const unpacking = new Limiter(UNPACKED_AT_ONCE);
 
 interface Kept {
   readonly hi: number;
@@ -62,19 +69,21 @@ export function loadCluster(disk: Disk, hi: number, lo: number): Maybe<Uint8Arra
   if (offset === 0 || offset >= disk.file.size) {
     throw disk.corrupt(`a compressed cluster lies at ${offset}, the file ends at ${disk.file.size}`, { offset });
   }
-  const stored = Buffer.allocUnsafeSlow(length);
-  const unpack = (): Maybe<Uint8Array> => {
-    try {
-      const bytes = decompress(disk.header.compressionType, stored, clusterSize);
-      return bytes instanceof Promise ? bytes.catch((error: unknown) => fail(disk, offset, error)) : bytes;
-    } catch (error) {
-      return fail(disk, offset, error);
-    }
-  };
-  return after(
-    disk.announcing('read_compressed', () => disk.file.read(offset, stored)),
-    unpack,
-  );
+  return unpacking.run(() => {
+    const stored = Buffer.allocUnsafeSlow(length);
+    const unpack = (): Maybe<Uint8Array> => {
+      try {
+        const bytes = decompress(disk.header.compressionType, stored, clusterSize);
+        return bytes instanceof Promise ? bytes.catch((error: unknown) => fail(disk, offset, error)) : bytes;
+      } catch (error) {
+        return fail(disk, offset, error);
+      }
+    };
+    return after(
+      disk.announcing('read_compressed', () => disk.file.read(offset, stored)),
+      unpack,
+    );
+  });
 }
 
 function fail(disk: Disk, offset: number, error: unknown): never {

@@ -1,6 +1,6 @@
 // What the scripts share: where the project is, and how they run its tools.
 import { spawnSync } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,6 +26,8 @@ export function tool(packageName, script, args, options = {}) {
 
 /** `npm ci` when node_modules is missing or was made from another package-lock.json. */
 export function installIfNeeded() {
+  // A linked folder belongs to another checkout: npm ci would empty that one.
+  if (lstatSync(join(root, 'node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) return;
   const stampFile = join(root, 'node_modules', '.blockyard-install');
   const stamp = stampOf([join(root, 'package-lock.json')]);
   if (existsSync(join(root, 'node_modules')) && (isStamped(stampFile, stamp) || installedSinceLock())) return;

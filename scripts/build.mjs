@@ -39,7 +39,12 @@ const common = {
 const programs = {
   options: {
     ...common,
-    input: { img: 'src/commands/img/main.ts', io: 'src/commands/io/main.ts', nbd: 'src/commands/nbd/main.ts' },
+    input: {
+      img: 'src/commands/img/main.ts',
+      io: 'src/commands/io/main.ts',
+      nbd: 'src/commands/nbd/main.ts',
+      'trace-thread': 'src/core/trace/thread.ts',
+    },
   },
   output: {
     dir: join(dist, 'cli'),

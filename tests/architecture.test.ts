@@ -13,7 +13,7 @@ const ALTITUDES: readonly (readonly string[])[] = [
   ['src/core/host'],
   ['src/core/crypto', 'src/core/nbd'],
   ['src/core/block'],
-  ['src/core/bitmap'],
+  ['src/core/bitmap', 'src/core/trace'],
   ['src/core/job', 'src/core/export'],
   ['src/core/qmp'],
   ['src/drivers'],

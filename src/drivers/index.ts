@@ -104,6 +104,11 @@ const entries: readonly DriverEntry[] = [
     kind: 'filter',
     load: async () => erased((await import('./throttle/index.ts')).throttleDriver),
   },
+  {
+    name: 'trace',
+    kind: 'filter',
+    load: async () => erased((await import('./trace/index.ts')).traceDriver),
+  },
 ];
 
 /** A device by what it is now; a name that does not exist yet is a file to be. */

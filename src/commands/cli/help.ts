@@ -4,6 +4,7 @@ import type { Io } from './io.ts';
 import type { Program } from './main.ts';
 import { HELP } from './parse-arguments.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
+import { TRACE_OPTION, TRACE_PATTERN_OPTION } from './trace-option.ts';
 
 const WIDTH = 80;
 const HEADING = 'Options:';
@@ -24,7 +25,7 @@ export async function commandHelp(record: AnyCommand, io: Io): Promise<string> {
 /** Overview of a program: its subcommands under their headings, and what else there is to know. */
 export async function programHelp(program: Program, io: Io): Promise<string> {
   const records = await Promise.all(Object.values(program.commands).map((load) => load()));
-  const usage = `Usage: ${io.programName} [-h] [-V] [-T PATTERN] COMMAND …\n\n${program.summary}`;
+  const usage = `Usage: ${io.programName} [-h] [-V] [--trace FILE] [-T PATTERN] COMMAND …\n\n${program.summary}`;
   const layout = blank().usage(usage);
   const groups = new Set(records.map((record) => record.group ?? 'Commands'));
   for (const group of groups) {
@@ -42,7 +43,8 @@ export async function programHelp(program: Program, io: Io): Promise<string> {
 
 const GLOBAL_OPTIONS: readonly OptionSpec[] = [
   { short: 'V', long: 'version', help: 'Show the version' },
-  { short: 'T', long: 'trace', value: 'PATTERN', help: 'Accepted for compatibility: there are no trace events' },
+  TRACE_OPTION,
+  TRACE_PATTERN_OPTION,
 ];
 
 type Layout = ReturnType<typeof yargs>;

@@ -16,6 +16,8 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where requests are to be recorded (`--trace`), for programs that take it before their commands. */
+  readonly traceFile?: string | undefined;
   /** Aborted on the first SIGINT, SIGTERM or SIGHUP; the command cleans up and ends. */
   readonly signal: AbortSignal;
   /** Have `listener` called on SIGUSR1 (and SIGINFO where there is one); returns how to stop that. */

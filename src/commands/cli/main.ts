@@ -7,11 +7,12 @@
  */
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
-import { type Io, warn } from './io.ts';
+import type { Io } from './io.ts';
 import { parseArguments } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
 import { type AnyCommand, Failure } from './record.ts';
 import { FAILED, report } from './report.ts';
+import { traceFile, tracePattern } from './trace-option.ts';
 import { versionText } from './version.ts';
 
 export interface Program {
@@ -45,7 +46,7 @@ export async function run(program: Program, argv: readonly string[], io: Io): Pr
     if (start.action === 'version') io.stdout.write(versionText(io.programName));
     if (start.action === 'help') io.stdout.write(await overview(program, io));
     if (start.action !== 'command') return 0;
-    return await runCommand(program, start.name, start.words, io);
+    return await runCommand(program, start.name, start.words, { ...io, traceFile: start.traceFile });
   } catch (error) {
     return report(error, io);
   }
@@ -53,23 +54,34 @@ export async function run(program: Program, argv: readonly string[], io: Io): Pr
 
 type Start =
   | { readonly action: 'help' | 'version' | 'nothing' }
-  | { readonly action: 'command'; readonly name: string; readonly words: readonly string[] };
+  | {
+      readonly action: 'command';
+      readonly name: string;
+      readonly words: readonly string[];
+      readonly traceFile: string | undefined;
+    };
 
 const GLOBAL = ['help', 'version', 'trace'];
 
 /** Options before the subcommand; the first word that is none names it. */
 function readGlobal(argv: readonly string[], io: Io): Start {
+  let file: string | undefined;
   for (let at = 0; at < argv.length; at++) {
-    const word = argv[at] ?? '';
-    if (word === '--' && at + 1 < argv.length)
-      return { action: 'command', name: argv[at + 1] ?? '', words: argv.slice(at + 2) };
-    if (!word.startsWith('-') || word === '-') return { action: 'command', name: word, words: argv.slice(at + 1) };
+    const first = argv[at] ?? '';
+    const named = first === '--' && at + 1 < argv.length ? at + 1 : at;
+    const word = argv[named] ?? '';
+    if (named > at || !word.startsWith('-') || word === '-') {
+      return { action: 'command', name: word, words: argv.slice(named + 1), traceFile: file };
+    }
     const [option, value] = globalOption(word);
     if (option === 'help' || option === 'version') return { action: option };
     if (option !== 'trace') throw new Usage(`unknown option '${word}'`, { hint: tryHelp(io) });
-    const pattern = value ?? argv[++at];
-    if (pattern === undefined) throw new Usage(`option '${word}' needs a value PATTERN`, { hint: tryHelp(io) });
-    warn(io, `there are no trace events, '${pattern}' matches none`);
+    const given = value ?? argv[++at];
+    const long = word.startsWith('--');
+    if (given === undefined) {
+      throw new Usage(`option '${word}' needs a value ${long ? 'FILE' : 'PATTERN'}`, { hint: tryHelp(io) });
+    }
+    file = long ? traceFile(given, io) : (tracePattern(given, io) ?? file);
     if (at + 1 === argv.length) return { action: 'nothing' };
   }
   throw new Usage('a command is missing', { hint: tryHelp(io) });

@@ -1,6 +1,7 @@
 /** Man pages from the records of a program's subcommands: the same list that parses the command line. */
 import type { Program } from './main.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
+import { TRACE_OPTION, TRACE_PATTERN_OPTION } from './trace-option.ts';
 import { VERSION } from './version.ts';
 
 /** The page `NAME(1)` in roff's `man` macros; the same records give the same text. */
@@ -13,14 +14,11 @@ export async function renderMan(program: Program): Promise<string> {
     `${roff(program.name)} \\- ${roff(program.summary)}`,
     '.SH SYNOPSIS',
     `.B ${roff(program.name)}`,
-    '[\\fB\\-h\\fR] [\\fB\\-V\\fR] [\\fB\\-T\\fR \\fIPATTERN\\fR] \\fICOMMAND\\fR ...',
+    '[\\fB\\-h\\fR] [\\fB\\-V\\fR] [\\fB\\-\\-trace\\fR \\fIFILE\\fR] [\\fB\\-T\\fR \\fIPATTERN\\fR] \\fICOMMAND\\fR ...',
     '.SH OPTIONS',
     ...entry('\\fB\\-h\\fR, \\fB\\-\\-help\\fR', 'Show help, after a command that of the command'),
     ...entry('\\fB\\-V\\fR, \\fB\\-\\-version\\fR', 'Show the version'),
-    ...entry(
-      '\\fB\\-T\\fR, \\fB\\-\\-trace\\fR=\\fIPATTERN\\fR',
-      'Accepted for compatibility: there are no trace events',
-    ),
+    ...[TRACE_OPTION, TRACE_PATTERN_OPTION].flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
     '.SH COMMANDS',
     ...records.flatMap((record) => commandLines(program, record)),
     ...((await program.notes?.()) ?? []).flatMap((note, index) => [

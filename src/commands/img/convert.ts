@@ -5,6 +5,7 @@ import type { Job } from '../../core/job/job.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { PROGRESS_OPTION, type Progress, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
+import { traced } from '../cli/trace-option.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
 import { type ConvertFlags, copySettings, refuseContradictions, targetOf } from './convert-flags.ts';
 import { CREATION_OPTION, creationHelp, readCreationOptions, type Typed } from './creation-options.ts';
@@ -124,7 +125,8 @@ interface Words {
 }
 
 async function run(images: OpenImages, { flags, create, from, to }: Words, io: Io): Promise<void> {
-  const target = targetOf(flags, create, to);
+  const named = targetOf(flags, create, to);
+  const target = { ...named, spec: traced(named.spec, images.traceFile) };
   const sources = [];
   for (const name of from) {
     const request = { name, format: flags.format, imageOpts: flags.imageOpts };

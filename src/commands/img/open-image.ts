@@ -17,6 +17,7 @@ import { type Io, warn } from '../cli/io.ts';
 import { OBJECT_HELP, objectValue, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
 import type { OptionSpecs } from '../cli/record.ts';
+import { traced } from '../cli/trace-option.ts';
 
 /** Options that several subcommands have. */
 export const shared = {
@@ -107,6 +108,8 @@ export interface OpenImageOptions {
   readonly noBacking?: boolean;
   /** Only the header is of interest. */
   readonly noIo?: boolean;
+  /** Record requests in this file. */
+  readonly traceFile?: string | undefined;
   /** For messages; default `'NAME'`. */
   readonly user?: string;
   /** Further modes for what the name does not say itself. */
@@ -136,8 +139,10 @@ export async function openImage(
     noFlush: cache?.noFlush ?? false,
   };
   try {
-    const spec = imageSpec(request);
-    return await Backend.open(graph, aio === undefined ? spec : withAio(spec, aio), {
+    const plain = imageSpec(request);
+    const spec = aio === undefined ? plain : withAio(plain, aio);
+    // Who only looks at the header sends no requests, and wants to see the image itself.
+    return await Backend.open(graph, traced(spec, options.noIo ? undefined : options.traceFile), {
       user: options.user ?? `'${request.name}'`,
       permissions: operation,
       writethrough: cache?.writethrough ?? false,
@@ -157,15 +162,18 @@ export function namingImage(name: string, error: unknown, action = 'open'): Bloc
 /** The images of one run of a command, in one graph. */
 export class OpenImages {
   readonly graph: BlockGraph;
+  /** Requests to all of them are recorded there. */
+  readonly traceFile: string | undefined;
   readonly #closer = new Closer();
 
-  constructor(graph: BlockGraph) {
+  constructor(graph: BlockGraph, traceFile?: string) {
     this.graph = graph;
+    this.traceFile = traceFile;
   }
 
   /** See {@link openImage}; closed at the end with all others, unless it is closed before. */
   async open(request: ImageRequest, options?: OpenImageOptions): Promise<Backend> {
-    const backend = await openImage(this.graph, request, options);
+    const backend = await openImage(this.graph, request, { traceFile: this.traceFile, ...options });
     this.#closer.push(() => backend.close());
     return backend;
   }
@@ -182,7 +190,7 @@ export async function withImages<T>(
   surroundings: Surroundings,
   action: (images: OpenImages) => Promise<T>,
 ): Promise<T> {
-  const images = new OpenImages(newGraph(io, surroundings));
+  const images = new OpenImages(newGraph(io, surroundings), io.traceFile);
   let result: T;
   try {
     result = await action(images);

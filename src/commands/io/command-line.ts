@@ -2,6 +2,7 @@
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { OBJECT_HELP, objectValue } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
+import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { aioWord, cacheWord, discardWord } from './commands/open.ts';
 import { runShell } from './run-shell.ts';
 
@@ -10,6 +11,7 @@ export const commandLine = command({
   summary: 'Read, write and inspect disk images by commands',
   description: [
     "Commands come from -c, one each, else from standard input, one a line. 'io -c help' lists them.",
+    "'io replay' issues the requests of a trace again; 'io replay --help' tells more.",
     'Every write is stable before its command ends, unless a cache mode says otherwise.',
     'The exit status is 1 when any command failed; those behind it were run all the same.',
   ],
@@ -60,13 +62,8 @@ export const commandLine = command({
       default: 'all',
       help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
     },
-    trace: {
-      short: 'T',
-      long: 'trace',
-      value: 'PATTERN',
-      repeat: true,
-      help: 'Accepted for compatibility: there are no trace events',
-    },
+    trace: TRACE_OPTION,
+    tracePatterns: TRACE_PATTERN_OPTION,
     version: { short: 'V', long: 'version', help: 'Show the version' },
   },
   examples: [

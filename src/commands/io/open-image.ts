@@ -7,6 +7,7 @@ import { operations } from '../../core/block/graph/operations.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { isJsonName, isRecord, type Options } from '../../core/options/index.ts';
+import { traced } from '../cli/trace-option.ts';
 import { makeOverlay } from './overlay.ts';
 
 /** How to open an image, whatever it is called. */
@@ -21,6 +22,8 @@ export interface OpenModes {
   /** Writes go to a temporary overlay. */
   readonly snapshot: boolean;
   readonly aio?: string | undefined;
+  /** Record requests in this file. */
+  readonly traceFile?: string | undefined;
 }
 
 /** Writes are stable before they complete unless a cache mode says otherwise. */
@@ -131,7 +134,7 @@ async function openSpec(
   { spec, current = spec, modes, name, dispose }: Opening,
 ): Promise<OpenedImage> {
   const { readOnly, cache, unmap, forceShare } = modes;
-  const backend = await Backend.open(graph, current, {
+  const backend = await Backend.open(graph, traced(current, modes.traceFile), {
     user: name === undefined ? 'the image' : `'${name}'`,
     permissions: readOnly ? operations.read.image : operations.write.image,
     writethrough: cache.writethrough,

@@ -3,6 +3,7 @@ import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
 import type { UserObject } from '../cli/object-value.ts';
+import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { versionText } from '../cli/version.ts';
 import { commandTable } from './commands/index.ts';
 import { standardInput } from './input.ts';
@@ -27,7 +28,8 @@ interface ShellOptions {
   readonly misalign: boolean;
   readonly forceShare: boolean;
   readonly refs: ReferencePolicy;
-  readonly trace: readonly string[];
+  readonly trace: string | undefined;
+  readonly tracePatterns: readonly string[];
   readonly version: boolean;
 }
 
@@ -46,7 +48,8 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
     io.stdout.write(versionText(io.programName));
     return 0;
   }
-  for (const pattern of options.trace) warn(io, `there are no trace events, '${pattern}' matches none`);
+  for (const pattern of options.tracePatterns) tracePattern(pattern, io);
+  const file = options.trace === undefined ? undefined : traceFile(options.trace, io);
   await using graph = new BlockGraph({
     drivers: driverList,
     references: options.refs,
@@ -62,11 +65,12 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
     commands: commandTable(),
     misaligned: options.misalign,
     imageOpts: options.imageOpts,
+    traceFile: file,
   });
-  const { file } = line.arguments;
-  if (file !== undefined) {
-    const request = { name: file, format: options.format, imageOpts: options.imageOpts };
-    shell.opened = await openImage(graph, request, modesOf(line));
+  const { file: name } = line.arguments;
+  if (name !== undefined) {
+    const request = { name, format: options.format, imageOpts: options.imageOpts };
+    shell.opened = await openImage(graph, request, { ...modesOf(line), traceFile: file });
   }
   const onIdle = (): void => shell.stuck();
   process.on('beforeExit', onIdle);

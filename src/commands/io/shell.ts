@@ -21,6 +21,8 @@ export interface ShellSettings {
   readonly misaligned: boolean;
   /** What `open` takes is a list of options, not a name. */
   readonly imageOpts: boolean;
+  /** Requests are recorded there. */
+  readonly traceFile?: string | undefined;
 }
 
 export class Shell {

@@ -7,6 +7,7 @@
 import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { subtree } from '../block/graph/drain.ts';
+import { infoOf } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { copy } from './copy-engine/copy.ts';
@@ -72,7 +73,7 @@ export class MirrorBody implements JobBody {
   async #copy(job: Job, length: number): Promise<void> {
     const { target, onSourceError = 'report', onTargetError = 'report' } = this.#options;
     const readsZero = this.#options.targetReadsZero || (await this.#zeroFirst(job, length));
-    const info = await target.image.image.info?.();
+    const info = await infoOf(target.image);
     await copy({
       ...this.#options,
       sources: this.#layOut(),

@@ -54,7 +54,7 @@ describe('run', () => {
     }
   });
   it('accepts trace patterns before the command', async () => {
-    for (const line of ['-T x info y', '-Tx info y', '--trace x info y', '--trace=x info y']) {
+    for (const line of ['-T x info y', '-Tx info y', '--trace file=x info y', '--trace=enable=x info y']) {
       expect(await img(line)).toMatchObject({ status: 0, out: 'y human undefined\n' });
     }
     expect(await img('-T x')).toEqual({

@@ -33,13 +33,13 @@ export const open: ShellCommand = {
   operands: [0, 1],
   global: true,
   async run(shell, words) {
-    const { imageOpts, graph } = shell.settings;
+    const { imageOpts, graph, traceFile } = shell.settings;
     const [name] = words.operands;
     if (imageOpts && words.flags.has('o')) return shell.fail("--image-opts and 'open -o' are mutually exclusive");
     const modes = modesOf(words);
     const options = optionsOf(words);
     if (shell.opened) throw new BlockError("file open already, try 'help close'");
-    shell.opened = await openImage(graph, { name, imageOpts, options }, modes);
+    shell.opened = await openImage(graph, { name, imageOpts, options }, { ...modes, traceFile });
     return true;
   },
 };

@@ -64,7 +64,7 @@ export async function describeImage(node: Node): Promise<ImageDescription> {
 }
 
 /** A driver that only passes its child on has nothing to say itself: the child speaks for it. */
-function infoOf(node: Node): ReturnType<NonNullable<Node['image']['info']>> | undefined {
+export function infoOf(node: Node): ReturnType<NonNullable<Node['image']['info']>> | undefined {
   let from: Node | undefined = node;
   while (from && !from.image.info) from = from.filtered?.node;
   return from?.image.info?.();

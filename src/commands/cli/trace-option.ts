@@ -1,0 +1,38 @@
+/** The option `--trace FILE` of all programs: requests to the images of a command are recorded in FILE. */
+import type { NodeSpec } from '../../core/block/graph/spec.ts';
+import { type Io, warn } from './io.ts';
+import type { OptionSpec } from './record.ts';
+
+export const TRACE_OPTION = {
+  long: 'trace',
+  value: 'FILE',
+  help: 'Record all requests to the opened images in FILE (ending in .gz or .zst: compressed), for io replay',
+} as const satisfies OptionSpec;
+
+export const TRACE_PATTERN_OPTION = {
+  short: 'T',
+  value: 'PATTERN',
+  repeat: true,
+  help: 'Accepted for compatibility: there are no trace events',
+} as const satisfies OptionSpec;
+
+/** What users of QEMU's programs write there. */
+const PATTERN = /^(enable|events|file)=/;
+
+/** `-T PATTERN`: events that other programs would write about. */
+export function tracePattern(pattern: string, io: Io): undefined {
+  warn(io, `there are no trace events, '${pattern}' matches none`);
+}
+
+/**
+ * The file of `--trace`. A program that goes by a name of QEMU's takes the option as that one does, and so does any
+ * where the value can be nothing else: then there is a warning, and no file.
+ */
+export function traceFile(value: string, io: Io): string | undefined {
+  return io.programName.startsWith('qemu-') || PATTERN.test(value) ? tracePattern(value, io) : value;
+}
+
+/** The image of `spec` with its requests recorded in `file`. */
+export function traced(spec: NodeSpec, file: string | undefined): NodeSpec {
+  return file === undefined ? spec : { driver: 'trace', 'trace-file': file, file: spec };
+}

@@ -1,0 +1,11 @@
+/** What the recorder and the thread that writes say to one another, beside the records. */
+import type { ErrorCode } from '../errors/block-error.ts';
+import type { TraceNode } from './record.ts';
+
+export type ToThread =
+  | { readonly kind: 'node'; readonly node: TraceNode }
+  | { readonly kind: 'close'; readonly requests: number };
+
+export type FromThread =
+  | { readonly kind: 'failed'; readonly message: string; readonly code: ErrorCode }
+  | { readonly kind: 'closed' };

@@ -1,0 +1,135 @@
+/** The file of a trace: records in, lines out, compressed by the ending of its name. Runs in a thread of its own. */
+import fs from 'node:fs';
+import { asBlockError, BlockError } from '../errors/block-error.ts';
+import { type Compressor, compressorFor } from './compression.ts';
+import { footerLine, headerLine, nodeLine, RecordEncoder, type TraceHeader } from './encode.ts';
+import type { TraceNode } from './record.ts';
+import { type RingMemory, RingReader } from './ring.ts';
+
+/** Bytes of text that are gathered before they are compressed and written. */
+const CHUNK = 1 << 20;
+
+export interface WriterSettings {
+  readonly path: string;
+  readonly header: TraceHeader;
+  /** Reading of the monotonic clock, in nanoseconds, that counts as 0. */
+  readonly origin: bigint;
+  /** Go on with a file that this process began: images it already speaks of. */
+  readonly known: readonly TraceNode[];
+  /** Where the records come from. */
+  readonly ring: RingMemory;
+}
+
+export class TraceWriter {
+  readonly #path: string;
+  readonly #header: TraceHeader;
+  readonly #encoder: RecordEncoder;
+  readonly #compress: Compressor | undefined;
+  readonly #fd: number;
+  readonly #ring: RingReader;
+  readonly #chunk = new Uint8Array(CHUNK);
+  #filled = 0;
+  #begun: boolean;
+  #closed = false;
+  /** Bytes of the file that are whole lines. */
+  #good: number;
+
+  /** Throws when the file cannot be made. */
+  constructor({ path, header, origin, known, ring }: WriterSettings) {
+    this.#path = path;
+    this.#ring = new RingReader(ring);
+    this.#header = header;
+    this.#begun = known.length > 0;
+    this.#encoder = new RecordEncoder(origin);
+    for (const node of known) this.#encoder.addNode(node.name);
+    this.#compress = compressorFor(path);
+    try {
+      this.#fd = fs.openSync(path, this.#begun ? 'a' : 'w', 0o666);
+      this.#good = this.#begun ? fs.fstatSync(this.#fd).size : 0;
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** Introduce a further image; its index is that of the calls. */
+  addNode(node: TraceNode): void {
+    this.#encoder.addNode(node.name);
+    this.#add(Buffer.from(this.#begun ? nodeLine(node) : headerLine(this.#header, node)));
+    if (this.#begun) return;
+    // A reader that looks on sees at once what this is; and a file that cannot be written to is found at once.
+    this.#begun = true;
+    this.flush();
+  }
+
+  /** Take what is in the ring; true when there was something. */
+  drain(): boolean {
+    let any = false;
+    for (;;) {
+      const lines = this.#encoder.takeFrom(this.#ring);
+      if (lines.length === 0) return any;
+      any = true;
+      this.#add(lines);
+    }
+  }
+
+  #add(bytes: Uint8Array): void {
+    if (this.#filled + bytes.length > CHUNK) this.flush();
+    if (bytes.length > CHUNK) {
+      this.#write(bytes);
+      return;
+    }
+    this.#chunk.set(bytes, this.#filled);
+    this.#filled += bytes.length;
+  }
+
+  /** Hand what is gathered to the system. */
+  flush(): void {
+    const length = this.#filled;
+    this.#filled = 0;
+    if (length > 0) this.#write(this.#chunk.subarray(0, length));
+  }
+
+  #write(text: Uint8Array): void {
+    try {
+      const bytes = this.#compress?.(text) ?? text;
+      for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.#fd, bytes, at);
+      this.#good += bytes.length;
+    } catch (error) {
+      throw this.#failure(error);
+    }
+  }
+
+  /** Write all that is left, with the last line. Throws as the others do; the file is closed in any case. */
+  close(requests: number): void {
+    try {
+      this.drain();
+      this.#add(Buffer.from(footerLine(requests)));
+      this.flush();
+    } finally {
+      this.#close();
+    }
+  }
+
+  /** After a failure: what was written so far stays, less a line or a frame that was not written whole. */
+  abandon(): void {
+    this.#ring.fail();
+    if (this.#closed) return;
+    try {
+      fs.ftruncateSync(this.#fd, this.#good);
+    } catch {
+      // a pipe, or a disk that has gone: a reader passes over the torn end
+    }
+    this.#close();
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    fs.closeSync(this.#fd);
+  }
+
+  #failure(error: unknown): BlockError {
+    const { message, code } = asBlockError(error);
+    return new BlockError(`trace file '${this.#path}': ${message}`, { code, cause: error });
+  }
+}

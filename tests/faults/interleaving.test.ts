@@ -129,7 +129,8 @@ describe.each(Object.entries(scenarios))('%s', (_group, list) => {
       last = run.closed;
       const story = run.story.join('; ');
       expect(faultOf(scenario, model, run), story).toBe(undefined);
-      if (isNew(seen, Buffer.concat([run.closed, run.content]))) await expectWhole(run.closed, base, run.content, story);
+      if (isNew(seen, Buffer.concat([run.closed, run.content])))
+        await expectWhole(run.closed, base, run.content, story);
       for (const [index, step] of scenario.steps.entries()) {
         if (step === flush) await expectFlushed({ scenario, base, model, seen }, run, index);
       }
@@ -239,4 +240,3 @@ async function expectFlushed({ scenario, base, model, seen }: Flushed, run: Run,
     await disk.close();
   }
 }
-

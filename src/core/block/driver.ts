@@ -57,6 +57,11 @@ export interface Limits {
   /** Longest discard in bytes, and the granularity to which a discard is shrunk. */
   readonly maxDiscard?: number;
   readonly discardAlignment?: number;
+  /**
+   * The driver also takes zero and discard requests for a part of one such unit (in whole `requestAlignment`s), apart
+   * from those for whole units; it declines what it cannot do by NotSupported. Default false.
+   */
+  readonly takesParts?: boolean;
 }
 
 /** What lies at an offset of one node, without looking at its backing chain. */

@@ -25,6 +25,7 @@ class CompressImage extends FilterImage {
       ...limits,
       requestAlignment: Math.max(clusterSize, limits.requestAlignment ?? 1),
       zeroAlignment: Math.max(clusterSize, limits.zeroAlignment ?? 1),
+      takesParts: false,
     };
   }
 

@@ -2,7 +2,7 @@
  * Zeroing and discarding: entries change, data stays untouched or is given back. A stretch that an allocating
  * write has in flight is waited for.
  */
-import { all, type Maybe } from '../../core/async/maybe.ts';
+import { after, all, type Maybe } from '../../core/async/maybe.ts';
 import type { Flags } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { merge, type Range } from '../../core/bytes/ranges.ts';
@@ -17,6 +17,7 @@ import { mapRun, RunKind } from './mapping.ts';
 import { ClusterKind, clusterKind, hostOffset } from './meta/entries.ts';
 import { inOrder, type Pending, walk } from './sequence.ts';
 import type { Table } from './table-cache.ts';
+import { assertStillEmpty, unitToZero } from './zero-part.ts';
 
 type Change = (cell: OldCell) => Cleared;
 
@@ -29,23 +30,40 @@ interface Clearing {
   readonly skipUnallocated: boolean;
 }
 
-/** Make a range read as zeroes; NotSupported where only writing can do that. */
+/**
+ * Make a range read as zeroes; NotSupported where only writing can do that. A range that is not whole units must lie
+ * within one.
+ */
 export function zero(disk: Disk, offset: number, length: number, flags: Flags): Maybe<void> {
   const { subclusterSize, version } = disk.geometry;
   const end = offset + length;
-  if (offset % subclusterSize !== 0 || (end % subclusterSize !== 0 && end < disk.size)) {
-    throw new NotSupported(
-      `zeroing ${length} bytes at ${offset} does not cover whole units of ${subclusterSize} bytes`,
-    );
-  }
   if (version < 3 && disk.backing) {
     throw new NotSupported(`version 2 of qcow2 has no zero clusters to hide the backing file of '${disk.fileName}'`);
   }
+  if (offset % subclusterSize === 0 && (end % subclusterSize === 0 || end >= disk.size)) {
+    return zeroUnits(disk, { offset, length }, flags);
+  }
+  return after(unitToZero(disk, { offset, length }), (unit) =>
+    zeroUnits(disk, unit, flags, (cell) => assertStillEmpty(disk, cell)),
+  );
+}
+
+/** `allowed` throws for an entry that must not be changed. */
+function zeroUnits(
+  disk: Disk,
+  { offset, length }: Pick<Range, 'offset' | 'length'>,
+  flags: Flags,
+  allowed?: (cell: OldCell) => void,
+): Maybe<void> {
+  const { version } = disk.geometry;
   const unmap = (flags & Flag.MAY_UNMAP) !== 0;
   const clearing: Clearing = {
     offset,
     length,
-    change: version < 3 ? (cell) => discarded(disk, cell, true) : (cell) => zeroed(disk, cell, unmap),
+    change: (cell) => {
+      allowed?.(cell);
+      return version < 3 ? discarded(disk, cell, true) : zeroed(disk, cell, unmap);
+    },
     reason: 'request',
     skipUnallocated: version < 3,
   };

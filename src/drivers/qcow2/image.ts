@@ -48,6 +48,7 @@ export class Qcow2Image implements Image {
       optimalTransfer: clusterSize,
       zeroAlignment: subclusterSize,
       discardAlignment: clusterSize,
+      takesParts: true,
     };
     this.backing = {
       get fileName() {

@@ -233,14 +233,22 @@ export class NodeIo {
     this.#assertWritable();
     const image = this.#image;
     if (!image.discard || !this.#owner.modes.unmap) return;
-    const unit = Math.max(image.limits?.discardAlignment ?? 1, this.#mask + 1);
-    const start = alignUp(offset, unit);
+    const { discardAlignment = 1, maxDiscard = Number.MAX_SAFE_INTEGER, takesParts = false } = image.limits ?? {};
+    const block = this.#mask + 1;
+    const unit = Math.max(discardAlignment, block);
+    const grain = takesParts ? block : unit;
+    const start = alignUp(offset, grain);
     const stop = Math.min(offset + length, image.size);
-    const end = stop === image.size ? stop : alignDown(stop, unit);
+    const end = stop === image.size ? stop : alignDown(stop, grain);
     if (end <= start) return;
-    const limit = Math.max(unit, alignDown(image.limits?.maxDiscard ?? Number.MAX_SAFE_INTEGER, unit));
-    const piece = (at: number, n: number) => orNothing(() => image.discard?.(start + at, n));
-    return this.#change(start, end - start, () => inPieces(end - start, limit, piece), true);
+    // Parts go apart from the whole units between them; there are none unless the driver takes them.
+    const first = Math.min(end, alignUp(start, unit));
+    const last = end === image.size ? end : Math.max(first, alignDown(end, unit));
+    const limit = Math.max(unit, alignDown(maxDiscard, unit));
+    const piece = (at: number, n: number) => orNothing(() => (n > 0 ? image.discard?.(at, n) : undefined));
+    const units = () => inPieces(last - first, limit, (at, n) => piece(first + at, n));
+    const run = () => after(piece(start, first - start), () => after(units(), () => piece(last, end - last)));
+    return this.#change(start, end - start, run, true);
   }
 
   /**

@@ -21,7 +21,7 @@ type WriteZeroes = (offset: number, buf: Uint8Array) => Maybe<void>;
 /**
  * Zero `request` of `image`; pieces that the driver declines are written through `write`, unless the
  * request says NO_FALLBACK, which then fails with NotSupported. The driver sees whole units of its
- * `zeroAlignment`, the last of which may be cut short by the end of the disk.
+ * `zeroAlignment`, the last of which may be cut short by the end of the disk, and parts of one if it takes them.
  */
 export function zeroInPieces(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
   const { offset, length, flags } = request;
@@ -37,7 +37,14 @@ export function zeroInPieces(image: Image, request: ZeroRequest, write: WriteZer
   const tail = { offset: end, length: stop - end, flags };
   const middle = () =>
     inPieces(end - start, limit, (at, n) => zeroOrWrite(image, { offset: start + at, length: n, flags }, write));
-  return after(writeZeroes(head, write), () => after(middle(), () => writeZeroes(tail, write)));
+  return after(zeroPart(image, head, write), () => after(middle(), () => zeroPart(image, tail, write)));
+}
+
+/** Less than a unit: for the driver to try when it wants to and the blocks are whole. */
+function zeroPart(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
+  const { requestAlignment = 1, takesParts = false } = image.limits ?? {};
+  const whole = request.offset % requestAlignment === 0 && request.length % requestAlignment === 0;
+  return takesParts && whole && request.length > 0 ? zeroOrWrite(image, request, write) : writeZeroes(request, write);
 }
 
 function zeroOrWrite(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {

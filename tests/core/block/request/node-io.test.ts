@@ -121,6 +121,18 @@ describe('zeroing', () => {
     expect(disk.data[7512]).toBe(9);
   });
 
+  test('hands over parts of a unit apart, when the driver takes them', async () => {
+    const limits = { zeroAlignment: 4096, discardAlignment: 4096, requestAlignment: 512 };
+    for (const takesParts of [true, false]) {
+      const { io, disk } = ioOver({ size: 16384, limits: { ...limits, takesParts } });
+      disk.data.fill(9);
+      await io.zero(3584, 9216);
+      expect([disk.counts.zero, disk.counts.write]).toEqual(takesParts ? [3, 0] : [1, 2]);
+      await io.discard(3500, 9300);
+      expect(disk.counts.discard).toBe(takesParts ? 3 : 1);
+    }
+  });
+
   test('without a fallback fails before anything is changed', async () => {
     const whole = ioOver({ size: 16384, limits: { zeroAlignment: 4096 } });
     whole.disk.data.fill(9);

@@ -13,7 +13,9 @@ import { report } from '../cli/report.ts';
 import { commandLine } from './command-line.ts';
 
 /** Subcommands beside the shell; each is loaded when its name is the first word. */
-export const subcommands: Readonly<Record<string, () => Promise<AnyCommand>>> = {};
+export const subcommands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
+  replay: async () => (await import('./replay.ts')).replay,
+};
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
 export async function main(argv: readonly string[], programName: string): Promise<number> {

@@ -1,11 +1,11 @@
 /**
- * The content of replayed writes. A trace has none, so it is made of what a trace has: the seed, the number of the
- * record and the offset. Every four bytes at a multiple of four are a number of their own, little-endian, so that the
+ * The content of replayed writes. A trace has none, so it is made of a seed, the number of the write among
+ * those of its trace, and the offset. Every four bytes at a multiple of four are a number of their own, little-endian, so that the
  * content at an offset does not depend on where its request begins.
  */
 const isLittleEndian = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
 
-/** Which content: the seed of the replay, 32 bits, and the number of the record in its trace. */
+/** Which content: the seed of the replay, 32 bits, and the number of the write in its trace, from 0. */
 export interface ContentKey {
   readonly seed: number;
   readonly number: number;

@@ -10,7 +10,7 @@ const MOST_RANGES = 1 << 20;
 export interface KnownRange {
   readonly start: number;
   readonly end: number;
-  /** Number of the record, or {@link ZEROES}. */
+  /** Number of the write, or {@link ZEROES}. */
   readonly writer: number;
 }
 

@@ -7,7 +7,8 @@
  * memory and depth, which are bounded. Requests that are done at once cost no turn of the event loop.
  */
 import type { Maybe } from '../async/maybe.ts';
-import { BlockError, Cancelled } from '../errors/block-error.ts';
+import { BlockError } from '../errors/block-error.ts';
+import { BufferPool } from './buffer-pool.ts';
 import { fillContent } from './content.ts';
 import { type Flight, Flights } from './flights.ts';
 import { Measured } from './measured.ts';
@@ -38,8 +39,8 @@ export interface ReplayOptions {
   readonly target: ReplayTarget;
   readonly requests: AsyncIterable<readonly TraceRequest[]>;
   readonly pace: Pace;
-  /** Most requests under way; of a trace without completions that is the only bound. */
-  readonly depth: number;
+  /** Most requests under way together with this one; of a trace without completions that is the only bound. */
+  depth(request: TraceRequest): number;
   readonly seed: number;
   readonly map: OffsetMap;
   /** Kinds to issue; others are left out. */
@@ -78,6 +79,8 @@ class Replay {
   readonly #pacer: Pacer;
   readonly #memory = new BufferPool();
   #node: string | undefined;
+  /** Writes of the node so far, also those that were left out: the number that their content is made of. */
+  #writes = 0;
   #leftOut = 0;
   #newErrors = 0;
   #sinceTurn = 0;
@@ -96,12 +99,12 @@ class Replay {
     try {
       for await (const group of this.#options.requests) {
         for (const request of group) {
-          const offset = this.#choose(request);
-          if (offset === undefined) continue;
-          const wait = this.#before(request, offset);
+          const place = this.#choose(request);
+          if (place === undefined) continue;
+          const wait = this.#before(request, place.offset);
           if (wait) await wait;
           this.#options.signal?.throwIfAborted();
-          this.#issue(request, offset);
+          this.#issue(request, place);
         }
         this.#options.onProgress?.();
       }
@@ -118,12 +121,14 @@ class Replay {
   }
 
   /** Where the request goes; undefined when it is left out. Throws when it cannot be issued. */
-  #choose(request: TraceRequest): number | undefined {
+  #choose(request: TraceRequest): Place | undefined {
     const { only, map, target } = this.#options;
     this.#node ??= request.node;
     // A copy that the kernel refused was followed by requests that made it.
     const refused = (request.flags & COPY_FLAG) !== 0 && request.result !== 0;
-    const wanted = request.node === this.#node && !refused && (only?.has(request.op) ?? true);
+    const ours = request.node === this.#node && !refused;
+    const write = ours && request.op === 'write' ? this.#writes++ : 0;
+    const wanted = ours && (only?.has(request.op) ?? true);
     const offset = wanted ? map.place(request, target.size) : undefined;
     if (offset === undefined) {
       this.#leftOut++;
@@ -132,7 +137,7 @@ class Replay {
     if (transfersData(request.op) && request.length > MAX_TRANSFER) {
       throw new BlockError(`${describe(request)} is longer than the limit of ${MAX_TRANSFER} bytes`);
     }
-    return offset;
+    return { offset, write };
   }
 
   /** What is to be waited for; nothing when the request may begin. */
@@ -157,46 +162,47 @@ class Replay {
   #mayBegin(request: TraceRequest, flight: Flight): boolean {
     const flights = this.#flights;
     if (flights.count === 0) return true;
-    if (flights.count >= this.#options.depth || flights.bytes + flight.bytes > MAX_BYTES) return false;
+    if (flights.count >= this.#options.depth(request) || flights.bytes + flight.bytes > MAX_BYTES) return false;
     if (request.op === 'truncate' || flights.conflictsWith(flight)) return false;
     return this.#options.pace.mode === 'timed' || !flights.hasEndedBefore(request.start);
   }
 
-  #issue(request: TraceRequest, offset: number): void {
+  #issue(request: TraceRequest, place: Place): void {
+    const { offset } = place;
     const { verifier, pretend } = this.#options;
     this.#firstStart ??= request.start;
     this.#lastEnd = Math.max(this.#lastEnd, request.end ?? request.start);
     if (pretend) {
-      verifier?.note(request, offset, request.result !== 0);
+      verifier?.note(request, place, request.result !== 0);
       return;
     }
     this.#measured.sample(request, offset);
-    const memory = this.#prepare(request, offset);
+    const memory = this.#prepare(request, place);
     const begin = performance.now();
     let done: Maybe<void>;
     try {
       done = this.#send(request, offset, memory);
     } catch (error) {
-      this.#ended(request, { offset, begin, memory }, error);
+      this.#ended(request, { place, begin, memory }, error);
       return;
     }
     if (!(done instanceof Promise)) {
-      this.#ended(request, { offset, begin, memory }, undefined);
+      this.#ended(request, { place, begin, memory }, undefined);
       return;
     }
     const flight = flightOf(request, offset);
     this.#flights.begin(flight);
     const end = (error: unknown): void => {
-      this.#ended(request, { offset, begin, memory }, error);
+      this.#ended(request, { place, begin, memory }, error);
       this.#flights.end(flight);
     };
     done.then(() => end(undefined), end);
   }
 
-  #prepare({ op, length, number }: TraceRequest, offset: number): Buffer | undefined {
+  #prepare({ op, length }: TraceRequest, { offset, write }: Place): Buffer | undefined {
     if (!transfersData(op)) return undefined;
     const memory = this.#memory.take(length);
-    if (op === 'write') fillContent(memory, { seed: this.#options.seed, number }, offset);
+    if (op === 'write') fillContent(memory, { seed: this.#options.seed, number: write }, offset);
     return memory;
   }
 
@@ -212,15 +218,16 @@ class Replay {
 
   #ended(
     request: TraceRequest,
-    issued: { offset: number; begin: number; memory: Buffer | undefined },
+    issued: { place: Place; begin: number; memory: Buffer | undefined },
     error: unknown,
   ): void {
-    const { offset, begin, memory } = issued;
+    const { place, begin, memory } = issued;
     const { verifier } = this.#options;
     this.#measured.add(request, (performance.now() - begin) * 1e6, error !== undefined);
     if (error !== undefined && request.result === 0) this.#failed(request, error);
-    verifier?.note(request, offset, error !== undefined);
-    if (request.op === 'read' && memory && error === undefined) verifier?.check(memory, offset, describe(request));
+    verifier?.note(request, place, error !== undefined);
+    if (request.op === 'read' && memory && error === undefined)
+      verifier?.check(memory, place.offset, describe(request));
     if (memory) this.#memory.give(memory);
   }
 
@@ -230,36 +237,14 @@ class Replay {
   }
 }
 
+/** Where a request goes, and which of the writes it is. */
+export interface Place {
+  readonly offset: number;
+  readonly write: number;
+}
+
 function flightOf({ op, end, length }: TraceRequest, offset: number): Flight {
   const bytes = transfersData(op) ? length : 0;
   const placed = op === 'flush' || op === 'truncate' ? 0 : length;
   return { recordedEnd: end, offset, end: offset + placed, changes: changesContent(op), bytes };
-}
-
-/** Buffers that serve again. Their lengths are those that requests ask for. */
-class BufferPool {
-  readonly #free = new Map<number, Buffer[]>();
-  #kept = 0;
-
-  take(length: number): Buffer {
-    const found = this.#free.get(length)?.pop();
-    if (!found) return Buffer.allocUnsafeSlow(length);
-    this.#kept -= length;
-    return found;
-  }
-
-  give(buffer: Buffer): void {
-    if (this.#kept + buffer.length > KEPT_BYTES) return;
-    const list = this.#free.get(buffer.length);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.length, [buffer]);
-    this.#kept += buffer.length;
-  }
-}
-
-const KEPT_BYTES = 16 * 1024 * 1024;
-
-/** Thrown where a replay was interrupted. */
-export function interrupted(): Cancelled {
-  return new Cancelled('interrupted');
 }

@@ -38,14 +38,14 @@ export class Verifier {
   }
 
   /** A request of the replay has ended, or would have; what it leaves behind is known, or not any more. */
-  note({ op, length, number }: TraceRequest, offset: number, failed: boolean): void {
+  note({ op, length }: TraceRequest, { offset, write }: { offset: number; write: number }, failed: boolean): void {
     if (op === 'read' || op === 'flush') return;
     if (op === 'truncate') {
       this.#known.set(length, Number.MAX_SAFE_INTEGER, undefined);
       return;
     }
     const sure = !failed && op !== 'discard';
-    this.#known.set(offset, offset + length, sure ? (op === 'zero' ? ZEROES : number) : undefined);
+    this.#known.set(offset, offset + length, sure ? (op === 'zero' ? ZEROES : write) : undefined);
   }
 
   /** Compare what was read at `offset`. */
@@ -64,7 +64,7 @@ export class Verifier {
     if (expected.equals(data)) return;
     this.#mismatches++;
     const at = expected.findIndex((byte, index) => byte !== data[index]);
-    const meant = writer === ZEROES ? 'zeroes' : `the content of record ${writer}`;
+    const meant = writer === ZEROES ? 'zeroes' : `the content of write ${writer}`;
     this.#report(`${what}: byte ${offset + at} is not ${meant}`);
   }
 

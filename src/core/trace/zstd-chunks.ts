@@ -16,17 +16,46 @@ const FRAME_LIMIT = 256 * 1024 * 1024;
 
 export async function* zstdChunks(chunks: AsyncIterable<Uint8Array>, position: Position): AsyncGenerator<Uint8Array> {
   const unpack = zstdDecompressor(FRAME_LIMIT);
-  let pending: Buffer = Buffer.alloc(0);
+  const pending = new Pending();
   for await (const chunk of chunks) {
-    pending = pending.length === 0 ? Buffer.from(chunk) : Buffer.concat([pending, chunk]);
-    for (let frame = frameAt(pending); frame !== undefined; frame = frameAt(pending)) {
-      const bytes = pending.subarray(0, frame.length);
-      pending = pending.subarray(frame.length);
+    pending.add(chunk);
+    for (let frame = frameAt(pending.bytes); frame !== undefined; frame = frameAt(pending.bytes)) {
+      const bytes = pending.take(frame.length);
       if (!frame.skip) yield unpackFrame(unpack, bytes);
     }
-    if (pending.length > FRAME_LIMIT) throw tooLarge();
+    if (pending.bytes.length > FRAME_LIMIT) throw tooLarge();
   }
-  if (pending.length > 0) position.torn = true;
+  if (pending.bytes.length > 0) position.torn = true;
+}
+
+/** What has come and is no whole frame yet, in memory that grows by doubling. */
+class Pending {
+  #memory = Buffer.alloc(1 << 20);
+  #start = 0;
+  #end = 0;
+
+  get bytes(): Buffer {
+    return this.#memory.subarray(this.#start, this.#end);
+  }
+
+  add(chunk: Uint8Array): void {
+    const length = this.#end - this.#start;
+    if (this.#end + chunk.length > this.#memory.length) {
+      const memory = Buffer.allocUnsafe(Math.max(this.#memory.length, 2 * (length + chunk.length)));
+      memory.set(this.bytes);
+      this.#memory = memory;
+      this.#start = 0;
+      this.#end = length;
+    }
+    this.#memory.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  /** The first `length` bytes, which stay as they are until more is added. */
+  take(length: number): Buffer {
+    this.#start += length;
+    return this.#memory.subarray(this.#start - length, this.#start);
+  }
 }
 
 function unpackFrame(unpack: (frame: Uint8Array) => Uint8Array, bytes: Uint8Array): Uint8Array {

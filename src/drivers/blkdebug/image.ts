@@ -6,7 +6,7 @@ import type { RequestKind } from '../../core/block/fault-control.ts';
 import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import type { PermMask, PermPair } from '../../core/block/permissions-bits.ts';
-import { BlockError, errnoText } from '../../core/errors/block-error.ts';
+import { BlockError, errnoText, NotSupported } from '../../core/errors/block-error.ts';
 import { Breakpoints } from './breakpoints.ts';
 import { Labels } from './labels.ts';
 import type { InjectRule, Rules } from './rules.ts';
@@ -80,7 +80,13 @@ export class BlkdebugImage extends FilterImage {
     return this.#meet('write', offset, buf.length, () => this.file.writeCompressed(offset, buf));
   }
 
+  /** With a unit of its own, parts of one are declined, so that the writing in their place can be tested. */
   override zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    const { zeroAlignment = 1 } = this.limits;
+    const part = length < zeroAlignment && offset + length < this.size;
+    if (part && zeroAlignment > (this.file.limits.zeroAlignment ?? 1)) {
+      throw new NotSupported(`zeroing ${length} bytes is less than 'opt-write-zero', ${zeroAlignment} bytes`);
+    }
     return this.#meet('write-zeroes', offset, length, () => this.file.zero(offset, length, flags));
   }
 

@@ -1,9 +1,9 @@
 'use strict';
 // Start one of the programs in dist/cli. CommonJS on purpose: it starts faster than an ES module, and an ES
 // module entry is itself read through the thread pool, whose size could then no longer be set from here.
-const { existsSync } = require('node:fs');
+const { existsSync, statSync } = require('node:fs');
 const { availableParallelism, homedir } = require('node:os');
-const { basename, join } = require('node:path');
+const { basename, isAbsolute, join } = require('node:path');
 
 /**
  * Run `name` (img, io, nbd) on this process's arguments and set the exit status it returns. The program calls
@@ -35,14 +35,38 @@ module.exports = function launch(name) {
 /** Keep compiled code between runs where a cache folder can be had; without it we only start slower. */
 function loadProgram(file) {
   const { enableCompileCache } = require('node:module');
-  if (process.env.NODE_DISABLE_COMPILE_CACHE) return require(file);
-  const folder = process.env.NODE_COMPILE_CACHE ?? join(cacheFolder(), 'blockyard', 'code');
+  const folder = process.env.NODE_DISABLE_COMPILE_CACHE ? undefined : codeFolder();
+  if (folder === undefined) return require(file);
   if (enableCompileCache === undefined) return require('./code-cache.js')(file, folder);
   enableCompileCache(folder); // returns a status and never throws
   return require(file);
 }
 
-function cacheFolder() {
-  if (process.env.XDG_CACHE_HOME) return process.env.XDG_CACHE_HOME;
-  return join(homedir(), '.cache');
+function codeFolder() {
+  const { NODE_COMPILE_CACHE: named, XDG_CACHE_HOME: cache = '' } = process.env;
+  if (named) return named;
+  // Relative paths are to be ignored (XDG Base Directory Specification).
+  const base = isAbsolute(cache) ? cache : homeFolder();
+  if (base === undefined || !isOurs(base)) return undefined;
+  return join(base, ...(base === cache ? [] : ['.cache']), 'blockyard', 'code');
+}
+
+/** Undefined for a user without one. */
+function homeFolder() {
+  try {
+    const home = homedir();
+    return isAbsolute(home) ? home : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A folder that is missing is not for us to make, and code is taken only from where nobody else may put it. */
+function isOurs(folder) {
+  try {
+    const { uid } = statSync(folder);
+    return process.geteuid === undefined || uid === process.geteuid();
+  } catch {
+    return false;
+  }
 }

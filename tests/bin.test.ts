@@ -1,7 +1,17 @@
 /** The programs in bin/, whatever they do: names, exit status, and the surroundings they set up. */
-import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
-import { execa } from 'execa';
+import { execa, type Options } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { programPath, runProgram } from './support/cli.ts';
 import { tempDir } from './support/temp.ts';
@@ -49,6 +59,33 @@ describe('bin', () => {
     expect(unset.exitCode).toBe(5);
     expect(unset.stdout).toMatch(/^([4-9]|1[0-6]) qemu-img \[ 'a', '-b' \]$/);
     expect((await run({ UV_THREADPOOL_SIZE: '3' })).stdout).toMatch(/^3 /);
+  });
+
+  test('without a home of its own a program runs, and keeps its code nowhere', async () => {
+    const folder = fakeProgram('exports.main = async () => 5;');
+    const cwd = join(folder, 'work');
+    mkdirSync(cwd);
+    const run = async (env: Record<string, string>, rest: Options = {}) => {
+      const surroundings = { env: { PATH: process.env.PATH ?? '', ...env }, extendEnv: false, reject: false, cwd };
+      const { exitCode, stderr } = await execa(process.execPath, [join(folder, 'bin', 'img')], {
+        ...surroundings,
+        ...rest,
+      });
+      expect({ exitCode, stderr }).toEqual({ exitCode: 5, stderr: '' });
+      expect(readdirSync(cwd)).toEqual([]);
+    };
+    await run({ HOME: '' });
+    await run({ HOME: 'home', XDG_CACHE_HOME: 'cache' });
+    await run({ HOME: join(cwd, 'missing') });
+    if (process.getuid?.() !== 0) return;
+    // A user whom the system does not know, as in containers, and a home of somebody else.
+    chmodSync(folder, 0o755);
+    await run({}, { uid: 54_321, gid: 54_321 });
+    chownSync(cwd, 54_321, 54_321);
+    await run({ HOME: cwd });
+    const own = { NODE_COMPILE_CACHE: '', XDG_CACHE_HOME: '', HOME: folder };
+    const { exitCode } = await execa(process.execPath, [join(folder, 'bin', 'img')], { env: own, reject: false });
+    expect([exitCode, existsSync(join(folder, '.cache', 'blockyard', 'code'))]).toEqual([5, true]);
   });
 
   test('programs are CommonJS, so that the thread pool is not used before its size is set', () => {

@@ -1,7 +1,8 @@
 /** What a replay prints in the end: for people a table, for programs JSON. */
 import { formatSize } from '../../core/bytes/sizes.ts';
 import type { Histogram } from '../../core/trace/histogram.ts';
-import type { Kind, Side } from '../../core/trace/measured.ts';
+import type { Kind, Measured, Side } from '../../core/trace/measured.ts';
+import { type TraceOp, traceOps } from '../../core/trace/record.ts';
 import type { ReplayResult } from '../../core/trace/replay.ts';
 import type { TraceSource } from '../../core/trace/source.ts';
 import type { VerifyResult } from '../../core/trace/verifier.ts';
@@ -37,8 +38,15 @@ function line(...cells: readonly (string | number)[]): string {
 
 function table({ measured }: ReplayReport): string[] {
   const head = line('', '', 'requests', 'bytes', 'errors', 'mean', ...quantiles.map(([name]) => name), 'max');
-  const kinds = [...measured.kinds].flatMap(([op, kind]) => kindLines(op, kind));
+  const kinds = inOrder(measured).flatMap(([op, kind]) => kindLines(op, kind));
   return [head, ...kinds, ...(measured.kinds.size > 1 ? kindLines('all', measured.total) : [])];
+}
+
+function inOrder({ kinds }: Measured): (readonly [TraceOp, Kind])[] {
+  return traceOps.flatMap((op) => {
+    const kind = kinds.get(op);
+    return kind ? [[op, kind] as const] : [];
+  });
 }
 
 function kindLines(name: string, { recorded, replayed }: Kind): string[] {
@@ -88,7 +96,7 @@ function verifyLine(verified: VerifyResult | undefined): string[] {
 
 function jsonReport(report: ReplayReport): unknown {
   const { measured, source, verified } = report;
-  const kinds = [...measured.kinds, ['all', measured.total] as const];
+  const kinds = [...inOrder(measured), ['all', measured.total] as const];
   return {
     trace: source.path,
     format: source.parser?.format,

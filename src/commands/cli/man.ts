@@ -20,7 +20,7 @@ export async function renderMan(program: Program): Promise<string> {
     ...entry('\\fB\\-V\\fR, \\fB\\-\\-version\\fR', 'Show the version'),
     ...[TRACE_OPTION, TRACE_PATTERN_OPTION].flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
     '.SH COMMANDS',
-    ...records.flatMap((record) => commandLines(program, record)),
+    ...records.flatMap((record) => commandLines(program.name, record)),
     ...((await program.notes?.()) ?? []).flatMap((note, index) => [
       index === 0 ? '.SH NOTES' : '.PP',
       ...paragraph(note),
@@ -31,11 +31,12 @@ export async function renderMan(program: Program): Promise<string> {
   return `${lines.join('\n')}\n`;
 }
 
-function commandLines(program: Program, record: AnyCommand): string[] {
+/** The section of one subcommand. */
+export function commandLines(program: string, record: AnyCommand): string[] {
   const argumentsLine = Object.values(record.arguments).map(argumentText);
   return [
     `.SS ${roff(record.name)}`,
-    `.B ${roff(program.name)} ${roff(record.name)}`,
+    `.B ${roff(program)} ${roff(record.name)}`,
     ['[\\fIOPTIONS\\fR]', ...argumentsLine].join(' '),
     '.PP',
     `${protect(roff(record.summary))}.`,

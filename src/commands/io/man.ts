@@ -1,13 +1,15 @@
 /** The man page of `io`, from the record of its command line and those of its commands. */
-import { entry, optionHelp, optionText, paragraph, roff } from '../cli/man.ts';
+import { entry, optionHelp, optionText, paragraph, commandLines as recordLines, roff } from '../cli/man.ts';
 import type { OptionSpec } from '../cli/record.ts';
 import { VERSION } from '../cli/version.ts';
 import { commandLine } from './command-line.ts';
 import { shellCommands } from './commands/index.ts';
+import { subcommands } from './main.ts';
 import type { ShellCommand } from './shell-command.ts';
 
 /** The page `IO(1)` in roff's `man` macros; the same records give the same text. */
-export function renderIoMan(): string {
+export async function renderIoMan(): Promise<string> {
+  const records = await Promise.all(Object.values(subcommands).map((load) => load()));
   const { summary, description, arguments: operands, options, examples = [] } = commandLine;
   const all: readonly OptionSpec[] = Object.values(options);
   const lines = [
@@ -26,6 +28,8 @@ export function renderIoMan(): string {
     '.SH COMMANDS',
     ...paragraph('Offsets and lengths are bytes, or take a suffix: k, M, G, T, P and E are powers of 1024.'),
     ...shellCommands.flatMap(commandLines),
+    '.SH SUBCOMMANDS',
+    ...records.flatMap((record) => recordLines('io', record)),
     '.SH EXAMPLES',
     ...examples.flatMap(([line, what]) => entry(`\\fB${roff(line)}\\fR`, roff(what))),
     '.SH EXIT STATUS',

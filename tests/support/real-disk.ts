@@ -1,7 +1,17 @@
 /** Disk images as they are in life: a partition table and a filesystem full of real files. */
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { peerOutput } from './peers.ts';
@@ -14,7 +24,7 @@ export interface RealDiskOptions {
   readonly table?: 'gpt' | 'mbr';
   /** Size of the disk in MiB; default 512. The files must fit. */
   readonly size?: number;
-  /** Folder whose files go into the filesystem; default this project's node_modules. */
+  /** Folder whose files go into the filesystem, but for caches; default this project's node_modules. */
   readonly from?: string;
 }
 
@@ -25,7 +35,16 @@ export interface RealDiskOptions {
 export async function realDisk(options: RealDiskOptions = {}): Promise<string> {
   const { table = 'gpt', size = 512, from = join(root, 'node_modules') } = options;
   const path = join(runFolder(), `disk-${table}-${size}-${from.replaceAll(/\W+/g, '-')}.raw`);
-  await once(path, (temporary) => makeDisk(temporary, { table, size, from }));
+  await once(path, async (temporary) => {
+    const files = `${temporary}.files`;
+    try {
+      // Caches beside the files can be of any size.
+      cpSync(from, files, { recursive: true, verbatimSymlinks: true, filter: (name) => basename(name) !== '.cache' });
+      await makeDisk(temporary, { table, size, from: files });
+    } finally {
+      rmSync(files, { recursive: true, force: true });
+    }
+  });
   return path;
 }
 

@@ -20,7 +20,7 @@ describe('bin', () => {
   test('nbd says that it is not built yet', async () => {
     const { code, stdout, stderr } = await runProgram('nbd', ['anything']);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toBe('nbd: not built yet: this version of Blockyard has the img program only\n');
+    expect(stderr).toBe('nbd: not built yet: this version of Blockyard has the programs img and io\n');
   });
 
   test('a program started through a link of another name calls itself that', async () => {

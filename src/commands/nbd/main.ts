@@ -6,6 +6,6 @@
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
 export async function main(_argv: readonly string[], programName: string): Promise<number> {
-  process.stderr.write(`${programName}: not built yet: this version of Blockyard has the img program only\n`);
+  process.stderr.write(`${programName}: not built yet: this version of Blockyard has the programs img and io\n`);
   return 1;
 }

@@ -108,7 +108,7 @@ export class TraceRecorder {
     if (--this.#users > 0) return;
     const sink = this.#sink;
     if (!sink) return;
-    this.#ring?.publish();
+    if (this.#ring?.publish() === false) sink.makeRoom();
     clearInterval(this.#timer);
     this.#sink = undefined;
     this.#ring = undefined;
@@ -123,6 +123,7 @@ function identityOf(path: string): string | undefined {
   return stat && `${stat.dev}:${stat.ino}:${stat.size}`;
 }
 
+/** Not a pipe: its reader would take the closing for the end. */
 function makeEmpty(path: string): void {
-  fs.closeSync(fs.openSync(path, 'w', 0o666));
+  if (!fs.statSync(path, { throwIfNoEntry: false })?.isFIFO()) fs.closeSync(fs.openSync(path, 'w', 0o666));
 }

@@ -7,8 +7,8 @@
 /** Records in the ring: 2 MiB. */
 const RECORDS = 1 << 15;
 const MASK = RECORDS - 1;
-/** Records that become visible together: making one visible waits until the memory is ours, which takes a while. */
-const PUBLISH_MASK = 63;
+/** Records that go over to the ring together: 32 KiB. */
+const STAGED = 512;
 /** 64-bit words of a record: issue, completion, offset, length, number, op and flags + errno, depth + node. */
 const WORDS = 8;
 /** Where the 32-bit words of a record begin. */
@@ -29,25 +29,6 @@ export function ringMemory(): RingMemory {
   return { records: new SharedArrayBuffer(RECORDS * RECORD_BYTES), control: new SharedArrayBuffer(12) };
 }
 
-class RingViews {
-  protected readonly times: BigInt64Array;
-  protected readonly large: Float64Array;
-  protected readonly small: Int32Array;
-  protected readonly control: Int32Array;
-
-  constructor({ records, control }: RingMemory) {
-    this.times = new BigInt64Array(records);
-    this.large = new Float64Array(records);
-    this.small = new Int32Array(records);
-    this.control = new Int32Array(control);
-  }
-
-  /** Writing does not work any more: nobody takes anything. */
-  get failed(): boolean {
-    return Atomics.load(this.control, FAILED) !== 0;
-  }
-}
-
 /** The clock of a trace: nanoseconds, never going back. The fastest one there is, measured. */
 export const now = process.hrtime.bigint;
 
@@ -65,100 +46,127 @@ export interface Issued {
   readonly node: number;
 }
 
-/** The end where records come in. */
-export class RingWriter extends RingViews {
+/**
+ * The end where records come in. They are put together in a little memory of its own, which stays in the processor's
+ * cache, and go over in bulk: written one by one into the ring, each would wait for a line of memory.
+ */
+export class RingWriter {
+  readonly #staged = new ArrayBuffer(STAGED * RECORD_BYTES);
+  readonly #times = new BigInt64Array(this.#staged);
+  readonly #large = new Float64Array(this.#staged);
+  readonly #small = new Int32Array(this.#staged);
+  readonly #ring: BigInt64Array;
+  readonly #control: Int32Array;
+  /** Records put together, and not in the ring yet. */
+  #count = 0;
+  /** Records ever put into the ring, modulo 2^32. */
   #added = 0;
-  /** Records that may be added before it has to be looked how many were taken. */
-  #room = RECORDS;
 
-  /** Records ever added, modulo 2^32. */
-  get added(): number {
-    return this.#added;
+  constructor({ records, control }: RingMemory) {
+    this.#ring = new BigInt64Array(records);
+    this.#control = new Int32Array(control);
   }
 
   /** Add a request that completes now. False when there is no room, and nothing was added. */
   add(issued: Issued, errno: number): boolean {
-    if (this.#room === 0 && !this.#look()) return false;
-    this.#room--;
-    const at = (this.#added & MASK) * WORDS;
-    const { times, large, small } = this;
-    times[at] = issued.start;
-    times[at + 1] = now();
-    large[at + 2] = issued.offset;
-    large[at + 3] = issued.length;
-    large[at + 4] = issued.number;
+    if (this.#count === STAGED && !this.publish()) return false;
+    const at = this.#count++ * WORDS;
+    this.#times[at] = issued.start;
+    this.#times[at + 1] = now();
+    this.#large[at + 2] = issued.offset;
+    this.#large[at + 3] = issued.length;
+    this.#large[at + 4] = issued.number;
     const rest = at * 2 + SMALL;
-    small[rest] = issued.kind;
-    small[rest + 1] = errno;
-    small[rest + 2] = issued.depth;
-    small[rest + 3] = issued.node;
-    this.#added = (this.#added + 1) | 0;
-    if ((this.#added & PUBLISH_MASK) === 0) this.publish();
+    this.#small[rest] = issued.kind;
+    this.#small[rest + 1] = errno;
+    this.#small[rest + 2] = issued.depth;
+    this.#small[rest + 3] = issued.node;
     return true;
   }
 
-  /** Let the other end see all that was added. */
-  publish(): void {
-    Atomics.store(this.control, ADDED, this.#added);
+  /** Let the other end have all that was added; false when the ring has no room for it, and it stays here. */
+  publish(): boolean {
+    const count = this.#count;
+    if (RECORDS - ((this.#added - this.taken) | 0) < count) return false;
+    const start = this.#added & MASK;
+    const first = Math.min(count, RECORDS - start);
+    this.#ring.set(this.#times.subarray(0, first * WORDS), start * WORDS);
+    this.#ring.set(this.#times.subarray(first * WORDS, count * WORDS), 0);
+    this.#count = 0;
+    this.#added = (this.#added + count) | 0;
+    Atomics.store(this.#control, ADDED, this.#added);
+    return true;
   }
 
-  #look(): boolean {
-    this.#room = RECORDS - ((this.#added - Atomics.load(this.control, TAKEN)) | 0);
-    return this.#room > 0;
-  }
-
-  /** Stand still until something is taken, or `ms` milliseconds have passed. True when there is room. */
-  waitForRoom(ms: number): boolean {
-    const taken = (this.#added - RECORDS) | 0;
-    Atomics.wait(this.control, TAKEN, taken, ms);
-    return this.#look();
+  /** Stand still until something is taken, or `ms` milliseconds have passed. True when what was added went over. */
+  publishWithin(ms: number): boolean {
+    const taken = this.taken;
+    if (this.publish()) return true;
+    Atomics.wait(this.#control, TAKEN, taken, ms);
+    return this.publish();
   }
 
   /** Records ever taken, modulo 2^32. */
   get taken(): number {
-    return Atomics.load(this.control, TAKEN);
+    return Atomics.load(this.#control, TAKEN);
+  }
+
+  /** Writing does not work any more: nobody takes anything. */
+  get failed(): boolean {
+    return Atomics.load(this.#control, FAILED) !== 0;
   }
 }
 
 /** The end where they are taken. Indices count from the first record that has not been taken. */
-export class RingReader extends RingViews {
+export class RingReader {
+  readonly #times: BigInt64Array;
+  readonly #large: Float64Array;
+  readonly #small: Int32Array;
+  readonly #control: Int32Array;
   #taken = 0;
+
+  constructor({ records, control }: RingMemory) {
+    this.#times = new BigInt64Array(records);
+    this.#large = new Float64Array(records);
+    this.#small = new Int32Array(records);
+    this.#control = new Int32Array(control);
+  }
 
   /** Records that wait. */
   get waiting(): number {
-    return (Atomics.load(this.control, ADDED) - this.#taken) | 0;
+    return (Atomics.load(this.#control, ADDED) - this.#taken) | 0;
   }
 
   /** Done with the first `count`. */
   take(count: number): void {
     this.#taken = (this.#taken + count) | 0;
-    Atomics.store(this.control, TAKEN, this.#taken);
-    Atomics.notify(this.control, TAKEN);
+    Atomics.store(this.#control, TAKEN, this.#taken);
+    Atomics.notify(this.#control, TAKEN);
   }
 
   fail(): void {
-    Atomics.store(this.control, FAILED, 1);
-    Atomics.notify(this.control, TAKEN);
+    Atomics.store(this.#control, FAILED, 1);
+    Atomics.notify(this.#control, TAKEN);
   }
 
   start(index: number): bigint {
-    return this.times[this.#word(index)] ?? 0n;
+    return this.#times[this.#word(index)] ?? 0n;
   }
 
   end(index: number): bigint {
-    return this.times[this.#word(index) + 1] ?? 0n;
+    return this.#times[this.#word(index) + 1] ?? 0n;
   }
 
   offset(index: number): number {
-    return this.large[this.#word(index) + 2] ?? 0;
+    return this.#large[this.#word(index) + 2] ?? 0;
   }
 
   length(index: number): number {
-    return this.large[this.#word(index) + 3] ?? 0;
+    return this.#large[this.#word(index) + 3] ?? 0;
   }
 
   number(index: number): number {
-    return this.large[this.#word(index) + 4] ?? 0;
+    return this.#large[this.#word(index) + 4] ?? 0;
   }
 
   kind(index: number): number {
@@ -182,6 +190,6 @@ export class RingReader extends RingViews {
   }
 
   #smallWord(index: number, which: number): number {
-    return this.small[this.#word(index) * 2 + SMALL + which] ?? 0;
+    return this.#small[this.#word(index) * 2 + SMALL + which] ?? 0;
   }
 }

@@ -71,8 +71,13 @@ export class ThreadSink implements Sink {
   makeRoom(): boolean {
     const { ring } = this.#settings;
     if (this.#failed || ring.failed) return false;
-    if (ring.waitForRoom(PATIENCE_MS)) return true;
-    if (!ring.failed) this.#fail(this.#lost('it takes no data'));
+    for (;;) {
+      const { taken } = ring;
+      if (ring.publishWithin(PATIENCE_MS)) return true;
+      if (ring.failed) return false;
+      if (ring.taken === taken) break;
+    }
+    this.#fail(this.#lost('it takes no data'));
     return false;
   }
 
@@ -139,7 +144,7 @@ export class InlineSink implements Sink {
 
   makeRoom(): boolean {
     this.#drain();
-    return this.#writer !== undefined && this.#settings.ring.waitForRoom(0);
+    return this.#writer !== undefined && this.#settings.ring.publish();
   }
 
   async close(requests: number): Promise<void> {

@@ -44,7 +44,7 @@ export class TraceWriter {
     for (const node of known) this.#encoder.addNode(node.name);
     this.#compress = compressorFor(path);
     try {
-      this.#fd = fs.openSync(path, this.#begun ? 'a' : 'w', 0o666);
+      this.#fd = fs.openSync(path, openFlags(path, this.#begun), 0o666);
       this.#good = this.#begun ? fs.fstatSync(this.#fd).size : 0;
     } catch (error) {
       throw this.#failure(error);
@@ -92,7 +92,7 @@ export class TraceWriter {
   #write(text: Uint8Array): void {
     try {
       const bytes = this.#compress?.(text) ?? text;
-      for (let at = 0; at < bytes.length; ) at += fs.writeSync(this.#fd, bytes, at);
+      for (let at = 0; at < bytes.length; ) at += writeSome(this.#fd, bytes, at);
       this.#good += bytes.length;
     } catch (error) {
       throw this.#failure(error);
@@ -131,5 +131,27 @@ export class TraceWriter {
   #failure(error: unknown): BlockError {
     const { message, code } = asBlockError(error);
     return new BlockError(`trace file '${this.#path}': ${message}`, { code, cause: error });
+  }
+}
+
+/** A pipe is opened without waiting for a reader: a thread that hangs in the system cannot be ended. */
+function openFlags(path: string, append: boolean): string | number {
+  if (!fs.statSync(path, { throwIfNoEntry: false })?.isFIFO()) return append ? 'a' : 'w';
+  return fs.constants.O_WRONLY | fs.constants.O_NONBLOCK;
+}
+
+/** Pause before a full pipe is tried again, and how often that is done, all in all ten seconds. */
+const PAUSE_MS = 10;
+const PAUSES = 1000;
+
+function writeSome(fd: number, bytes: Uint8Array, at: number): number {
+  for (let pauses = 0; ; pauses++) {
+    try {
+      return fs.writeSync(fd, bytes, at);
+    } catch (error) {
+      const full = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
+      if (!full || pauses === PAUSES) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+    }
   }
 }

@@ -1,9 +1,11 @@
 /** The command line of `io`, as a record like those of subcommands. */
+
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { OBJECT_HELP, objectValue } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
-import { aioWord, cacheWord, discardWord } from './commands/open.ts';
+import { cacheWord } from './commands/open.ts';
+import { diskFlags } from './disk-flags.ts';
 import { runShell } from './run-shell.ts';
 
 export const commandLine = command({
@@ -37,20 +39,7 @@ export const commandLine = command({
       parse: cacheWord,
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writethrough)',
     },
-    discard: {
-      short: 'd',
-      long: 'discard',
-      value: 'MODE',
-      parse: discardWord,
-      help: 'Whether discards are passed on: ignore or unmap (default: unmap)',
-    },
-    aio: {
-      short: 'i',
-      long: 'aio',
-      value: 'MODE',
-      parse: aioWord,
-      help: 'How requests are carried out: threads, native or io_uring',
-    },
+    ...diskFlags,
     nativeAio: { short: 'k', long: 'native-aio', help: 'Use native AIO, as -i native' },
     copyOnRead: { short: 'C', long: 'copy-on-read', help: 'Keep what is read from a backing file' },
     misalign: { short: 'm', long: 'misalign', help: 'Give drivers buffers that are not aligned in memory' },

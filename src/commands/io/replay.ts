@@ -17,7 +17,8 @@ import { PROGRESS_OPTION, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { TRACE_OPTION, traceFile } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
-import { aioWord, cacheWord, discardWord } from './commands/open.ts';
+import { cacheWord } from './commands/open.ts';
+import { diskFlags } from './disk-flags.ts';
 import { defaultModes, type OpenModes, openImage } from './open-image.ts';
 import { exportFio } from './replay-export.ts';
 import { onlyValue, speedValue, WRITEBACK } from './replay-options.ts';
@@ -51,20 +52,7 @@ export const replay = command({
       parse: cacheWord,
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
     },
-    discard: {
-      short: 'd',
-      long: 'discard',
-      value: 'MODE',
-      parse: discardWord,
-      help: 'Whether discards are passed on: ignore or unmap (default: unmap)',
-    },
-    aio: {
-      short: 'i',
-      long: 'aio',
-      value: 'MODE',
-      parse: aioWord,
-      help: 'How requests are carried out: threads, native or io_uring',
-    },
+    ...diskFlags,
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it' },
     refs: {
       long: 'refs',

@@ -1,0 +1,19 @@
+/** How requests reach a disk: flags of the shell and of replay alike. */
+import { aioWord, discardWord } from './commands/open.ts';
+
+export const diskFlags = {
+  discard: {
+    short: 'd',
+    long: 'discard',
+    value: 'MODE',
+    parse: discardWord,
+    help: 'Whether discards are passed on: ignore or unmap (default: unmap)',
+  },
+  aio: {
+    short: 'i',
+    long: 'aio',
+    value: 'MODE',
+    parse: aioWord,
+    help: 'How requests are carried out: threads, native or io_uring',
+  },
+} as const;

@@ -16,14 +16,18 @@ import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { CheckCapability } from './check.ts';
+import type { CreateCapability } from './creation.ts';
 import type { BlockEvent } from './events.ts';
 import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
+import type { ImageInfo } from './image-info.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 import type { ThrottleGroup } from './throttle/group.ts';
 
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
+export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
+export type { ImageInfo, SnapshotInfo } from './image-info.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
@@ -185,31 +189,6 @@ export interface PageCachePass {
   end(): Promise<void>;
 }
 
-/** What `info` shows of one image, apart from what the graph knows itself. */
-export interface ImageInfo {
-  readonly clusterSize?: number;
-  readonly subclusterSize?: number;
-  readonly compressed?: boolean;
-  readonly encrypted?: boolean;
-  readonly dirty?: boolean;
-  readonly snapshots?: readonly SnapshotInfo[];
-  /** `format-specific` of the JSON output: type and data as the control socket's schema names them. */
-  readonly specific?: { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
-  /** Some area is marked compressed, so a plain host offset cannot be given for it. */
-  readonly vmStateOffset?: number;
-}
-
-export interface SnapshotInfo {
-  readonly id: string;
-  readonly name: string;
-  /** Bytes of saved machine state. */
-  readonly vmStateSize: number;
-  /** Seconds and nanoseconds since 1970. */
-  readonly date: { readonly sec: number; readonly nsec: number };
-  readonly vmClock: { readonly sec: number; readonly nsec: number };
-  readonly icount?: number;
-}
-
 export interface BackingCapability {
   /** The name and format written in the header, if any. */
   readonly fileName: string | undefined;
@@ -324,46 +303,6 @@ export interface Driver<O extends Options = Options> {
   readonly create?: CreateCapability;
   /** A read-write open may end read-only instead (`auto-read-only`). */
   readonly readOnly?: boolean;
-}
-
-/** Making new images: `create` of the command line and `blockdev-create`. */
-export interface CreateCapability {
-  /** Creation options under their command-line names. */
-  readonly options: OptionSchema;
-  /** Options that `-o help` of this driver shows beside its own: those of the protocol below. */
-  readonly withProtocolOptions?: boolean;
-  /** Create; a format driver finds its file already made, empty and open read-write as `context.file`. */
-  run(context: CreateContext): Promise<void>;
-  /** Options whose values a caller sees after defaults are applied, in display order, for the "Formatting" line. */
-  readonly displayOrder?: readonly string[];
-  /** Its images can store compressed data. */
-  readonly compresses?: boolean;
-  /** Space needed for an image, for `measure`. */
-  measure?(context: MeasureContext): Promise<{ required: number; fullyAllocated: number; bitmaps?: number }>;
-}
-
-export interface CreateContext {
-  readonly options: Options;
-  /** For protocol drivers: what to create. */
-  readonly fileName: string;
-  /** For format drivers: an edge on the new protocol node with write and resize permission. */
-  readonly file?: Edge;
-  /** Create and open a further file next to the main one (an external data file). */
-  createFile(fileName: string, options: Options): Promise<Edge>;
-  readonly closer: Closer;
-  readonly signal?: AbortSignal;
-  progress?(done: number, total: number): void;
-  warn(message: string): void;
-}
-
-export interface MeasureContext {
-  readonly options: Options;
-  /** Size in bytes of the disk to be stored, when there is no source. */
-  readonly size?: number;
-  /** The source, opened. */
-  readonly source?: Edge;
-  /** Status of the source seen through its backing chain; comes with `source`. */
-  sourceStatus?(offset: number, length: number): Maybe<Extent>;
 }
 
 /** How the block layer finds drivers: one list, each loaded when first used. */

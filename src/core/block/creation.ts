@@ -1,0 +1,45 @@
+import type { Closer } from '../async/closer.ts';
+import type { Maybe } from '../async/maybe.ts';
+import type { OptionSchema, Options } from '../options/schema.ts';
+import type { Extent } from './driver.ts';
+import type { Edge } from './graph/edge.ts';
+
+/** Making new images: `create` of the command line and `blockdev-create`. */
+export interface CreateCapability {
+  /** Creation options under their command-line names. */
+  readonly options: OptionSchema;
+  /** Options that `-o help` of this driver shows beside its own: those of the protocol below. */
+  readonly withProtocolOptions?: boolean;
+  /** Create; a format driver finds its file already made, empty and open read-write as `context.file`. */
+  run(context: CreateContext): Promise<void>;
+  /** Options whose values a caller sees after defaults are applied, in display order, for the "Formatting" line. */
+  readonly displayOrder?: readonly string[];
+  /** Its images can store compressed data. */
+  readonly compresses?: boolean;
+  /** Space needed for an image, for `measure`. */
+  measure?(context: MeasureContext): Promise<{ required: number; fullyAllocated: number; bitmaps?: number }>;
+}
+
+export interface CreateContext {
+  readonly options: Options;
+  /** For protocol drivers: what to create. */
+  readonly fileName: string;
+  /** For format drivers: an edge on the new protocol node with write and resize permission. */
+  readonly file?: Edge;
+  /** Create and open a further file next to the main one (an external data file). */
+  createFile(fileName: string, options: Options): Promise<Edge>;
+  readonly closer: Closer;
+  readonly signal?: AbortSignal;
+  progress?(done: number, total: number): void;
+  warn(message: string): void;
+}
+
+export interface MeasureContext {
+  readonly options: Options;
+  /** Size in bytes of the disk to be stored, when there is no source. */
+  readonly size?: number;
+  /** The source, opened. */
+  readonly source?: Edge;
+  /** Status of the source seen through its backing chain; comes with `source`. */
+  sourceStatus?(offset: number, length: number): Maybe<Extent>;
+}

@@ -23,7 +23,7 @@ import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
 import { RequestTracker, type Tracked } from './tracker.ts';
-import { type Fit, readPadded, writePadded } from './unaligned.ts';
+import { type Fit, fitOf, readPadded, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
 
 const SECTOR = 512;
@@ -46,10 +46,10 @@ export class NodeIo {
   readonly #requests = new InFlight();
   readonly #image: Image;
   readonly #owner: IoOwner;
-  readonly #fit: Fit;
+  #fit: Fit;
   /** Alignment less one: what must be clear in offsets and lengths. */
-  readonly #mask: number;
-  readonly #maxTransfer: number;
+  #mask = 0;
+  #maxTransfer = 1;
   /** `#size` and what it is rounded up to: remainders of large numbers are slow. */
   #size = 0;
   #rounded = 0;
@@ -60,15 +60,15 @@ export class NodeIo {
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
-    const align = image.limits?.requestAlignment ?? 1;
-    // A power of two below 2^31: bit operations look at the low 32 bits of larger numbers, which is enough for it.
-    if (!(align >= 1 && align <= 2 ** 30) || (align & (align - 1)) !== 0) {
-      throw new Error(`driver of '${owner.name}' asks for an alignment of ${align} bytes, not a power of two`);
-    }
-    const maxTransfer = alignDown(image.limits?.maxTransfer ?? Number.MAX_SAFE_INTEGER, align);
-    this.#mask = align - 1;
-    this.#maxTransfer = Math.max(align, maxTransfer);
-    this.#fit = { image, align, maxTransfer: this.#maxTransfer };
+    this.#fit = this.refit();
+  }
+
+  /** The limits of the image may have changed, since another node is below it now. Nothing may be in flight. */
+  refit(): Fit {
+    this.#fit = fitOf(this.#image, this.#owner.name);
+    this.#mask = this.#fit.align - 1;
+    this.#maxTransfer = this.#fit.maxTransfer;
+    return this.#fit;
   }
 
   get limits(): Limits {

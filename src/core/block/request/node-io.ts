@@ -11,7 +11,7 @@
  * for one that waits for it.
  */
 import { after, type Maybe } from '../../async/maybe.ts';
-import { alignDown, alignUp } from '../../bytes/ranges.ts';
+import { alignUp } from '../../bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
 import { NodeBitmaps } from '../bitmaps/node-bitmaps.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';

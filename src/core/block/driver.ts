@@ -15,6 +15,7 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import type { AmendCapability } from './amend.ts';
 import type { CheckCapability } from './check.ts';
 import type { CreateCapability } from './creation.ts';
 import type { BlockEvent } from './events.ts';
@@ -24,6 +25,7 @@ import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 
+export type { AmendCapability, AmendContext } from './amend.ts';
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
@@ -147,6 +149,7 @@ export interface Image {
   /** What the user sees in `info`, and what jobs need to know of clusters. */
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
+  readonly amend?: AmendCapability;
   readonly backing?: BackingCapability;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;
@@ -303,6 +306,8 @@ export interface Driver<O extends Options = Options> {
   /** Ready image, or throws with everything it took closed (push to `context.closer` while acquiring). */
   open(context: OpenContext<O>): Promise<Image>;
   readonly create?: CreateCapability;
+  /** Options of `amend`, under their command-line names, without defaults; its images then have {@link Image.amend}. */
+  readonly amendOptions?: OptionSchema;
   /** A read-write open may end read-only instead (`auto-read-only`). */
   readonly readOnly?: boolean;
 }

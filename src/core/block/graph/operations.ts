@@ -24,6 +24,8 @@ export const operations = {
   resize: { image: { perm: R | W | Z, shared: ALL } },
   /** Looking at headers only. */
   inspect: { image: { perm: 0, shared: ALL } },
+  /** The driver itself holds off others while it changes what must not be seen half changed. */
+  amend: { image: { perm: R | W | Z, shared: ALL } },
   create: { target: { perm: W | Z, shared: ALL } },
   mirror: {
     source: { perm: R, shared: R | U },

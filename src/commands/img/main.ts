@@ -21,6 +21,7 @@ export const img: Program = {
     check: async () => (await import('./check.ts')).check,
     measure: async () => (await import('./measure.ts')).measure,
     bench: async () => (await import('./bench.ts')).bench,
+    snapshot: async () => (await import('./snapshot.ts')).snapshot,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

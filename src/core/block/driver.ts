@@ -22,12 +22,14 @@ import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { SnapshotCapability } from './snapshots.ts';
 import type { ThrottleGroup } from './throttle/group.ts';
 
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 export type { ImageInfo, SnapshotInfo } from './image-info.ts';
+export type { NewSnapshot, SnapshotCapability } from './snapshots.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
@@ -147,6 +149,8 @@ export interface Image {
   /** What the user sees in `info`, and what jobs need to know of clusters. */
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
+  /** Internal snapshots. */
+  readonly snapshots?: SnapshotCapability;
   readonly backing?: BackingCapability;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;

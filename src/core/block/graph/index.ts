@@ -13,5 +13,7 @@ export { Node } from './node.ts';
 export { type OpenSettings, openNode } from './open.ts';
 export { type OperationName, type OperationPart, operations } from './operations.ts';
 export { type ReferencePolicy, referencePolicies } from './references.ts';
+export { snapshotApply, snapshotCreate, snapshotNode, snapshotRemove } from './snapshot-operations.ts';
+export { snapshotSpec } from './snapshot-spec.ts';
 export { crumpleSpec, entryOf, type NodeSpec, specFromFileName, specFromOptions } from './spec.ts';
 export { type ChainExtent, chainStatus } from './status.ts';

@@ -37,7 +37,7 @@ const SECTOR = 512;
 
 /** Throws for flags that cannot stand together, and for those that do nothing yet. */
 export function refuseContradictions(flags: ConvertFlags, sources: number): void {
-  if (flags.snapshot !== undefined) throw new NotSupported('-l: internal snapshots cannot be read yet');
+  if (flags.snapshot !== undefined && sources > 1) throw new Usage("option '-l' goes with one source only");
   if (flags.bitmaps) throw new NotSupported('--bitmaps: bitmaps cannot be copied yet');
   const { sparse } = flags;
   if (sparse !== undefined && (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)) {

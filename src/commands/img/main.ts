@@ -24,6 +24,7 @@ export const img: Program = {
     measure: async () => (await import('./measure.ts')).measure,
     bench: async () => (await import('./bench.ts')).bench,
     amend: async () => (await import('./amend.ts')).amend,
+    snapshot: async () => (await import('./snapshot.ts')).snapshot,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

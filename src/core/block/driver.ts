@@ -24,12 +24,14 @@ import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { SnapshotCapability } from './snapshots.ts';
 
 export type { AmendCapability, AmendContext } from './amend.ts';
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 export type { ImageInfo, SnapshotInfo } from './image-info.ts';
+export type { NewSnapshot, SnapshotCapability } from './snapshots.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
@@ -150,6 +152,8 @@ export interface Image {
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
   readonly amend?: AmendCapability;
+  /** Internal snapshots. */
+  readonly snapshots?: SnapshotCapability;
   readonly backing?: BackingCapability;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;

@@ -65,11 +65,11 @@ export function refreshPlaces(disk: Disk): void {
 }
 
 /** At least the length of the snapshot table: fixed parts, and the variable ones without their padding. */
-function tableBytes(snapshots: readonly Snapshot[]): number {
+export function tableBytes(snapshots: readonly Snapshot[]): number {
   return snapshots.reduce((sum, { id, name, extra }) => sum + 40 + extra.length + id.length + name.length, 0);
 }
 
-function collectSnapshot(disk: Disk, snapshot: Snapshot): Maybe<void> {
+export function collectSnapshot(disk: Disk, snapshot: Snapshot): Maybe<void> {
   const { overlap, geometry, fileName } = disk;
   validateSnapshotL1(snapshot, geometry.clusterSize, fileName);
   if (snapshot.l1Size === 0) return;
@@ -116,6 +116,10 @@ function markBitmaps(disk: Disk): Maybe<void> {
 
 function setDirtyBit(disk: Disk): Maybe<void> {
   if (!disk.settings.lazyRefcounts || disk.dirtyBit) return;
+  return putDirtyBit(disk);
+}
+
+function putDirtyBit(disk: Disk): Maybe<void> {
   disk.header.incompatible |= Incompatible.DIRTY;
   return orUndo(
     () => inOrder([() => disk.writeHeaderFields(), () => disk.file.flush()]),
@@ -123,6 +127,21 @@ function setDirtyBit(disk: Disk): Maybe<void> {
       disk.header.incompatible &= ~Incompatible.DIRTY;
     },
   );
+}
+
+/**
+ * Run `action`, which changes counts and the flags that go with them in many places: after a crash in the middle the
+ * dirty bit has the next one who opens the image for writing put them right. Version 2 has no such bit; there a check
+ * complains of flags, which do no harm. After a failure the bit stays until the image is closed.
+ */
+export async function withDirtyBit<T>(disk: Disk, action: () => Promise<T>): Promise<T> {
+  if (disk.header.version < 3 || disk.dirtyBit) return action();
+  await putDirtyBit(disk);
+  const result = await action();
+  disk.header.incompatible &= ~Incompatible.DIRTY;
+  await disk.writeHeaderFields();
+  await disk.file.flush();
+  return result;
 }
 
 /** At close, after everything is written: counts on disk are right again. */

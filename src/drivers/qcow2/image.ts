@@ -11,7 +11,9 @@ import type {
   Image,
   ImageInfo,
   Limits,
+  SnapshotCapability,
   TruncateOptions,
+  VmStateCapability,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -26,8 +28,10 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
+import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
+import { vmStateOf } from './vm-state.ts';
 import { writev } from './write.ts';
 
 export class Qcow2Image implements Image {
@@ -38,6 +42,8 @@ export class Qcow2Image implements Image {
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
   readonly check: CheckCapability;
+  readonly snapshots: SnapshotCapability;
+  readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
 
@@ -62,6 +68,8 @@ export class Qcow2Image implements Image {
         disk.backing = edge;
       },
     };
+    this.snapshots = new Qcow2Snapshots(disk);
+    this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
     this.#startCleaner(disk.settings.cacheCleanInterval);
   }
@@ -172,18 +180,7 @@ export class Qcow2Image implements Image {
 
   /** Host clusters that this request may touch are not given to another one before it ends. */
   #within<T>(action: () => Maybe<T>): Maybe<T> {
-    const { grace } = this.disk;
-    const generation = grace.enter();
-    let result: Maybe<T>;
-    try {
-      result = action();
-    } catch (error) {
-      grace.leave(generation);
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => grace.leave(generation));
-    grace.leave(generation);
-    return result;
+    return this.disk.grace.during(action);
   }
 
   #assertIo(): void {

@@ -28,6 +28,8 @@ export interface Snapshot {
   l1Size: number;
   id: string;
   name: string;
+  /** The name as it was found, which need not be UTF-8. */
+  nameBytes?: Uint8Array;
   dateSec: number;
   dateNsec: number;
   /** Nanoseconds. */
@@ -94,6 +96,7 @@ function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
     l1Size: values.l1Size,
     id: Buffer.from(rest.subarray(values.extraLength, idEnd)).toString('utf8'),
     name: Buffer.from(rest.subarray(idEnd, idEnd + values.nameLength)).toString('utf8'),
+    nameBytes: copyOf(rest, idEnd, idEnd + values.nameLength),
     dateSec: values.dateSec,
     dateNsec: values.dateNsec,
     vmClock: values.vmClock,
@@ -111,7 +114,7 @@ export function encodeSnapshotTable(snapshots: readonly Snapshot[]): Uint8Array 
 
 function encodeSnapshot(snapshot: Snapshot): Uint8Array {
   const id = Buffer.from(snapshot.id, 'utf8');
-  const name = Buffer.from(snapshot.name, 'utf8');
+  const name = snapshot.nameBytes ?? Buffer.from(snapshot.name, 'utf8');
   const extra = new Uint8Array(Math.max(snapshot.extra.length, SNAPSHOT_EXTRA_BYTES));
   extra.set(snapshot.extra);
   const extraView = viewOf(extra);

@@ -15,6 +15,7 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import type { BitmapStore } from './bitmap-store.ts';
 import type { CheckCapability } from './check.ts';
 import type { CreateCapability } from './creation.ts';
 import type { BlockEvent } from './events.ts';
@@ -24,6 +25,7 @@ import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
 
+export type { BitmapStore, FoundBitmap, KeptBitmap } from './bitmap-store.ts';
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
@@ -148,6 +150,8 @@ export interface Image {
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
   readonly backing?: BackingCapability;
+  /** Dirty bitmaps kept in the image. */
+  readonly bitmaps?: BitmapStore | undefined;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;
   /**

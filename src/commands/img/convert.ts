@@ -83,7 +83,7 @@ export const convert = command({
       needs: ['noCreate'],
     },
     snapshot: { short: 'l', value: 'SNAPSHOT', help: 'Read an internal snapshot (not supported yet)' },
-    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps too (not supported yet)' },
+    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps kept in the image too' },
     skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
     objects: shared.objects,
     refs: shared.refs,

@@ -23,6 +23,7 @@ export const img: Program = {
     check: async () => (await import('./check.ts')).check,
     measure: async () => (await import('./measure.ts')).measure,
     bench: async () => (await import('./bench.ts')).bench,
+    bitmap: async () => (await import('./bitmap.ts')).bitmap,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

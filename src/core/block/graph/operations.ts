@@ -22,6 +22,8 @@ export const operations = {
   /** A command that reads and writes. */
   write: { image: { perm: R | W, shared: ALL } },
   resize: { image: { perm: R | W | Z, shared: ALL } },
+  /** Bitmaps change, the disk does not. */
+  'change-bitmaps': { image: { perm: 0, shared: R | U } },
   /** Looking at headers only. */
   inspect: { image: { perm: 0, shared: ALL } },
   create: { target: { perm: W | Z, shared: ALL } },

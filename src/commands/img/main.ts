@@ -25,6 +25,7 @@ export const img: Program = {
     bench: async () => (await import('./bench.ts')).bench,
     amend: async () => (await import('./amend.ts')).amend,
     snapshot: async () => (await import('./snapshot.ts')).snapshot,
+    bitmap: async () => (await import('./bitmap.ts')).bitmap,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

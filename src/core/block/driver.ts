@@ -16,6 +16,7 @@ import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { AmendCapability } from './amend.ts';
+import type { BitmapStore } from './bitmap-store.ts';
 import type { CheckCapability } from './check.ts';
 import type { CreateCapability } from './creation.ts';
 import type { BlockEvent } from './events.ts';
@@ -27,6 +28,7 @@ import type { PermMask, PermPair } from './permissions-bits.ts';
 import type { SnapshotCapability } from './snapshots.ts';
 
 export type { AmendCapability, AmendContext } from './amend.ts';
+export type { BitmapStore, FoundBitmap, KeptBitmap } from './bitmap-store.ts';
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
@@ -155,6 +157,8 @@ export interface Image {
   /** Internal snapshots. */
   readonly snapshots?: SnapshotCapability;
   readonly backing?: BackingCapability;
+  /** Dirty bitmaps kept in the image. */
+  readonly bitmaps?: BitmapStore | undefined;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;
   /**

@@ -2,6 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
+  BitmapStore,
   CheckCapability,
   CheckOptions,
   CheckResult,
@@ -76,6 +77,10 @@ export class Qcow2Image implements Image {
 
   get size(): number {
     return this.disk.size;
+  }
+
+  get bitmaps(): BitmapStore | undefined {
+    return this.disk.bitmaps;
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {

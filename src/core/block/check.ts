@@ -4,6 +4,8 @@ export interface CheckCapability {
 }
 export interface CheckOptions {
   readonly repair: 'none' | 'leaks' | 'all';
+  /** Repair as told, but write nothing: the result says what would have been repaired. Default false. */
+  readonly dryRun?: boolean;
   /** Detail lines (ERROR …, Leaked cluster …, Repairing …) as they are found. */
   report(line: string): void;
   readonly signal?: AbortSignal;

@@ -6,6 +6,7 @@
  * time. What does not belong here: anything that knows a format, a command or how progress is shown.
  */
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
+export { CheckBody, type CheckRequest, checkJob } from './check-job.ts';
 export { type ConvertOptions, type ConvertTarget, convert } from './convert.ts';
 export { copy, DEFAULT_PARALLEL, DEFAULT_SPARSE, TRANSFER } from './copy-engine/copy.ts';
 export type { CopyControl, CopyOptions, CopySource, CopyTarget } from './copy-engine/types.ts';

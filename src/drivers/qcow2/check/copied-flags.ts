@@ -34,11 +34,7 @@ export interface CopiedFlagsInput {
 }
 
 /** Report every wrong flag, and put it right where `repair` is given and can. The counts in `state` are those on disk. */
-export async function checkCopiedFlags(
-  state: CheckState,
-  input: CopiedFlagsInput,
-  repair?: FlagRepair,
-): Promise<void> {
+export async function checkCopiedFlags(state: CheckState, input: CopiedFlagsInput, repair?: FlagRepair): Promise<void> {
   const counts = new StoredCounts(state, input.unknown, await countsBeyond(state, input.table));
   const { l1TableOffset } = state.image.header;
   const l1 = new FlaggedTable(state, { kind: 'L1', offset: l1TableOffset, bytes: input.l1, times: 1 }, repair);

@@ -58,7 +58,8 @@ function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1En
   const { clusterSize } = state.geometry;
   const { times, active } = place;
   if (l1HasReservedBits(hi, lo)) {
-    if (!state.noteL1Fix({ at: place.offset + at, times, hi, lo })) state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
+    if (!state.noteL1Fix({ at: place.offset + at, times, hi, lo }))
+      state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
   }
   const offset = hostOffset(hi, lo);
   if (active && !isCopied(hi)) state.uncopied = true;

@@ -26,7 +26,7 @@ export interface CheckedImage {
   readonly file: CheckedFile;
 }
 
-export type CheckReporting = Pick<CheckOptions, 'report' | 'signal' | 'progress'>;
+export type CheckReporting = Pick<CheckOptions, 'report' | 'signal' | 'checkpoint'>;
 
 /** An L1 entry that can be put right without a change to what the disk holds. */
 export interface L1Fix {
@@ -171,16 +171,16 @@ export class CheckState {
     );
   }
 
-  progress(done: number, total: number): void {
-    this.#options.progress?.(done, total);
-  }
-
   /** Called often; lets signals through and ends the work when asked to. */
   breathe(): Maybe<void> {
     if (this.#options.signal?.aborted) throw new Cancelled();
     if (performance.now() - this.#breath < STRETCH) return;
-    return new Promise((resolve) => setImmediate(resolve)).then(() => {
-      this.#breath = performance.now();
-    });
+    return this.#pause();
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    await this.#options.checkpoint?.();
+    this.#breath = performance.now();
   }
 }

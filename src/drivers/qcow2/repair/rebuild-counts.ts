@@ -11,8 +11,8 @@ import { HEADER_OFFSET } from '../meta/header.ts';
 import { Limit } from '../meta/limits.ts';
 import { setU64, viewOf } from '../meta/struct.ts';
 import { encodeBlock, neededBlocks } from './count-blocks.ts';
-import type { FreedSpace } from './freed-space.ts';
 import { FreeClusters } from './free-clusters.ts';
+import type { FreedSpace } from './freed-space.ts';
 
 export interface RebuildOptions {
   /** Nothing below this cluster is written to. */

@@ -14,6 +14,7 @@ import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
+import { crumple, flatten } from '../options/tree.ts';
 import { inspectBacking } from './backing-file.ts';
 import { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 import type { DiskPart } from './copy-engine/types.ts';
@@ -166,10 +167,16 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   return backingFile !== undefined;
 }
 
+/** What a new image was encrypted with opens it too. */
+function secretsOf(create: Options): Record<string, unknown> {
+  const flat = Object.entries(flatten(create));
+  return crumple(Object.fromEntries(flat.filter(([name]) => /(^|\.)key-secret$/.test(name))));
+}
+
 async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boolean): Promise<Backend> {
   const { direct, noFlush, writethrough } = target.cache ?? UNSAFE;
   try {
-    return await Backend.open(graph, target.spec, {
+    return await Backend.open(graph, { ...target.spec, ...secretsOf(target.create ?? {}) }, {
       user: `the target '${target.fileName}'`,
       permissions: operations.mirror.target,
       writethrough,

@@ -83,7 +83,7 @@ export const convert = command({
       needs: ['noCreate'],
     },
     snapshot: shared.snapshot,
-    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps too (not supported yet)' },
+    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps kept in the image too' },
     skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
     objects: shared.objects,
     refs: shared.refs,
@@ -101,7 +101,7 @@ export const convert = command({
     ['img convert -n -O raw disk.qcow2 /dev/sdx', 'On a device'],
     ['img convert -O qcow2 -o help', 'What can be given with -o'],
   ],
-  run: ({ arguments: { sources, target }, options }, io) =>
+  run: ({ sources, target, options }, io) =>
     withImages(io, options, async (images) => {
       const names = target === undefined ? sources : [...sources, target];
       const create = readCreationOptions(options.create);

@@ -5,7 +5,6 @@
  */
 import { after, all, type Maybe } from '../../core/async/maybe.ts';
 import type { Disk } from './disk.ts';
-import { BitmapFlag, decodeBitmapDirectory } from './meta/bitmap-directory.ts';
 import { hostOffset } from './meta/entries.ts';
 import { type BitmapsExtension, decodeBitmapsExtension, ExtensionType, findExtension } from './meta/extensions.ts';
 import { Autoclear, Incompatible } from './meta/features.ts';
@@ -21,7 +20,7 @@ export function beforeWrite(disk: Disk): Maybe<void> {
   const done = inOrder([
     () => disk.assertUsable(),
     () => collectPlaces(disk),
-    () => markBitmaps(disk),
+    () => disk.bitmaps?.beginWriting(),
     () => setDirtyBit(disk),
     () => {
       state.ready = true;
@@ -90,28 +89,6 @@ export function bitmapsOf(disk: Disk): BitmapsExtension | undefined {
   if ((disk.header.autoclear & Autoclear.BITMAPS) === 0n) return undefined;
   const data = findExtension(disk.parts.extensions, ExtensionType.BITMAPS);
   return data && decodeBitmapsExtension(data, disk.geometry.clusterSize, disk.fileName);
-}
-
-/**
- * This driver does not record writes in stored bitmaps. An enabled bitmap therefore says from now on that it
- * is inconsistent (in_use); disabled ones do not follow writes anyway and stay valid.
- */
-function markBitmaps(disk: Disk): Maybe<void> {
-  const extension = bitmapsOf(disk);
-  if (!extension) return;
-  const bytes = new Uint8Array(extension.directorySize);
-  return after(disk.file.read(extension.directoryOffset, bytes), () => {
-    const view = viewOf(bytes);
-    let changed = false;
-    for (const bitmap of decodeBitmapDirectory(bytes, extension.count, disk.fileName)) {
-      const enabled = (bitmap.flags & BitmapFlag.AUTO) !== 0 && (bitmap.flags & BitmapFlag.IN_USE) === 0;
-      if (!enabled) continue;
-      view.setUint32(bitmap.flagsAt, bitmap.flags | BitmapFlag.IN_USE);
-      changed = true;
-    }
-    if (!changed) return;
-    return inOrder([() => disk.file.write(extension.directoryOffset, bytes), () => disk.file.flush()]);
-  });
 }
 
 function setDirtyBit(disk: Disk): Maybe<void> {

@@ -2,6 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
+  BitmapStore,
   CheckCapability,
   CheckOptions,
   CheckResult,
@@ -64,6 +65,9 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      linked: (edge) => {
+        disk.backing = edge;
+      },
     };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
@@ -73,6 +77,10 @@ export class Qcow2Image implements Image {
 
   get size(): number {
     return this.disk.size;
+  }
+
+  get bitmaps(): BitmapStore | undefined {
+    return this.disk.bitmaps;
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {

@@ -5,6 +5,7 @@ import type { Edge } from '../../core/block/graph/edge.ts';
 import { isZero } from '../../core/bytes/zero.ts';
 import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
 import { Allocator } from './allocator.ts';
+import { loadBitmaps } from './bitmaps/load.ts';
 import type { CheckedImage } from './check/index.ts';
 import { CompressedSpace } from './compressed-space.ts';
 import { Disk } from './disk.ts';
@@ -72,6 +73,7 @@ export async function openDisk(context: Context): Promise<Disk> {
   });
   assemble(disk, tables.refcountTable, context.options);
   if (disk.writable && !modes.noIo) await makeWritable(disk);
+  disk.bitmaps = await loadBitmaps(disk);
   const driver = stringExtension(extensions, ExtensionType.BACKING_FORMAT);
   disk.backing = await context.openChild({
     name: 'backing',

@@ -19,7 +19,9 @@ const SECTOR = 512;
 export async function truncate(disk: Disk, size: number, options: TruncateOptions): Promise<void> {
   const { fileName, header } = disk;
   if (size % SECTOR !== 0) throw new BlockError(`the new size ${size} is not a multiple of ${SECTOR}`);
-  if (bitmapsOf(disk)) throw new NotSupported(`'${fileName}' has bitmaps and cannot be resized`);
+  if (disk.bitmaps?.hasForeign ?? bitmapsOf(disk)) {
+    throw new NotSupported(`'${fileName}' has bitmaps of an unknown kind and cannot be resized`);
+  }
   if (header.nbSnapshots > 0 && header.version < 3) {
     throw new NotSupported(`'${fileName}' is of version 2 and has snapshots, so it cannot be resized`);
   }

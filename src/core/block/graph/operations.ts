@@ -26,8 +26,12 @@ export const operations = {
   'snapshot-create': { image: { perm: R | U, shared: ALL } },
   'snapshot-apply': { image: { perm: R | W | Z, shared: ALL } },
   'snapshot-remove': { image: { perm: U, shared: ALL } },
+  /** Bitmaps change, the disk does not. */
+  'change-bitmaps': { image: { perm: 0, shared: R | U } },
   /** Looking at headers only. */
   inspect: { image: { perm: 0, shared: ALL } },
+  /** The driver itself holds off others while it changes what must not be seen half changed. */
+  amend: { image: { perm: R | W | Z, shared: ALL } },
   create: { target: { perm: W | Z, shared: ALL } },
   mirror: {
     source: { perm: R, shared: R | U },

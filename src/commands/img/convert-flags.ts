@@ -1,7 +1,7 @@
 /** What the flags of `convert` mean together: contradictions, the target, and how to copy. */
 import type { CacheMode } from '../../core/block/backend/cache-mode.ts';
 import { specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { Usage } from '../../core/errors/block-error.ts';
 import type { ConvertOptions, ConvertTarget } from '../../core/job/convert.ts';
 import { driverList } from '../../drivers/index.ts';
 import type { Typed } from './creation-options.ts';

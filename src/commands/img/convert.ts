@@ -101,7 +101,7 @@ export const convert = command({
     ['img convert -n -O raw disk.qcow2 /dev/sdx', 'On a device'],
     ['img convert -O qcow2 -o help', 'What can be given with -o'],
   ],
-  run: ({ sources, target, options }, io) =>
+  run: ({ arguments: { sources, target }, options }, io) =>
     withImages(io, options, async (images) => {
       const names = target === undefined ? sources : [...sources, target];
       const create = readCreationOptions(options.create);

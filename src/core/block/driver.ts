@@ -237,7 +237,7 @@ export interface OpenModes {
   readonly unmap: boolean;
   /** Take no locks and share everything; read-only nodes only. */
   readonly forceShare: boolean;
-  /** Opened for check -r: dirty and corrupt images are let through. */
+  /** Opened for check: dirty and corrupt images are let through, and nothing is read that the check reads itself. */
   readonly forRepair: boolean;
 }
 

@@ -9,7 +9,11 @@
 export { AmendBody, type AmendRequest, amendJob, amendOptions } from './amend-job.ts';
 
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
+
 export { BitmapMergeBody, bitmapMergeJob, type MergeRequest } from './bitmap-merge.ts';
+
+export { CheckBody, type CheckRequest, checkJob } from './check-job.ts';
+
 export { type ConvertOptions, type ConvertTarget, convert } from './convert.ts';
 export { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 export { copy, DEFAULT_PARALLEL, DEFAULT_SPARSE, TRANSFER } from './copy-engine/copy.ts';

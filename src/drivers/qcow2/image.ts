@@ -149,12 +149,22 @@ export class Qcow2Image implements Image {
   }
 
   async #check(options: CheckOptions): Promise<CheckResult> {
-    const { fileName, header, parts, geometry, file } = this.disk;
-    if (options.repair !== 'none') throw new NotSupported(`repairing '${fileName}' is not supported yet`);
-    // What was freed but is still counted on disk would look leaked.
-    if (this.disk.writable) await this.disk.writer.settle();
-    const { checkImage } = await import('./check/index.ts');
-    return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    const { fileName, parts, geometry, file, modes } = this.disk;
+    const { repair, dryRun = false } = options;
+    if (repair === 'none') {
+      // What was freed but is still counted on disk would look leaked.
+      if (this.disk.writable) await this.disk.writer.settle();
+      const { checkImage } = await import('./check/index.ts');
+      const { header } = this.disk;
+      return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    }
+    // What is in memory of an image in use would contradict what is repaired on disk.
+    if (!modes.forRepair) throw new NotSupported(`'${fileName}' is in use, and can be repaired only while it is not`);
+    const { repairImage, DryRunFile } = await import('./repair/index.ts');
+    const header = dryRun ? { ...this.disk.header } : this.disk.header;
+    const target = dryRun ? new DryRunFile(file) : file;
+    const image = { fileName, header, extensions: parts.extensions, geometry, file: target };
+    return repairImage(image, { ...options, repair });
   }
 
   async invalidate(): Promise<void> {

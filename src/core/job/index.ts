@@ -6,6 +6,7 @@
  * time. What does not belong here: anything that knows a format, a command or how progress is shown.
  */
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
+export { type CommitRequest, commitLayers } from './commit-job.ts';
 export { type ConvertOptions, type ConvertTarget, convert } from './convert.ts';
 export { copy, DEFAULT_PARALLEL, DEFAULT_SPARSE, TRANSFER } from './copy-engine/copy.ts';
 export type { CopyControl, CopyOptions, CopySource, CopyTarget } from './copy-engine/types.ts';
@@ -13,6 +14,14 @@ export { CreateBody, type CreateRequest, type CreationOptions, createImage, crea
 export { type ErrorPolicy, errorPolicies } from './error-policy.ts';
 export { Job, type JobBody, type JobEvents, type JobInit, type JobProgress } from './job.ts';
 export { JobList } from './job-list.ts';
+export { type CopyMode, copyModes } from './mirror/live-mirror.ts';
+export {
+  type ActiveCommitRequest,
+  activeCommit,
+  type LiveMirrorRequest,
+  liveMirror,
+  type MirrorSettings,
+} from './mirror/start.ts';
 export {
   type CopySettings,
   MirrorBody,
@@ -22,4 +31,5 @@ export {
   syncModes,
 } from './mirror-job.ts';
 export { type JobState, jobStates, mayGo } from './states.ts';
+export { type StreamRequest, stream } from './stream-job.ts';
 export { allows, type JobVerb, jobVerbs } from './verbs.ts';

@@ -5,6 +5,7 @@
  * some holds backends (or bare edges) on them, whose permissions decide what may run beside it, and gives them back
  * before it is concluded: an error in closing them is an error of the job.
  */
+import { setMaxListeners } from 'node:events';
 import { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import { type Clock, RateLimit } from '../async/rate-limit.ts';
@@ -94,6 +95,8 @@ export class Job implements EdgeParent {
     this.type = init.type;
     this.#body = init.body;
     this.#init = init;
+    // Every request that waits for its turn listens.
+    setMaxListeners(0, this.#abort.signal);
     this.#limit = new RateLimit(init.speed ?? 0, init.clock);
     const settle = { resolve: (): void => undefined, reject: (_: BlockError): void => undefined };
     this.finished = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));

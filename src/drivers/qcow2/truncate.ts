@@ -96,7 +96,7 @@ async function shrink(disk: Disk, size: number): Promise<void> {
 }
 
 /** A table past the end of the disk maps nothing any more. */
-function dropTable(disk: Disk, index: number): void {
+export function dropTable(disk: Disk, index: number): void {
   const offset = disk.l1.l2Offset(index);
   if (offset === 0) return;
   disk.l1.set(index, 0, 0);
@@ -110,7 +110,7 @@ async function writeSize(disk: Disk): Promise<void> {
 }
 
 /** Cut the file off behind its last used cluster. */
-async function truncateFile(disk: Disk): Promise<void> {
+export async function truncateFile(disk: Disk): Promise<void> {
   const { clusterSize } = disk.geometry;
   const clusters = Math.ceil(disk.file.size / clusterSize);
   let last = clusters;

@@ -68,6 +68,11 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#root;
   }
 
+  /** It has a node; false once closed. */
+  get attached(): boolean {
+    return this.#root !== undefined;
+  }
+
   get node(): undefined {
     return undefined;
   }

@@ -18,8 +18,8 @@ export interface CopySource {
   readonly part?: DiskPart;
   /** Layer from which on down the content is not copied; undefined copies the whole chain. */
   readonly base?: Node;
-  /** Leave out what the topmost layer holds itself. */
-  readonly below?: boolean;
+  /** Leave out what this layer holds itself. */
+  readonly below?: Node;
 }
 
 export interface CopyTarget {

@@ -7,7 +7,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Maybe } from '../../async/maybe.ts';
+import { DirtyBitmap } from '../../bitmap/index.ts';
 import type { Backend } from '../../block/backend/backend.ts';
+import type { DirtyTracker } from '../../block/bitmaps/index.ts';
+import { trackWrites } from '../../block/bitmaps/index.ts';
 import { Flag } from '../../block/driver.ts';
 import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
@@ -19,7 +22,6 @@ import type { CopyControl, DiskPart, Segment } from '../copy-engine/types.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import type { Job, JobBody } from '../job.ts';
 import { powerOfTwo, type SyncMode } from '../mirror-job.ts';
-import { DirtyMap } from './dirty-map.ts';
 import type { MirrorObserver } from './mirror-filter.ts';
 
 export const copyModes = ['background', 'write-blocking'] as const;
@@ -72,9 +74,10 @@ interface Pass extends Pick<CopyControl, 'checkpoint' | 'throttle' | 'advance'> 
 
 export class LiveMirror implements JobBody, MirrorObserver {
   readonly #options: LiveMirrorOptions;
-  readonly #dirty: DirtyMap;
+  /** What has changed, recorded below the filter; in the write-blocking mode the filter says what is left. */
+  readonly #dirty: DirtyTracker;
   /** Written through to the target since the round began. */
-  readonly #touched: DirtyMap;
+  readonly #touched: DirtyBitmap;
   readonly #locks = new RequestTracker();
   readonly #failures = new Map<Segment, Failure>();
   #copyMode: CopyMode;
@@ -87,8 +90,9 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const { source, granularity } = options;
     this.#options = options;
     this.#copyMode = options.copyMode;
-    this.#dirty = new DirtyMap(source.size, granularity);
-    this.#touched = new DirtyMap(source.size, granularity);
+    this.#dirty = trackWrites(source.image, granularity);
+    this.#dirty.recording = !this.active;
+    this.#touched = new DirtyBitmap(source.size, granularity);
   }
 
   // ---- what the filter asks ----
@@ -98,7 +102,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   changed(offset: number, length: number): void {
-    this.#dirty.mark(offset, length);
+    if (this.active) this.#dirty.putBack({ offset, length });
     this.#wake?.();
   }
 
@@ -111,7 +115,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
         this.changed(offset, length);
         throw error;
       }
-      this.#touched.mark(offset, length);
+      this.#touched.set(offset, length);
       try {
         await target();
       } catch (error) {
@@ -136,10 +140,14 @@ export class LiveMirror implements JobBody, MirrorObserver {
     if (mode === this.#copyMode) return;
     if (mode !== 'write-blocking') throw new Usage(`a mirror cannot be changed to copy-mode ${String(mode)}`);
     this.#copyMode = mode;
+    // Writes that began before are to be recorded still.
+    void this.#options.source.image.io.tracker.settled().then(() => {
+      this.#dirty.recording = false;
+    });
   }
 
   details(): Readonly<Record<string, unknown>> {
-    return { 'actively-synced': this.active && this.#ready && !this.#dirty.any };
+    return { 'actively-synced': this.active && this.#ready && this.#dirty.count === 0 };
   }
 
   #end(how: 'complete' | 'settle'): void {
@@ -176,16 +184,16 @@ export class LiveMirror implements JobBody, MirrorObserver {
   /** Copy what has changed; true when it is time to end, false when there is nothing left to do. */
   async #keepUp(job: Job, pass: Pass): Promise<boolean> {
     for (;;) {
-      if (this.#dirty.any) {
-        job.setTotal(job.progress.done + this.#dirty.bytes);
-        await this.#round(this.#dirty.take(ROUND), pass, false);
+      if (this.#dirty.count > 0) {
+        job.setTotal(job.progress.done + this.#dirty.count);
+        await this.#round(this.#taken(), pass, false);
       }
       const { activeFailure } = this;
       if (activeFailure) await this.#report(job, activeFailure);
       const paused = job.checkpoint();
       if (paused) await paused;
       if (this.#ending) return true;
-      if (!paused && !this.#dirty.any) return false;
+      if (!paused && this.#dirty.count === 0) return false;
     }
   }
 
@@ -225,13 +233,18 @@ export class LiveMirror implements JobBody, MirrorObserver {
       failed: ({ error }) => Promise.reject(error),
     };
     await finish(this.#ending ?? 'settle', async () => {
-      while (this.#dirty.any) await this.#round(this.#dirty.take(ROUND), pass, false);
+      while (this.#dirty.count > 0) await this.#round(this.#taken(), pass, false);
       await target.flush();
     });
   }
 
-  abort(): Promise<void> {
-    return this.#options.abandon();
+  async abort(): Promise<void> {
+    this.#dirty.dispose();
+    await this.#options.abandon();
+  }
+
+  commit(): void {
+    this.#dirty.dispose();
   }
 
   async #fitTarget(): Promise<void> {
@@ -244,11 +257,22 @@ export class LiveMirror implements JobBody, MirrorObserver {
     );
   }
 
+  /** What one round is to deal with. */
+  #taken(): DiskPart[] {
+    const parts: DiskPart[] = [];
+    while (parts.length < ROUND) {
+      const range = this.#dirty.take(Number.MAX_SAFE_INTEGER);
+      if (!range) break;
+      parts.push(range);
+    }
+    return parts;
+  }
+
   async #round(parts: readonly DiskPart[], pass: Pass, first: boolean): Promise<void> {
     const { source, target, base, targetReadsZero } = this.#options;
     const info = await infoOf(target.image);
     const readsZero = first && targetReadsZero;
-    this.#touched.clear();
+    this.#touched.clearAll();
     const { checkpoint, throttle, advance } = pass;
     await copy({
       sources: parts.map((part) => ({
@@ -290,26 +314,28 @@ export class LiveMirror implements JobBody, MirrorObserver {
   async #move(segment: Segment, usual: () => Maybe<void>, pass: Pass): Promise<void> {
     await this.#alone(segment, async () => {
       // Planned before somebody wrote through to the target.
-      if (segment.kind === 'zero' && this.#touched.has(segment.offset, segment.length)) await this.#zeroAround(segment);
+      if (segment.kind === 'zero' && this.#isTouched(segment)) await this.#zeroAround(segment);
       else await usual();
     });
     const failure = this.#failures.get(segment);
     if (!failure) return;
     this.#failures.delete(segment);
-    this.#dirty.mark(segment.offset, segment.length);
+    this.#dirty.putBack(segment);
     await pass.failed(failure);
+  }
+
+  #isTouched({ offset, length }: DiskPart): boolean {
+    return this.#touched.nextDirty(offset, offset + length) >= 0;
   }
 
   /** Zero what nobody has written to; the rest is looked at again. */
   async #zeroAround(segment: Segment): Promise<void> {
     const { target, unmap } = this.#options;
-    const end = segment.offset + segment.length;
-    let at = segment.offset;
+    const flags = unmap ? Flag.MAY_UNMAP : 0;
     try {
-      for (const { offset, length } of [...this.#touched.runsIn(at, segment.length), { offset: end, length: 0 }]) {
-        if (offset > at) await target.zero(at, Math.min(end, offset) - at, unmap ? Flag.MAY_UNMAP : 0);
-        this.#dirty.mark(offset, length);
-        at = offset + length;
+      for (const { offset, length, dirty } of this.#touched.extents(segment.offset, segment.length)) {
+        if (dirty) this.#dirty.putBack({ offset, length });
+        else await target.zero(offset, length, flags);
       }
     } catch (error) {
       this.#failures.set(segment, { operation: 'write', error });
@@ -317,9 +343,9 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   async #alone({ offset, length }: DiskPart, action: () => Promise<void>): Promise<void> {
-    const lock = this.#locks.begin(offset, length, true);
+    const lock = this.#locks.begin({ start: offset, length, serialising: true, marks: false });
     try {
-      await this.#locks.waitForOverlaps(offset, length, true, lock);
+      await this.#locks.waitForOverlaps(lock);
       await action();
     } finally {
       this.#locks.end(lock);

@@ -27,8 +27,10 @@ export interface MirrorObserver {
 type Change = () => Maybe<void>;
 
 export class MirrorFilter extends FilterImage {
-  /** Undefined once the job has ended: then requests just pass. */
+  /** Undefined before the job is made and once it has ended: then requests just pass. */
   observer: MirrorObserver | undefined;
+  /** The job has ended: nothing is needed of what is below any more. */
+  stopped = false;
   /** Where writes go too. */
   target: Edge | undefined;
   readonly #hollowsOut: boolean;
@@ -40,7 +42,7 @@ export class MirrorFilter extends FilterImage {
   }
 
   childPermissions(_child: string, _users: PermPair, usual: PermPair): PermPair {
-    if (!this.observer) return { perm: 0, shared: Perm.ALL };
+    if (this.stopped) return { perm: 0, shared: Perm.ALL };
     if (!this.#hollowsOut) return usual;
     return { perm: usual.perm & ~Perm.CONSISTENT_READ, shared: usual.shared | Perm.WRITE };
   }

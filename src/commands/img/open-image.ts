@@ -10,13 +10,15 @@ import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../core/block/graph/open.ts';
 import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
 import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
+import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
-import { OBJECT_HELP, objectValue, type UserObject } from '../cli/object-value.ts';
+import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
-import type { OptionSpecs } from '../cli/record.ts';
+import { type OptionSpecs, withStatus } from '../cli/record.ts';
+import { FAILED } from '../cli/report.ts';
 import { traced } from '../cli/trace-option.ts';
 
 /** Options that several subcommands have. */
@@ -41,21 +43,26 @@ export const shared = {
     long: 'force-share',
     help: 'Open the image even while another program writes to it; what is read may then be inconsistent',
   },
+  targetCache: {
+    short: 't',
+    value: 'CACHE',
+    parse: cacheValue,
+    help: 'Cache mode for writing: none, writeback, writethrough, directsync or unsafe',
+  },
   sourceCache: {
     short: 'T',
     value: 'CACHE',
     parse: cacheValue,
     help: 'Cache mode for reading: none, writeback, writethrough, directsync or unsafe',
   },
+  snapshot: {
+    short: 'l',
+    value: 'SNAPSHOT',
+    help: 'Read this internal snapshot: its id, its name, or snapshot.id=ID,snapshot.name=NAME',
+  },
   progress: PROGRESS_OPTION,
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
-  objects: {
-    long: 'object',
-    value: 'OBJECT',
-    repeat: true,
-    parse: objectValue,
-    help: OBJECT_HELP,
-  },
+  objects: OBJECT_OPTION,
   refs: {
     long: 'refs',
     value: 'none|same-dir|all',
@@ -75,16 +82,16 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs, objects }: Surroundings): BlockGraph {
-  const graph = new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
-  for (const object of objects) object.addTo(graph);
-  return graph;
+function newGraph(io: Io, { refs }: Surroundings): BlockGraph {
+  return new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
 }
 
 /** What the command line says of the graph as a whole; the options of a subcommand have it. */
 export interface Surroundings {
   readonly refs: ReferencePolicy;
   readonly objects: readonly UserObject[];
+  /** Exit status when an object cannot be defined; default that of any failure. */
+  readonly openStatus?: number;
 }
 
 export interface ImageRequest {
@@ -108,10 +115,14 @@ export interface OpenImageOptions {
   readonly noBacking?: boolean;
   /** Only the header is of interest. */
   readonly noIo?: boolean;
+  /** The image as this snapshot of it has it, by id, name or `snapshot.id=…,snapshot.name=…`. */
+  readonly snapshot?: string | undefined;
   /** Record requests in this file. */
   readonly traceFile?: string | undefined;
   /** For messages; default `'NAME'`. */
   readonly user?: string;
+  /** What else to say of the image and its chain. */
+  readonly adjust?: (spec: NodeSpec) => NodeSpec;
   /** Further modes for what the name does not say itself. */
   readonly modes?: OpenSettings['modes'];
 }
@@ -139,8 +150,9 @@ export async function openImage(
     noFlush: cache?.noFlush ?? false,
   };
   try {
-    const plain = imageSpec(request);
-    const spec = aio === undefined ? plain : withAio(plain, aio);
+    const plain = (options.adjust ?? ((spec: NodeSpec) => spec))(imageSpec(request));
+    const disk = aio === undefined ? plain : withAio(plain, aio);
+    const spec = options.snapshot === undefined ? disk : snapshotSpec(disk, options.snapshot);
     // Who only looks at the header sends no requests, and wants to see the image itself.
     return await Backend.open(graph, traced(spec, options.noIo ? undefined : options.traceFile), {
       user: options.user ?? `'${request.name}'`,
@@ -193,6 +205,7 @@ export async function withImages<T>(
   const images = new OpenImages(newGraph(io, surroundings), io.traceFile);
   let result: T;
   try {
+    await withStatus(surroundings.openStatus ?? FAILED, () => addObjects(images.graph, surroundings.objects));
     result = await action(images);
   } catch (error) {
     await images.close().catch(() => undefined);

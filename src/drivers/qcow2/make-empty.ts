@@ -1,7 +1,8 @@
 /** Emptying an image, so that its backing file shows everywhere. A crash at any moment leaves some of it not emptied. */
 import { discard } from './clear.ts';
 import type { Disk } from './disk.ts';
-import { dropTable, truncateFile } from './truncate.ts';
+import { truncateFile } from './truncate.ts';
+import { dropTable } from './vm-state.ts';
 
 /** Bytes emptied at a time: what is freed is counted down in between. */
 const STEP = 64 * 1024 * 1024 * 1024;

@@ -20,11 +20,11 @@ export class Changes {
   readonly bitmaps: NodeBitmaps;
   /** Begun and ended ones. */
   count = 0;
-  readonly #align: number;
+  /** Bytes of a block of the image, a power of two. */
+  align = 1;
   readonly #requests: InFlight;
 
-  constructor(align: number, requests: InFlight, bitmaps: NodeBitmaps) {
-    this.#align = align;
+  constructor(requests: InFlight, bitmaps: NodeBitmaps) {
     this.#requests = requests;
     this.bitmaps = bitmaps;
   }
@@ -40,7 +40,7 @@ export class Changes {
    */
   run({ offset, length, flags = 0, whole = false }: Change, action: () => Maybe<void>): Maybe<void> {
     const marks = (flags & Flag.UNCHANGED) === 0;
-    const align = this.#align;
+    const { align } = this;
     if (!whole && ((offset | length) & (align - 1)) !== 0) {
       const start = alignDown(offset, align);
       const request = { start, length: alignUp(offset + length, align) - start, serialising: true, marks };

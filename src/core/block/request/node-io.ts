@@ -61,8 +61,8 @@ export class NodeIo {
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
+    this.#changes = new Changes(this.#requests, new NodeBitmaps(owner.name, this, image.bitmaps));
     this.#fit = this.refit();
-    this.#changes = new Changes(this.#fit.align, this.#requests, new NodeBitmaps(owner.name, this));
   }
 
   /** The limits of the image may have changed, since another node is below it now. Nothing may be in flight. */
@@ -70,6 +70,7 @@ export class NodeIo {
     this.#fit = fitOf(this.#image, this.#owner.name);
     this.#mask = this.#fit.align - 1;
     this.#maxTransfer = this.#fit.maxTransfer;
+    this.#changes.align = this.#fit.align;
     return this.#fit;
   }
 
@@ -94,6 +95,10 @@ export class NodeIo {
       this.#rounded = alignUp(size, SECTOR);
     }
     return this.#rounded;
+  }
+
+  get readOnly(): boolean {
+    return this.#owner.modes.readOnly;
   }
 
   /** Requests begun and not ended, with those that wait for others to end. */
@@ -306,6 +311,7 @@ export class NodeIo {
     const image = this.#image;
     if (!Number.isSafeInteger(size) || size < 0) throw new BlockError(`image size ${size} is out of range`);
     if (!image.truncate) throw new NotSupported(`node '${this.#owner.name}' cannot be resized`);
+    await this.bitmaps.beginResize();
     const before = image.size;
     const from = Math.min(size, before);
     try {

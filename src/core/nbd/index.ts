@@ -9,3 +9,9 @@
 export * from './byte-reader.ts';
 export * from './constants.ts';
 export * from './error-numbers.ts';
+export * from './client/connect.ts';
+export * from './client/connection.ts';
+export * from './client/list-exports.ts';
+export type { Negotiated, ReplyMode, TlsSettings } from './client/negotiation.ts';
+export type { ClientRequest, StatusPayload } from './client/requests.ts';
+export * from './socket-address.ts';

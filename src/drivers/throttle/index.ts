@@ -77,7 +77,7 @@ function groupOf(context: OpenContext<ThrottleOptions>): ThrottleGroup {
     return new ThrottleGroup(limits);
   }
   if (hasLimits(limits)) throw new Usage("driver 'throttle' takes limits of its own or 'throttle-group', not both");
-  return context.throttleGroup(id);
+  return context.object('throttle-group', id);
 }
 
 function lengthOf(bufs: readonly Uint8Array[]): number {

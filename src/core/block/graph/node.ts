@@ -1,5 +1,6 @@
 import { asBlockError } from '../../errors/block-error.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
+import type { ObjectUse } from '../objects/object-store.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
 import type { Edge, EdgeParent } from './edge.ts';
@@ -14,6 +15,8 @@ export interface NodeInit {
   readonly fileName: string;
   readonly detectZeroes: DetectZeroes;
   readonly children: readonly Edge[];
+  /** User objects that the node holds on to. */
+  readonly objects?: readonly ObjectUse[];
   /** Options that `fileName` stands for; by default `filename`. */
   readonly nameSays?: ReadonlySet<string>;
   /** The driver was guessed from the content. */
@@ -45,6 +48,7 @@ export class Node implements EdgeParent {
   readonly parents = new Set<Edge>();
   #closed: Promise<void> | undefined;
   #drained = 0;
+  readonly #objects: readonly ObjectUse[];
 
   constructor(init: NodeInit) {
     this.name = init.name;
@@ -61,6 +65,7 @@ export class Node implements EdgeParent {
       this.children.set(edge.name, edge);
       edge.parent = this;
     }
+    this.#objects = init.objects ?? [];
     this.io = new NodeIo(init.image, this);
   }
 
@@ -143,6 +148,7 @@ export class Node implements EdgeParent {
     } catch (error) {
       failure = error;
     }
+    for (const use of this.#objects) use.release();
     for (const edge of [...this.children.values()]) {
       try {
         await release(edge);

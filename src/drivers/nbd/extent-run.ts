@@ -5,7 +5,7 @@
  * end. Those that follow the first are kept for the questions to come, for a moment: other clients may write.
  */
 import { BlockError } from '../../core/errors/block-error.ts';
-import type { StatusPayload } from '../../core/nbd/index.ts';
+import type { ExtentsReply } from '../../core/nbd/index.ts';
 
 export interface FlaggedExtent {
   /** Bytes from the offset asked about to the end of the extent. */
@@ -32,7 +32,7 @@ export class ExtentRun {
    * @param size length of the disk in bytes
    * @param unit smallest block of the export in bytes
    */
-  constructor(payload: StatusPayload, start: number, size: number, unit: number) {
+  constructor(payload: ExtentsReply, start: number, size: number, unit: number) {
     const { descriptors, extended } = payload;
     this.#view = new DataView(descriptors.buffer, descriptors.byteOffset, descriptors.length);
     this.#each = extended ? 16 : 8;

@@ -17,7 +17,7 @@ import {
   ExportFlag,
   Limit,
   type Negotiated,
-  type StatusPayload,
+  type ExtentsReply,
 } from '../../core/nbd/index.ts';
 import { ExtentRun } from './extent-run.ts';
 import { Request } from './request.ts';
@@ -111,7 +111,7 @@ export class NbdImage implements Image {
   #ask(
     what: Pick<Request, 'command' | 'flags' | 'offset' | 'length'>,
     buffers: readonly Uint8Array[] = NO_BUFFERS,
-  ): Promise<StatusPayload | undefined> {
+  ): Promise<ExtentsReply | undefined> {
     return new Promise((resolve, reject) => {
       this.#session.send(new Request(what, buffers, resolve, reject));
     });

@@ -21,7 +21,7 @@ const createOptions = defineOptions({
 
 type CreateOptions = OptionsOf<typeof createOptions>;
 
-type Surroundings = Pick<OpenContext, 'tlsCredentials'> | undefined;
+type Surroundings = Pick<OpenContext, 'object'> | undefined;
 
 const MS = 1000;
 

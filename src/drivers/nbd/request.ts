@@ -1,5 +1,5 @@
 import type { BlockError } from '../../core/errors/block-error.ts';
-import type { ClientRequest, StatusPayload } from '../../core/nbd/index.ts';
+import type { ClientRequest, ExtentsReply } from '../../core/nbd/index.ts';
 import type { ReadProgress } from '../../core/nbd/client/read-progress.ts';
 
 /** A request whose promise is the only one it takes. */
@@ -9,17 +9,17 @@ export class Request implements ClientRequest {
   readonly offset: number;
   readonly length: number;
   readonly buffers: readonly Uint8Array[];
-  readonly #resolve: (status: StatusPayload | undefined) => void;
+  readonly #resolve: (status: ExtentsReply | undefined) => void;
   readonly #reject: (error: BlockError) => void;
   progress: ReadProgress | undefined = undefined;
   error: BlockError | undefined = undefined;
   errors = 0;
-  status: StatusPayload | undefined = undefined;
+  status: ExtentsReply | undefined = undefined;
 
   constructor(
     what: Pick<ClientRequest, 'command' | 'flags' | 'offset' | 'length'>,
     buffers: readonly Uint8Array[],
-    resolve: (status: StatusPayload | undefined) => void,
+    resolve: (status: ExtentsReply | undefined) => void,
     reject: (error: BlockError) => void,
   ) {
     this.command = what.command;

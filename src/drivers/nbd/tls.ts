@@ -9,7 +9,7 @@ import type { NbdOptions } from './options.ts';
 export async function tlsSettings(
   values: NbdOptions,
   address: ServerAddress,
-  surroundings: Pick<OpenContext, 'tlsCredentials'> | undefined,
+  surroundings: Pick<OpenContext, 'object'> | undefined,
 ): Promise<TlsSettings | undefined> {
   const id = values['tls-creds'];
   const hostname = values['tls-hostname'] ?? (address.type === 'inet' ? address.host : undefined);
@@ -19,7 +19,7 @@ export async function tlsSettings(
     return undefined;
   }
   if (!surroundings) throw new BlockError(`credentials '${id}' cannot be used here`);
-  const { client } = surroundings.tlsCredentials(id);
+  const { client } = surroundings.object('tls-creds', id);
   if (!client) throw new BlockError(`credentials '${id}' are for a server`, { hint: 'Define them with endpoint=client' });
   return { client, hostname };
 }

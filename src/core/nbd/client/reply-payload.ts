@@ -3,7 +3,7 @@ import { BlockError, errnoText, NotSupported } from '../../errors/block-error.ts
 import { ChunkType } from '../constants.ts';
 import { codeOfErrorNumber } from '../error-numbers.ts';
 import { broken, shownText } from './option-codec.ts';
-import type { StatusPayload } from './requests.ts';
+import type { ExtentsReply } from './requests.ts';
 
 /** Longest text of an error: its length has 16 bits. */
 const MAX_TEXT = 65_535;
@@ -63,7 +63,7 @@ export function checkStatusLength(type: number, length: number): void {
 }
 
 /** The descriptors of the context that was agreed on, copied. */
-export function decodeStatusChunk(type: number, payload: Uint8Array, contextId: number | undefined): StatusPayload {
+export function decodeStatusChunk(type: number, payload: Uint8Array, contextId: number | undefined): ExtentsReply {
   const { head, each } = statusLayout(type);
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const id = view.getUint32(0);

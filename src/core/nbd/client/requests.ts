@@ -4,7 +4,7 @@ import { Command, CommandFlag, Magic, Size } from '../constants.ts';
 import type { ReadProgress } from './read-progress.ts';
 
 /** Extents of one reply to BLOCK_STATUS, as they came. */
-export interface StatusPayload {
+export interface ExtentsReply {
   /** Descriptors, one after the other: pairs of lengths and flags, 32 bits each, or 64 with `extended`. */
   readonly descriptors: Uint8Array;
   readonly extended: boolean;
@@ -30,7 +30,7 @@ export interface ClientRequest {
   /** Error chunks so far. */
   errors: number;
   /** The answer to BLOCK_STATUS. */
-  status: StatusPayload | undefined;
+  status: ExtentsReply | undefined;
 }
 
 /** Bytes that go over the wire with the request, in either direction. */

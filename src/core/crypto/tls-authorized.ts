@@ -17,9 +17,12 @@ export async function upgradeAuthorized(
   const peer = await server.upgrade(socket);
   try {
     if (authorizer && !authorizer().allows(peer.identity)) {
-      throw new BlockError(`the client ${peer.identity === undefined ? 'without a name' : `'${peer.identity}'`} may not connect`, {
-        code: 'EACCES',
-      });
+      throw new BlockError(
+        `the client ${peer.identity === undefined ? 'without a name' : `'${peer.identity}'`} may not connect`,
+        {
+          code: 'EACCES',
+        },
+      );
     }
   } catch (error) {
     peer.socket.destroy();

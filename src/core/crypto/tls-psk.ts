@@ -63,7 +63,10 @@ export function pskCredentials(settings: PskSettings): TlsCredentials {
 
 type Context = Pick<TlsPriority, 'minVersion' | 'maxVersion'> & { readonly ciphers: string };
 
-function acceptor(keys: ReadonlyMap<string, Buffer>, context: Context): NonNullable<TlsCredentials['server']>['upgrade'] {
+function acceptor(
+  keys: ReadonlyMap<string, Buffer>,
+  context: Context,
+): NonNullable<TlsCredentials['server']>['upgrade'] {
   return async (socket) => {
     let identity: string | undefined;
     const secured = await serverHandshake(socket, {

@@ -7,9 +7,9 @@ import tls from 'node:tls';
 import { BlockError } from '../errors/block-error.ts';
 import { checkCertificates } from './tls-certificate.ts';
 import type { TlsCredentials, TlsEndpoint } from './tls-credentials.ts';
-import { distinguishedName } from './tls-name.ts';
 import { credentialFile, optionalFile } from './tls-files.ts';
 import { clientHandshake, serverHandshake } from './tls-handshake.ts';
+import { distinguishedName } from './tls-name.ts';
 import { readPriority, type TlsPriority, withLevel } from './tls-priority.ts';
 
 export interface X509Settings {
@@ -40,7 +40,8 @@ export function x509Credentials(settings: X509Settings): TlsCredentials {
   return {
     id,
     endpoint,
-    client: endpoint === 'client' ? { upgrade: (socket, name) => connect(socket, { context, settings, name }) } : undefined,
+    client:
+      endpoint === 'client' ? { upgrade: (socket, name) => connect(socket, { context, settings, name }) } : undefined,
     server: endpoint === 'server' ? { upgrade: (socket) => accept(socket, context, settings) } : undefined,
   };
 }
@@ -54,7 +55,9 @@ function load(settings: X509Settings, priority: TlsPriority): Loaded {
   const key = read(dir, `${endpoint}-key.pem`, what);
   if ((cert === undefined) !== (key === undefined)) {
     const missing = cert === undefined ? 'cert' : 'key';
-    throw new BlockError(`${what}: '${dir}' has no ${endpoint}-${missing}.pem to go with the other`, { code: 'ENOENT' });
+    throw new BlockError(`${what}: '${dir}' has no ${endpoint}-${missing}.pem to go with the other`, {
+      code: 'ENOENT',
+    });
   }
   const dhparam = endpoint === 'server' ? optionalFile(dir, 'dh-params.pem', what) : undefined;
   if (sanityCheck) checkCertificates({ dir, what, endpoint, ca, cert });

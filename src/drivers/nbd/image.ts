@@ -5,19 +5,19 @@
  * absent here, and the layer above has its ways for that.
  */
 import type { Maybe } from '../../core/async/maybe.ts';
-import { totalLength } from '../../core/bytes/buffers.ts';
-import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
 import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
+import { totalLength } from '../../core/bytes/buffers.ts';
+import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
 import { type BlockError, NotSupported } from '../../core/errors/block-error.ts';
 import {
   AllocationState,
   Command,
   CommandFlag,
   ExportFlag,
+  type ExtentsReply,
   Limit,
   type Negotiated,
-  type ExtentsReply,
 } from '../../core/nbd/index.ts';
 import { ExtentRun } from './extent-run.ts';
 import { Request } from './request.ts';
@@ -77,7 +77,8 @@ export class NbdImage implements Image {
     if ((flags & ExportFlag.READ_ONLY) === 0) {
       this.write = (offset, buf, known) => this.#write(offset, buf.length, [buf], known);
       this.writev = (offset, bufs, known) => this.#write(offset, totalLength(bufs), bufs, known);
-      if (flags & ExportFlag.SEND_WRITE_ZEROES) this.zero = (offset, length, known) => this.#zero(offset, length, known);
+      if (flags & ExportFlag.SEND_WRITE_ZEROES)
+        this.zero = (offset, length, known) => this.#zero(offset, length, known);
       if (flags & ExportFlag.SEND_TRIM) {
         this.discard = (offset, length) => this.#change({ command: Command.TRIM, flags: 0, offset, length });
       }
@@ -98,7 +99,8 @@ export class NbdImage implements Image {
 
   /** An export has the size that its server gives it. */
   async truncate(size: number, { exact = true, preallocation = 'off' }: TruncateOptions): Promise<void> {
-    if (preallocation !== 'off') throw new NotSupported(`preallocation=${preallocation} does not exist for NBD exports`);
+    if (preallocation !== 'off')
+      throw new NotSupported(`preallocation=${preallocation} does not exist for NBD exports`);
     if (size > this.size || (exact && size !== this.size)) {
       throw new NotSupported(`the NBD export '${this.#name}' has ${this.size} bytes and cannot be resized to ${size}`);
     }
@@ -118,7 +120,10 @@ export class NbdImage implements Image {
   }
 
   #write(offset: number, length: number, bufs: readonly Uint8Array[], known: Flags): Promise<void> {
-    return this.#change({ command: Command.WRITE, flags: known & Flag.FUA ? CommandFlag.FUA : 0, offset, length }, bufs);
+    return this.#change(
+      { command: Command.WRITE, flags: known & Flag.FUA ? CommandFlag.FUA : 0, offset, length },
+      bufs,
+    );
   }
 
   #zero(offset: number, length: number, known: Flags): Promise<void> {

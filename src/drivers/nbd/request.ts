@@ -1,6 +1,6 @@
 import type { BlockError } from '../../core/errors/block-error.ts';
-import type { ClientRequest, ExtentsReply } from '../../core/nbd/index.ts';
 import type { ReadProgress } from '../../core/nbd/client/read-progress.ts';
+import type { ClientRequest, ExtentsReply } from '../../core/nbd/index.ts';
 
 /** A request whose promise is the only one it takes. */
 export class Request implements ClientRequest {

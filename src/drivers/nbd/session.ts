@@ -17,9 +17,9 @@
 import { asBlockError, BlockError, withContext } from '../../core/errors/block-error.ts';
 import {
   type ClientRequest,
-  type ConnectSettings,
   Connection,
   type ConnectionOwner,
+  type ConnectSettings,
   connectToExport,
   ExportFlag,
   type Negotiated,
@@ -245,6 +245,6 @@ function different(first: Negotiated, now: Negotiated): string | undefined {
   const { minimum = 1, maximum = Number.MAX_SAFE_INTEGER } = first.blockSizes ?? {};
   const sizes = now.blockSizes ?? { minimum: 1, maximum: Number.MAX_SAFE_INTEGER };
   if (sizes.minimum > minimum) return `its minimum block size is ${sizes.minimum} instead of ${minimum}`;
-  if (sizes.maximum < maximum && sizes.maximum < (32 << 20)) return `its maximum payload is ${sizes.maximum} bytes now`;
+  if (sizes.maximum < maximum && sizes.maximum < 32 << 20) return `its maximum payload is ${sizes.maximum} bytes now`;
   return undefined;
 }

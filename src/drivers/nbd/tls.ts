@@ -1,7 +1,7 @@
 /** Which credentials a connection uses, from options and names. */
 import type { OpenContext } from '../../core/block/driver.ts';
-import { BlockError } from '../../core/errors/block-error.ts';
 import { systemTrust } from '../../core/crypto/tls-system.ts';
+import { BlockError } from '../../core/errors/block-error.ts';
 import type { ServerAddress, TlsSettings } from '../../core/nbd/index.ts';
 import type { NbdOptions } from './options.ts';
 
@@ -20,6 +20,7 @@ export async function tlsSettings(
   }
   if (!surroundings) throw new BlockError(`credentials '${id}' cannot be used here`);
   const { client } = surroundings.object('tls-creds', id);
-  if (!client) throw new BlockError(`credentials '${id}' are for a server`, { hint: 'Define them with endpoint=client' });
+  if (!client)
+    throw new BlockError(`credentials '${id}' are for a server`, { hint: 'Define them with endpoint=client' });
   return { client, hostname };
 }

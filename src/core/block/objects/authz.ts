@@ -2,8 +2,8 @@
 import fs from 'node:fs';
 import { type Authorizer, MATCHES, POLICIES, ruleAuthorizer } from '../../crypto/authorizer.ts';
 import { withContext } from '../../errors/block-error.ts';
-import { bool, choice, defineOptions, group, list, type OptionsOf, text } from '../../options/fields.ts';
 import { isRecord } from '../../options/field.ts';
+import { bool, choice, defineOptions, group, list, type OptionsOf, text } from '../../options/fields.ts';
 import { parseJson } from '../../options/json.ts';
 import { validate } from '../../options/parse.ts';
 import type { ObjectType } from './object-type.ts';

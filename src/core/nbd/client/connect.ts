@@ -49,7 +49,8 @@ export async function withTransport<T>(
   } catch (error) {
     transport?.destroy();
     if (!limit.signal.aborted) throw transport ? withContext(serverName(address), error) : error;
-    if (outer?.aborted) throw new BlockError(`connecting to '${describeAddress(address)}' was given up`, { code: 'ECANCELED' });
+    if (outer?.aborted)
+      throw new BlockError(`connecting to '${describeAddress(address)}' was given up`, { code: 'ECANCELED' });
     throw new BlockError(`${serverName(address)} did not finish the negotiation within ${timeout / 1000} s`, {
       code: 'ETIMEDOUT',
       hint: 'It may be busy with other clients',

@@ -78,7 +78,9 @@ export class Connection {
 
   /** Another request may be submitted. */
   get hasRoom(): boolean {
-    return !this.#ended && this.#requests < MAX_REQUESTS && this.#bytes < MAX_BYTES && this.#transport.unsent < MAX_UNSENT;
+    return (
+      !this.#ended && this.#requests < MAX_REQUESTS && this.#bytes < MAX_BYTES && this.#transport.unsent < MAX_UNSENT
+    );
   }
 
   submit(request: ClientRequest): void {

@@ -37,7 +37,9 @@ async function describeExports(transport: Transport, { tls }: ListSettings): Pro
     if (tls) throw new NotSupported('the server does not support TLS');
     const { size, flags = 0 } = greeting.info;
     const mode = 'simple';
-    return [{ name: '', description: undefined, size, flags: usableFlags(flags), blockSizes: undefined, mode, contexts: [] }];
+    return [
+      { name: '', description: undefined, size, flags: usableFlags(flags), blockSizes: undefined, mode, contexts: [] },
+    ];
   }
   if (!greeting.fixed) throw new NotSupported('the server is too old to list its exports');
   const talk = new OptionTalk(transport);

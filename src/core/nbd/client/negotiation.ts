@@ -5,7 +5,7 @@
  * SET_META_CONTEXT, GO; a server that does not know GO is asked for its list of exports, since EXPORT_NAME cannot
  * tell why it fails. Newstyle and oldstyle servers are understood too, without any of that.
  */
-import { TlsClient } from '../../crypto/tls-credentials.ts';
+import type { TlsClient } from '../../crypto/tls-credentials.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
 import { ClientFlag, Context, HandshakeFlag, Magic, Option, OptionReply, Size } from '../constants.ts';
 import { type BlockSizes, broken, type ExportInfo, exportSize } from './option-codec.ts';
@@ -52,7 +52,8 @@ export async function negotiate(transport: Transport, settings: NegotiationSetti
   if (settings.context !== undefined && contextId === undefined) {
     throw new BlockError(`the server has no metadata context '${settings.context}'`, { code: 'ENOENT' });
   }
-  const info = (await talk.info(Option.GO, settings.exportName)) ?? (await goOldWay(talk, greeting, { mode, settings }));
+  const info =
+    (await talk.info(Option.GO, settings.exportName)) ?? (await goOldWay(talk, greeting, { mode, settings }));
   return result(info, mode, contextId);
 }
 

@@ -164,8 +164,10 @@ export function isError(type: number): boolean {
 
 /** Text of a server for one line: no control characters, of bounded length. */
 export function shownText(data: Uint8Array): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-  return textOf(data.subarray(0, Limit.STRING)).replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ').slice(0, MAX_SHOWN).trim();
+  return textOf(data.subarray(0, Limit.STRING))
+    .replace(/\p{Cc}+/gu, ' ')
+    .slice(0, MAX_SHOWN)
+    .trim();
 }
 
 /** Characters of a server's own words that a message shows. */

@@ -1,8 +1,9 @@
 /** Options and their answers over one connection, up to the transmission. */
 import { BlockError } from '../../errors/block-error.ts';
-import { ExportFlag, Limit, Option, OptionReply, Size } from '../constants.ts';
+import { ExportFlag, Info, Limit, Option, OptionReply, Size } from '../constants.ts';
 import {
   broken,
+  decodeContext,
   decodeReplyHeader,
   decodeServer,
   type ExportInfo,
@@ -16,9 +17,7 @@ import {
   MAX_REPLY_DATA,
   shownText,
   takeInfo,
-  decodeContext,
 } from './option-codec.ts';
-import { Info } from '../constants.ts';
 import type { Transport } from './transport.ts';
 
 /** Answers to one option: exports or contexts of a server have an end. */

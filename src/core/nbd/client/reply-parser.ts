@@ -14,10 +14,16 @@
  */
 import type { BlockError } from '../../errors/block-error.ts';
 import { ChunkFlag, ChunkType, Command, FIRST_ERROR_CHUNK, Magic, Size } from '../constants.ts';
-import { broken } from './option-codec.ts';
 import type { ReplyMode } from './negotiation.ts';
+import { broken } from './option-codec.ts';
 import { ReadProgress } from './read-progress.ts';
-import { checkErrorLength, checkStatusLength, decodeErrorChunk, decodeStatusChunk, replyError } from './reply-payload.ts';
+import {
+  checkErrorLength,
+  checkStatusLength,
+  decodeErrorChunk,
+  decodeStatusChunk,
+  replyError,
+} from './reply-payload.ts';
 import type { ClientRequest } from './requests.ts';
 
 /** Who knows the requests that wait for their replies. */
@@ -198,7 +204,8 @@ export class ReplyParser {
     this.#have = 0;
     this.#need = length;
     // Grown for one long payload, it is given back with the next short one.
-    if (this.#small.length < length || this.#small.length > KEPT) this.#small = Buffer.allocUnsafe(Math.max(64, length));
+    if (this.#small.length < length || this.#small.length > KEPT)
+      this.#small = Buffer.allocUnsafe(Math.max(64, length));
   }
 
   #endSmall(chunk: Chunk): void {

@@ -4,7 +4,7 @@
  * During the negotiation what arrives goes through a {@link ByteReader}; afterwards each chunk is handed to the
  * parser of replies as it comes, out of one buffer that is used again and again, so that reading costs no allocation.
  */
-import { isIP, type NetConnectOpts, type Socket, connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import type { TlsClient } from '../../crypto/tls-credentials.ts';
 import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { ByteReader, ConnectionLost } from '../byte-reader.ts';
@@ -209,7 +209,10 @@ function connectError(address: ServerAddress, error: unknown): BlockError {
   }
   if (first instanceof Error && 'code' in first && (first.code === 'ENOTFOUND' || first.code === 'EAI_AGAIN')) {
     const host = address.type === 'inet' ? address.host : name;
-    return new BlockError(`Failed to connect to '${name}': there is no host '${host}'`, { code: 'ENOENT', cause: error });
+    return new BlockError(`Failed to connect to '${name}': there is no host '${host}'`, {
+      code: 'ENOENT',
+      cause: error,
+    });
   }
   const { message, code } = asBlockError(first);
   return new BlockError(`Failed to connect to '${name}': ${message}`, { code, cause: error });

@@ -195,6 +195,8 @@ export interface BackingCapability {
   readonly format: string | undefined;
   /** Rewrite them on disk; undefined removes the reference. */
   change?(fileName: string | undefined, format: string | undefined): Promise<void>;
+  /** From now on the content comes from this child where the image has none; the graph has linked it already. */
+  linked?(backing: Edge | undefined): void;
 }
 
 export interface PermissionCapability {

@@ -58,6 +58,9 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      linked: (edge) => {
+        disk.backing = edge;
+      },
     };
     this.check = { run: (options) => this.#check(options) };
     this.#startCleaner(disk.settings.cacheCleanInterval);

@@ -37,7 +37,6 @@ type RawOptions = OptionsOf<typeof options>;
 type Sniff = (head: Uint8Array) => string | undefined;
 
 class RawImage implements Image {
-  readonly limits: Limits;
   readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly readsZeroWhenFresh: boolean;
@@ -54,9 +53,13 @@ class RawImage implements Image {
     this.#start = window.offset;
     this.#length = window.size;
     this.#sniff = sniff;
-    this.limits = sniff ? { ...file.limits, requestAlignment: wholeSectors(file.limits) } : file.limits;
     if (file.node.image.event) this.event = (name) => file.event(name);
     this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
+  }
+
+  get limits(): Limits {
+    const { limits } = this.#file;
+    return this.#sniff ? { ...limits, requestAlignment: wholeSectors(limits) } : limits;
   }
 
   get size(): number {

@@ -2,6 +2,7 @@
 import { BlockError } from '../../errors/block-error.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
+import { assertLinkable } from './changes.ts';
 import { Edge, type EdgeParent } from './edge.ts';
 import type { Node } from './node.ts';
 import { type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
@@ -61,12 +62,7 @@ export class BlockGraph implements AsyncDisposable {
 
   /** Link `parent` to `node` with permissions that hold from now on; throws with nothing changed. */
   attach(link: { parent: EdgeParent; node: Node; name: string; role: Edge['role'] }, permissions: PermPair): Edge {
-    if (link.parent.node && reaches(link.node, link.parent.node)) {
-      throw new BlockError(`making '${link.node.name}' a child of '${link.parent.node.name}' would make a cycle`);
-    }
-    if (link.node.closing) {
-      throw new BlockError(`node '${link.node.name}' is being closed`, { code: 'EBUSY' });
-    }
+    assertLinkable(link.parent.node, link.node);
     const edge = new Edge(link);
     transact((transaction) => {
       linkEdge(transaction, edge);
@@ -131,14 +127,4 @@ export class BlockGraph implements AsyncDisposable {
 function linkEdge(transaction: Transaction, edge: Edge): void {
   edge.node.parents.add(edge);
   transaction.add({ abort: () => void edge.node.parents.delete(edge) });
-}
-
-/** True when `target` lies in the subtree of `from`. */
-function reaches(from: Node, target: Node): boolean {
-  const seen = new Set<Node>([from]);
-  for (const node of seen) {
-    if (node === target) return true;
-    for (const edge of node.children.values()) seen.add(edge.node);
-  }
-  return false;
 }

@@ -17,12 +17,13 @@ function withAncestors(nodes: Iterable<Node>): Set<Node> {
 }
 
 /**
- * Run `action` while the users of `node` hold back new requests and none is in flight in its subtree, nor
+ * Run `action` while the users of `node` (or several) hold back new requests and none is in flight in its subtree, nor
  * in a node above, whose requests may be between two of their steps. Users are released in every case: those
  * that were held, even when `action` moved them elsewhere. A user that attaches meanwhile is not held.
  */
-export async function whileDrained<T>(node: Node, action: () => T | Promise<T>): Promise<T> {
-  const nodes = withAncestors(subtree(node));
+export async function whileDrained<T>(node: Node | readonly Node[], action: () => T | Promise<T>): Promise<T> {
+  const tops = 'io' in node ? [node] : node;
+  const nodes = withAncestors(tops.flatMap((each) => [...subtree(each)]));
   const held: EdgeParent[] = [...nodes];
   for (const each of nodes) for (const { parent } of each.parents) if (!parent.node) held.push(parent);
   for (const each of held) each.drainBegin?.();

@@ -36,7 +36,8 @@ export class Node implements EdgeParent {
   readonly image: Image;
   readonly io: NodeIo;
   readonly probed: boolean;
-  readonly backingOverridden: boolean;
+  /** The backing file is another than the header says. */
+  backingOverridden: boolean;
   readonly fileName: string;
   readonly nameSays: ReadonlySet<string>;
   readonly detectZeroes: DetectZeroes;
@@ -44,6 +45,8 @@ export class Node implements EdgeParent {
   modes: OpenModes;
   /** Kept by name although nothing above uses it. */
   held = false;
+  /** Its job must be able to take it out at any time, so no other may hold the link to it. */
+  neverFreeze = false;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
   #closed: Promise<void> | undefined;

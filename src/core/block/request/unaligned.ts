@@ -19,6 +19,20 @@ export interface Fit {
   readonly maxTransfer: number;
 }
 
+/** What the requests to `image` must be like; throws for an alignment that is no power of two. */
+export function fitOf(image: Image, name: string): Fit {
+  const align = image.limits?.requestAlignment ?? 1;
+  // A power of two below 2^31: bit operations look at the low 32 bits of larger numbers, which is enough for it.
+  if (!(align >= 1 && align <= 2 ** 30) || (align & (align - 1)) !== 0) {
+    throw new Error(`driver of '${name}' asks for an alignment of ${align} bytes, not a power of two`);
+  }
+  return {
+    image,
+    align,
+    maxTransfer: Math.max(align, alignDown(image.limits?.maxTransfer ?? Number.MAX_SAFE_INTEGER, align)),
+  };
+}
+
 /** Read [offset, …) into `bufs` from an image that only takes multiples of `align`. */
 export function readPadded(fit: Fit, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
   const { image, align, maxTransfer } = fit;

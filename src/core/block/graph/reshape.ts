@@ -1,0 +1,119 @@
+/**
+ * Changes of a graph that is in use: a node put in the place of another, filters inserted and removed, another backing
+ * file. Each waits until what it touches is quiet, and then happens as a whole or not at all. Filters that stand above
+ * the place of a change stay on top of what is put there, since their users are not moved.
+ */
+import { BlockError, NotSupported } from '../../errors/block-error.ts';
+import type { BlockGraph } from './block-graph.ts';
+import { moveUsers, type Replacement, refreshNodes, setChild } from './changes.ts';
+import { whileDrained } from './drain.ts';
+import type { Node } from './node.ts';
+import { openNode } from './open.ts';
+import type { NodeSpec } from './spec.ts';
+import { type Transaction, transact } from './transaction.ts';
+
+/** Have all users of `from` use `to`, jobs aside; `from` closes when nobody holds it then. */
+export async function replaceNode(graph: BlockGraph, replacement: Replacement): Promise<void> {
+  const { from, to } = replacement;
+  await reshape([from, to], (transaction) => {
+    moveUsers(transaction, replacement);
+    refreshNodes(transaction, [from, to]);
+  });
+  await graph.closeIfUnused(from);
+}
+
+/** While `nodes` are quiet, all of `change` or nothing. */
+export function reshape<T>(nodes: readonly Node[], change: (transaction: Transaction) => T): Promise<T> {
+  return whileDrained(nodes, () => transact(change));
+}
+
+/**
+ * Open a filter on top of `below` and have the users of `below` use it. `spec` says its driver and options, not its
+ * `file`. Nothing has changed when this throws.
+ */
+export async function insertFilter(
+  graph: BlockGraph,
+  below: Node,
+  spec: NodeSpec,
+  settings: { readonly except?: Replacement['except'] } = {},
+): Promise<Node> {
+  const { modes } = below;
+  const filter = await openNode(graph, { ...spec, file: below.name }, { modes: { ...modes, autoReadOnly: false } });
+  try {
+    if (filter.passedOn?.node !== below) {
+      throw new BlockError(`driver '${filter.driver.name}' is no filter, it cannot be put on top of '${below.name}'`);
+    }
+    filter.held = true;
+    await replaceNode(graph, { from: below, to: filter, ...settings });
+    filter.held = false;
+    return filter;
+  } catch (error) {
+    filter.held = false;
+    await graph.closeIfUnused(filter).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Have the users of a filter use what it filters, and close it. Throws while a job works on it. */
+export async function removeFilter(graph: BlockGraph, filter: Node): Promise<void> {
+  const below = filter.passedOn?.node;
+  if (!below) throw new BlockError(`node '${filter.name}' is no filter, it cannot be taken out`);
+  for (const { parent } of filter.parents) {
+    if (parent.kind === 'job') {
+      throw new BlockError(`node '${filter.name}' is in use by ${parent.describe()}`, { code: 'EBUSY' });
+    }
+  }
+  const { held } = below;
+  // It must not go with the filter that was perhaps its last user.
+  below.held = true;
+  try {
+    filter.held = false;
+    await replaceNode(graph, { from: filter, to: below });
+  } finally {
+    below.held = held;
+  }
+  await graph.closeIfUnused(below);
+}
+
+/** Have `node` show `backing` (undefined: nothing) where it has no data. What its header says stays as it is. */
+export async function setBacking(graph: BlockGraph, node: Node, backing: Node | undefined): Promise<void> {
+  const before = node.backing?.node;
+  if (before === backing) return;
+  const touched = [node, ...(before ? [before] : []), ...(backing ? [backing] : [])];
+  await reshape(touched, (transaction) => changeBacking(transaction, node, backing));
+  if (before) await graph.closeIfUnused(before);
+}
+
+/** The same as a part of a larger change. */
+export function changeBacking(transaction: Transaction, node: Node, backing: Node | undefined): void {
+  const { image } = node;
+  if (!image.backing?.linked) {
+    throw new NotSupported(`driver '${node.driver.name}' of node '${node.name}' has no backing files`);
+  }
+  const before = node.backing?.node;
+  setChild(transaction, node, { name: 'backing', role: 'cow', node: backing });
+  refreshNodes(transaction, before ? [node, before] : [node]);
+  transaction.add({
+    commit() {
+      node.backingOverridden = true;
+      image.backing?.linked?.(node.backing);
+    },
+  });
+}
+
+/**
+ * Put `overlay` on top of `node`, which becomes its backing file: the users of `node` write to the overlay from now
+ * on (a snapshot). Throws with nothing changed; an overlay must not have a backing file or users already.
+ */
+export async function addOverlay(graph: BlockGraph, node: Node, overlay: Node): Promise<void> {
+  if (overlay.backing) throw new BlockError(`the overlay '${overlay.name}' has a backing file already`);
+  for (const { parent } of overlay.parents) {
+    throw new BlockError(`the overlay '${overlay.name}' is in use by ${parent.describe()}`, { code: 'EBUSY' });
+  }
+  await reshape([node, overlay], (transaction) => {
+    moveUsers(transaction, { from: node, to: overlay });
+    changeBacking(transaction, overlay, node);
+    refreshNodes(transaction, [overlay, node]);
+  });
+  await graph.closeIfUnused(node);
+}

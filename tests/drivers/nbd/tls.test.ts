@@ -13,7 +13,12 @@ const peers = peersFor('qemu-nbd', 'nbdkit', 'openssl');
 /** `img info` of an export with credentials. */
 function info(server: { readonly socket: string }, objects: readonly string[], options: readonly string[] = []) {
   const file = ['driver=raw', 'file.driver=nbd', 'file.server.type=unix', `file.server.path=${server.socket}`];
-  return imgHere(['info', ...objects.flatMap((object) => ['--object', object]), '--image-opts', [...file, ...options].join(',')]);
+  return imgHere([
+    'info',
+    ...objects.flatMap((object) => ['--object', object]),
+    '--image-opts',
+    [...file, ...options].join(','),
+  ]);
 }
 
 function disk(): string {
@@ -32,7 +37,12 @@ describe.skipIf(peers.missing)('TLS of the client', () => {
   });
 
   const clientX509 = (more = '') => `tls-creds-x509,id=tls0,dir=${dir},endpoint=client${more}`;
-  const serverX509 = () => ['--object', `tls-creds-x509,id=tls0,dir=${dir},endpoint=server,verify-peer=on`, '--tls-creds', 'tls0'];
+  const serverX509 = () => [
+    '--object',
+    `tls-creds-x509,id=tls0,dir=${dir},endpoint=server,verify-peer=on`,
+    '--tls-creds',
+    'tls0',
+  ];
 
   test('certificates of both ends, with qemu-nbd', async () => {
     const server = await startQemuNbd([...serverX509(), '-f', 'raw', disk()]);
@@ -42,19 +52,28 @@ describe.skipIf(peers.missing)('TLS of the client', () => {
   });
 
   test('certificates of both ends, with nbdkit', async () => {
-    const server = await startNbdkit(['--tls=require', `--tls-certificates=${dir}`, '--tls-verify-peer', 'memory', '1M']);
+    const server = await startNbdkit([
+      '--tls=require',
+      `--tls-certificates=${dir}`,
+      '--tls-verify-peer',
+      'memory',
+      '1M',
+    ]);
     const result = await info(server, [clientX509()], ['file.tls-creds=tls0']);
     expect(result).toMatchObject({ code: 0, stderr: '' });
   });
 
-  test.each(['', ',priority=NORMAL:-VERS-TLS1.3', ',priority=NORMAL:-VERS-TLS1.2'])('a shared key %s', async (priority) => {
-    const object = ['--object', `tls-creds-psk,id=tls0,dir=${keys},endpoint=server`, '--tls-creds', 'tls0'];
-    const server = await startQemuNbd([...object, '-f', 'raw', disk()]);
-    const mine = `tls-creds-psk,id=tls0,dir=${keys},endpoint=client,username=alice${priority}`;
-    expect(await info(server, [mine], ['file.tls-creds=tls0'])).toMatchObject({ code: 0, stderr: '' });
-    const kit = await startNbdkit(['--tls=require', `--tls-psk=${join(keys, 'keys.psk')}`, 'memory', '1M']);
-    expect(await info(kit, [mine], ['file.tls-creds=tls0'])).toMatchObject({ code: 0, stderr: '' });
-  });
+  test.each(['', ',priority=NORMAL:-VERS-TLS1.3', ',priority=NORMAL:-VERS-TLS1.2'])(
+    'a shared key %s',
+    async (priority) => {
+      const object = ['--object', `tls-creds-psk,id=tls0,dir=${keys},endpoint=server`, '--tls-creds', 'tls0'];
+      const server = await startQemuNbd([...object, '-f', 'raw', disk()]);
+      const mine = `tls-creds-psk,id=tls0,dir=${keys},endpoint=client,username=alice${priority}`;
+      expect(await info(server, [mine], ['file.tls-creds=tls0'])).toMatchObject({ code: 0, stderr: '' });
+      const kit = await startNbdkit(['--tls=require', `--tls-psk=${join(keys, 'keys.psk')}`, 'memory', '1M']);
+      expect(await info(kit, [mine], ['file.tls-creds=tls0'])).toMatchObject({ code: 0, stderr: '' });
+    },
+  );
 
   test('without any certificate, anonymously', async () => {
     const object = ['--object', 'tls-creds-anon,id=tls0,endpoint=server', '--tls-creds', 'tls0'];

@@ -71,5 +71,5 @@ export function decodeStatusChunk(type: number, payload: Uint8Array, contextId: 
   const extended = type === ChunkType.BLOCK_STATUS_EXT;
   const count = (payload.length - head) / each;
   if (extended && view.getUint32(4) !== count) throw broken(`${view.getUint32(4)} extents told, ${count} sent`);
-  return { descriptors: payload.slice(head), extended };
+  return { descriptors: new Uint8Array(payload.subarray(head)), extended };
 }

@@ -145,7 +145,7 @@ export class Transport {
 
   arrived(chunk: Uint8Array, borrowed: boolean): void {
     if (this.#sink) this.#sink.data(chunk);
-    else this.reader.push(borrowed ? chunk.slice() : chunk);
+    else this.reader.push(borrowed ? new Uint8Array(chunk) : chunk);
   }
 
   #listen(byEvent: boolean): void {

@@ -9,3 +9,7 @@
 export * from './byte-reader.ts';
 export * from './constants.ts';
 export * from './error-numbers.ts';
+export * from './option-replies.ts';
+export * from './option-requests.ts';
+export * from './replies.ts';
+export * from './requests.ts';

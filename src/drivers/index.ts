@@ -107,6 +107,11 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./raw/index.ts')).rawDriver),
   },
   {
+    name: 'snapshot',
+    kind: 'format',
+    load: async () => erased((await import('./snapshot/index.ts')).snapshotDriver),
+  },
+  {
     name: 'throttle',
     kind: 'filter',
     load: async () => erased((await import('./throttle/index.ts')).throttleDriver),

@@ -8,12 +8,14 @@ import { Backend } from '../block/backend/backend.ts';
 import type { CacheMode } from '../block/backend/cache-mode.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { nodeInFile } from '../block/graph/files.ts';
+import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
 import { inspectBacking } from './backing-file.ts';
+import { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 import type { DiskPart } from './copy-engine/types.ts';
 import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
@@ -48,6 +50,8 @@ export interface ConvertOptions extends CopySettings {
   readonly speed?: number;
   /** Leave the page cache of the sources as it was; default true. */
   readonly cacheManners?: boolean;
+  /** Copy the bitmaps that the one source keeps in its image, and what to do about broken ones. */
+  readonly bitmaps?: BrokenBitmaps | undefined;
   readonly jobs?: JobList;
   readonly signal?: AbortSignal;
   /** Told of each job before it starts: `create` and `mirror`. */
@@ -65,6 +69,7 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
   const size = options.part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
   try {
     refuseOverwriting(options);
+    checkBitmaps(options);
     const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);
     if (hasBacking && sources.length > 1) throw severalSources();
     if (hasBacking && target.isZero) throw new Usage('a target with a backing file cannot be taken as all zeroes');
@@ -88,9 +93,37 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
       },
       { speed: options.speed ?? 0 },
     );
-    await runJob(job, options);
+    if (options.bitmaps === undefined) await runJob(job, options);
+    else await withBitmaps(graph, backend.image, options, () => runJob(job, options));
   } finally {
     for (const source of sources) await source.close();
+  }
+}
+
+function checkBitmaps({ bitmaps, sources }: ConvertOptions): void {
+  const [source] = sources;
+  if (bitmaps === undefined || !source) return;
+  if (sources.length > 1) throw new Usage('bitmaps can be copied from one source only');
+  keptBitmaps(bitmapNode(source.image), bitmaps);
+}
+
+/** Copy the disk, then the bitmaps; the target is kept open in between. */
+async function withBitmaps(
+  graph: BlockGraph,
+  target: Node,
+  options: ConvertOptions,
+  copyDisk: () => Promise<void>,
+): Promise<void> {
+  const [source] = options.sources;
+  const to = bitmapNode(target);
+  target.held = true;
+  try {
+    await copyDisk();
+    const broken = options.bitmaps ?? 'refuse';
+    if (source) await copyBitmaps(bitmapNode(source.image), to, { broken, warn: (line) => options.warn?.(line) });
+  } finally {
+    target.held = false;
+    await graph.closeIfUnused(target);
   }
 }
 
@@ -150,6 +183,9 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
 function checkTarget(target: Backend, options: ConvertOptions, size: number): void {
   const { fileName } = options.target;
   if (target.size < size) throw tooSmall(fileName, target.size, size);
+  if (options.bitmaps !== undefined && !bitmapNode(target.image).image.bitmaps) {
+    throw new NotSupported(`format '${target.image.driver.name}' cannot keep bitmaps`);
+  }
   if (options.compressed && !target.image.io.canCompress) {
     throw noCompression(target.image.driver.name);
   }

@@ -2,6 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
+  BitmapStore,
   CheckCapability,
   CheckOptions,
   CheckResult,
@@ -11,7 +12,9 @@ import type {
   Image,
   ImageInfo,
   Limits,
+  SnapshotCapability,
   TruncateOptions,
+  VmStateCapability,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -26,8 +29,10 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
+import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
+import { vmStateOf } from './vm-state.ts';
 import { writev } from './write.ts';
 
 export class Qcow2Image implements Image {
@@ -38,6 +43,8 @@ export class Qcow2Image implements Image {
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
   readonly check: CheckCapability;
+  readonly snapshots: SnapshotCapability;
+  readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
 
@@ -62,12 +69,18 @@ export class Qcow2Image implements Image {
         disk.backing = edge;
       },
     };
+    this.snapshots = new Qcow2Snapshots(disk);
+    this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
     this.#startCleaner(disk.settings.cacheCleanInterval);
   }
 
   get size(): number {
     return this.disk.size;
+  }
+
+  get bitmaps(): BitmapStore | undefined {
+    return this.disk.bitmaps;
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
@@ -136,12 +149,22 @@ export class Qcow2Image implements Image {
   }
 
   async #check(options: CheckOptions): Promise<CheckResult> {
-    const { fileName, header, parts, geometry, file } = this.disk;
-    if (options.repair !== 'none') throw new NotSupported(`repairing '${fileName}' is not supported yet`);
-    // What was freed but is still counted on disk would look leaked.
-    if (this.disk.writable) await this.disk.writer.settle();
-    const { checkImage } = await import('./check/index.ts');
-    return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    const { fileName, parts, geometry, file, modes } = this.disk;
+    const { repair, dryRun = false } = options;
+    if (repair === 'none') {
+      // What was freed but is still counted on disk would look leaked.
+      if (this.disk.writable) await this.disk.writer.settle();
+      const { checkImage } = await import('./check/index.ts');
+      const { header } = this.disk;
+      return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    }
+    // What is in memory of an image in use would contradict what is repaired on disk.
+    if (!modes.forRepair) throw new NotSupported(`'${fileName}' is in use, and can be repaired only while it is not`);
+    const { repairImage, DryRunFile } = await import('./repair/index.ts');
+    const header = dryRun ? { ...this.disk.header } : this.disk.header;
+    const target = dryRun ? new DryRunFile(file) : file;
+    const image = { fileName, header, extensions: parts.extensions, geometry, file: target };
+    return repairImage(image, { ...options, repair });
   }
 
   async invalidate(): Promise<void> {
@@ -172,18 +195,7 @@ export class Qcow2Image implements Image {
 
   /** Host clusters that this request may touch are not given to another one before it ends. */
   #within<T>(action: () => Maybe<T>): Maybe<T> {
-    const { grace } = this.disk;
-    const generation = grace.enter();
-    let result: Maybe<T>;
-    try {
-      result = action();
-    } catch (error) {
-      grace.leave(generation);
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => grace.leave(generation));
-    grace.leave(generation);
-    return result;
+    return this.disk.grace.during(action);
   }
 
   #assertIo(): void {

@@ -196,7 +196,7 @@ describe('img convert refuses', () => {
     [['--target-image-opts'], /needs -n/],
     [['-n', '-O', 'raw', '--target-image-opts'], /options '-O' and '--target-image-opts' cannot be used together/],
     [['-n', '--target-is-zero', '-B', 'x', '-F', 'raw'], /cannot be used together/],
-    [['-l', 'snap'], /snapshots cannot be read yet/],
+    [['-l', 'snap'], /cannot have snapshots: the format 'raw' has none/],
     [['--bitmaps'], /bitmaps cannot be copied yet/],
     [['--skip-broken-bitmaps'], /needs --bitmaps/],
     [['-F', 'raw'], /needs a backing file/],

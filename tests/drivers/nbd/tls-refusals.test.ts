@@ -47,6 +47,7 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
   }
   const client = (credentials = dir, more = '') => `tls-creds-x509,id=t,dir=${credentials},endpoint=client${more}`;
   const withCreds = 'file.tls-creds=t';
+  const named = 'file.tls-creds=t,file.tls-hostname=server.example.com';
 
   test('a server that insists on TLS is told of by its name', async () => {
     await refused(info(await server(), undefined), /the server insists on TLS.*tls-creds=ID/);
@@ -54,22 +55,29 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
 
   test('a server without TLS is not used in plain text', async () => {
     await refused(
-      info(await startNbdkit(['memory', '1M']), client(), withCreds),
+      info(await startNbdkit(['memory', '1M']), client(), named),
       /TLS is not (allowed|supported) by the server/,
     );
-    await refused(info(await startNbdkit(['-o', 'memory', '1M']), client(), withCreds), /does not support TLS/);
+    await refused(info(await startNbdkit(['-o', 'memory', '1M']), client(), named), /does not support TLS/);
   });
 
   test('another authority, another name, another key', async () => {
-    await refused(info(await server(other), client(), withCreds), /TLS with the server failed: /);
+    await refused(info(await server(other), client(), named), /TLS with the server failed: /);
     await refused(
       info(await server(), client(), withCreds, 'file.tls-hostname=elsewhere.example.com'),
       /elsewhere\.example\.com/,
     );
     const kit = await startNbdkit(['--tls=require', `--tls-psk=${join(keys, 'keys.psk')}`, 'memory', '1M']);
     await refused(
-      info(kit, `tls-creds-psk,id=t,dir=${wrongKeys},endpoint=client`, withCreds),
+      info(kit, `tls-creds-psk,id=t,dir=${wrongKeys},endpoint=client`, named),
       /TLS with the server failed: /,
+    );
+  });
+
+  test('no name that the certificate should be for', async () => {
+    await refused(
+      info(await server(), client(), withCreds),
+      /no name that the server's certificate should be for.*tls-hostname/,
     );
   });
 
@@ -93,10 +101,10 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
     const bare = join(root, 'bare');
     mkdirSync(bare, { recursive: true });
     for (const folder of [bare, mixed]) copyFileSync(join(dir, 'ca-cert.pem'), join(folder, 'ca-cert.pem'));
-    await refused(info(await kit(), client(bare), withCreds), /connection|TLS/);
-    await refused(info(await kit(), client(mixed, ',sanity-check=off'), withCreds), /connection|TLS/);
+    await refused(info(await kit(), client(bare), named), /connection|TLS/);
+    await refused(info(await kit(), client(mixed, ',sanity-check=off'), named), /connection|TLS/);
     await refused(
-      info(await kit(), client(mixed), withCreds),
+      info(await kit(), client(mixed), named),
       /client-cert\.pem' holds a certificate that none of ca-cert\.pem has signed/,
     );
   });
@@ -107,25 +115,25 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
       option: (option) =>
         option === Option.STARTTLS ? Buffer.concat([optionReply(option, OptionReply.ACK), injected]) : undefined,
     });
-    await refused(info(forged, client(), withCreds), /sent 20 bytes in plain text after it agreed to TLS/);
+    await refused(info(forged, client(), named), /sent 20 bytes in plain text after it agreed to TLS/);
     expect(forged.log).toEqual(['option 5']);
   });
 
   test('credentials that are for the other end, not there, or of no use', async () => {
     const target = { socket: join(root, 'none') };
     await refused(
-      info(target, `tls-creds-x509,id=t,dir=${dir},endpoint=server`, withCreds),
+      info(target, `tls-creds-x509,id=t,dir=${dir},endpoint=server`, named),
       /are for a server.*endpoint=client/,
     );
-    await refused(info(target, undefined, withCreds), /there is no credentials for TLS 't'|no .*'t'/);
-    await refused(info(target, `secret,id=t,data=x`, withCreds), /of the type secret/);
-    await refused(info(target, client(join(root, 'nowhere')), withCreds), /could not read '.*nowhere\/ca-cert\.pem'/);
+    await refused(info(target, undefined, named), /there is no credentials for TLS 't'|no .*'t'/);
+    await refused(info(target, `secret,id=t,data=x`, named), /of the type secret/);
+    await refused(info(target, client(join(root, 'nowhere')), named), /could not read '.*nowhere\/ca-cert\.pem'/);
     await refused(
-      info(target, client(dir, ',priority=NORMAL:+VERS-SSL3.0'), withCreds),
+      info(target, client(dir, ',priority=NORMAL:+VERS-SSL3.0'), named),
       /'\+VERS-SSL3\.0' is not supported/,
     );
     await refused(
-      info(target, `tls-creds-psk,id=t,dir=${keys},endpoint=client,username=nobody`, withCreds),
+      info(target, `tls-creds-psk,id=t,dir=${keys},endpoint=client,username=nobody`, named),
       /has no key of user 'nobody'/,
     );
     await refused(info(target, undefined, 'file.tls-hostname=x'), /'tls-hostname' needs 'tls-creds'/);
@@ -135,8 +143,8 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
     const [expired, locked] = [join(root, 'expired'), join(root, 'locked')];
     await makeCertificates(expired, { days: -1 });
     await makeCertificates(locked, { password: 'sesame', hosts: ['server.example.com'] });
-    await refused(info({ socket: '/none' }, client(expired), withCreds), /client-cert\.pem' has expired/);
-    await refused(info({ socket: '/none' }, client(locked), withCreds), /password/);
+    await refused(info({ socket: '/none' }, client(expired), named), /client-cert\.pem' has expired/);
+    await refused(info({ socket: '/none' }, client(locked), named), /password/);
     const kit = await startNbdkit(['--tls=require', `--tls-certificates=${dir}`, 'memory', '1M']);
     const objects = [
       '--object',
@@ -144,7 +152,7 @@ describe.skipIf(peersFor('qemu-nbd', 'nbdkit', 'openssl').missing)('a client wit
       '--object',
       client(locked, ',passwordid=s,verify-peer=off'),
     ];
-    const options = `driver=raw,file.driver=nbd,file.path=${kit.socket},${withCreds}`;
+    const options = `driver=raw,file.driver=nbd,file.path=${kit.socket},${named}`;
     expect(await imgHere(['info', ...objects, '--image-opts', options])).toMatchObject({ code: 0, stderr: '' });
   });
 });

@@ -75,6 +75,13 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./luks/index.ts')).luksDriver),
   },
   {
+    name: 'nbd',
+    kind: 'protocol',
+    schemes: ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+tcp', 'nbds+tcp'],
+    creatable: true,
+    load: async () => erased((await import('./nbd/index.ts')).nbdDriver),
+  },
+  {
     name: 'null-aio',
     kind: 'protocol',
     schemes: ['null-aio'],

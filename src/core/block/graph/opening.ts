@@ -91,14 +91,15 @@ export class Opening {
   }
 
   #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Node {
+    const ownName = driver.nameFor?.(options);
     const node = new Node({
       name: this.#attempt.name,
       driver,
       image,
       modes: this.#attempt.modes,
       options,
-      fileName: this.#fileName(options),
-      nameSays: new Set(['filename', ...Object.keys(this.#parsedName(driver))]),
+      fileName: ownName ?? this.#fileName(options),
+      nameSays: new Set(['filename', ...Object.keys(ownName === undefined ? this.#parsedName(driver) : options)]),
       detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
       children: this.#edges,
       objects: this.#objects,

@@ -29,6 +29,8 @@ export interface JobBody {
   abort?(error: BlockError): Promise<void> | void;
   /** The user asks a job that is ready to come to its end. */
   complete?(): void;
+  /** The user asks a job that is ready to end well without its last step (a mirror without the switch); true when it does. */
+  endSoftly?(): boolean;
 }
 
 export interface JobInit {
@@ -76,6 +78,7 @@ export class Job implements EdgeParent {
   #state: JobState = 'created';
   #progress: JobProgress = { done: 0, total: 0 };
   #error: BlockError | undefined;
+  #ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
   #pausedByUser = false;
   /** Too late for cancelling. */
   #finalizing = false;
@@ -116,8 +119,23 @@ export class Job implements EdgeParent {
     return this.#limit.speed;
   }
 
+  /** Whether it waits since a request failed, until it is resumed. */
+  get ioStatus(): 'ok' | 'failed' | 'nospace' {
+    return this.#ioStatus;
+  }
+
   get pausedByUser(): boolean {
     return this.#pausedByUser;
+  }
+
+  /** Goes from pending to concluded without being told. */
+  get autoFinalize(): boolean {
+    return this.#init.autoFinalize !== false;
+  }
+
+  /** Is forgotten once concluded. */
+  get autoDismiss(): boolean {
+    return this.#init.autoDismiss !== false;
   }
 
   describe(): string {
@@ -145,6 +163,7 @@ export class Job implements EdgeParent {
     this.#ask('resume');
     if (!this.#pausedByUser) throw new BlockError(`${this.describe()} is not paused`);
     this.#pausedByUser = false;
+    this.#ioStatus = 'ok';
     this.#endPause();
   }
 
@@ -163,6 +182,13 @@ export class Job implements EdgeParent {
     this.#unpark();
     // Where the body is not running nobody would notice.
     if (from === 'created' || from === 'waiting' || from === 'pending') void this.#fail(new Cancelled());
+  }
+
+  /** A job that is ready ends well, without its last step; any other is cancelled. */
+  cancelSoftly(): void {
+    this.#ask('cancel');
+    const ready = this.#state === 'ready' || this.#state === 'standby';
+    if (!ready || this.#body.endSoftly?.() !== true) this.cancel();
   }
 
   complete(): void {
@@ -216,6 +242,7 @@ export class Job implements EdgeParent {
     const error = asBlockError(thrown);
     const action = errorAction(policy, error);
     this.events.emit('error', { operation, action, error });
+    if (action === 'stop') this.#ioStatus = error.code === 'ENOSPC' ? 'nospace' : 'failed';
     if (action === 'ignore') return 'ignore';
     if (action === 'report' || this.#abort.signal.aborted) throw error;
     if (!this.#pausedByUser) {

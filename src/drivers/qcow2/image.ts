@@ -11,6 +11,7 @@ import type {
   Image,
   ImageInfo,
   Limits,
+  ReopenCapability,
   TruncateOptions,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
@@ -26,6 +27,7 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
+import { prepareReopen } from './reopen.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
 import { writev } from './write.ts';
@@ -37,6 +39,7 @@ export class Qcow2Image implements Image {
   readonly writeFlags = Flag.UNCHANGED;
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
+  readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
@@ -62,8 +65,11 @@ export class Qcow2Image implements Image {
         disk.backing = edge;
       },
     };
+    this.reopen = {
+      prepare: (options, modes) => prepareReopen(disk, options, modes, () => this.#startCleaner()),
+    };
     this.check = { run: (options) => this.#check(options) };
-    this.#startCleaner(disk.settings.cacheCleanInterval);
+    this.#startCleaner();
   }
 
   get size(): number {
@@ -190,10 +196,13 @@ export class Qcow2Image implements Image {
     if (this.disk.modes.noIo) throw new NotSupported(`'${this.disk.fileName}' was opened for its header only`);
   }
 
-  #startCleaner(interval: number): void {
+  #startCleaner(): void {
+    const interval = this.disk.settings.cacheCleanInterval;
+    clearInterval(this.#cleaner);
+    this.#marks = { l2: 0, refcounts: 0 };
     if (interval === 0 || this.disk.modes.noIo) return;
-    const { l2, refcounts } = this.disk;
     this.#cleaner = setInterval(() => {
+      const { l2, refcounts } = this.disk;
       l2.dropClean(this.#marks.l2);
       refcounts.cache.dropClean(this.#marks.refcounts);
       this.#marks = { l2: l2.mark, refcounts: refcounts.cache.mark };

@@ -22,6 +22,7 @@ import { orNothing } from './hint.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
+import { retiredImage } from './retired.ts';
 import { RequestTracker, type Tracked } from './tracker.ts';
 import { type Fit, fitOf, readPadded, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
@@ -44,7 +45,7 @@ export interface IoOwner {
 export class NodeIo {
   readonly tracker = new RequestTracker();
   readonly #requests = new InFlight();
-  readonly #image: Image;
+  #image: Image;
   readonly #owner: IoOwner;
   #fit: Fit;
   /** Alignment less one: what must be clear in offsets and lengths. */
@@ -69,6 +70,11 @@ export class NodeIo {
     this.#mask = this.#fit.align - 1;
     this.#maxTransfer = this.#fit.maxTransfer;
     return this.#fit;
+  }
+
+  /** The image is about to be closed although it has users: from now on every request fails. */
+  retire(): void {
+    this.#image = retiredImage(this.#owner.name, this.#image.size);
   }
 
   get limits(): Limits {

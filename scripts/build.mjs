@@ -44,6 +44,7 @@ const programs = {
       io: 'src/commands/io/main.ts',
       nbd: 'src/commands/nbd/main.ts',
       'trace-thread': 'src/core/trace/thread.ts',
+      'hash-thread': 'src/core/job/checksum/hash-thread.ts',
     },
   },
   output: {

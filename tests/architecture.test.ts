@@ -9,11 +9,11 @@ import { parseSource, readSources } from './support/sources.ts';
 /** Rooms by altitude: a file imports from its own room and from rooms in the same line or above. */
 const ALTITUDES: readonly (readonly string[])[] = [
   ['src/core/bytes', 'src/core/errors'],
-  ['src/core/async', 'src/core/options'],
+  ['src/core/async', 'src/core/options', 'src/core/bitmap'],
   ['src/core/host'],
   ['src/core/crypto', 'src/core/nbd'],
   ['src/core/block'],
-  ['src/core/bitmap', 'src/core/trace'],
+  ['src/core/trace'],
   ['src/core/job', 'src/core/export'],
   ['src/core/qmp'],
   ['src/drivers'],

@@ -6,9 +6,9 @@ import { convert as convertImages } from '../core/job/convert.ts';
 import type { JobProgress } from '../core/job/job.ts';
 import type { CopySettings } from '../core/job/mirror-job.ts';
 import { crumple } from '../core/options/tree.ts';
-import { type GraphOptions, newGraph, open, specOf } from './open.ts';
+import { type GraphOptions, graphFor, type ObjectOptions, open, specOf } from './open.ts';
 
-export interface ConvertImageOptions extends GraphOptions, Omit<CopySettings, 'transfer'> {
+export interface ConvertImageOptions extends GraphOptions, ObjectOptions, Omit<CopySettings, 'transfer'> {
   /** Format of the sources; found by their content when not given. */
   readonly sourceFormat?: string;
   /** Format of the target; default raw. */
@@ -48,7 +48,7 @@ export async function convert(
   options: ConvertImageOptions = {},
 ): Promise<void> {
   const { format = 'raw', backing, existing = false, onProgress } = options;
-  const graph = newGraph(options);
+  const graph = await graphFor(options);
   const sources: Backend[] = [];
   const from = Array.isArray(source) ? (source as readonly (string | NodeSpec)[]) : [source as string | NodeSpec];
   try {

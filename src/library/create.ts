@@ -3,9 +3,9 @@ import { Usage } from '../core/errors/block-error.ts';
 import { inspectBacking } from '../core/job/backing-file.ts';
 import { createImage as create } from '../core/job/create-image.ts';
 import { crumple } from '../core/options/tree.ts';
-import { type GraphOptions, newGraph } from './open.ts';
+import { type GraphOptions, graphFor, type ObjectOptions } from './open.ts';
 
-export interface CreateImageOptions extends GraphOptions {
+export interface CreateImageOptions extends GraphOptions, ObjectOptions {
   /** Default raw. */
   readonly format?: string;
   /** Length of the disk in bytes; may be left out where there is a backing file, which then decides. */
@@ -25,7 +25,7 @@ export interface CreateImageOptions extends GraphOptions {
  */
 export async function createImage(fileName: string, options: CreateImageOptions = {}): Promise<void> {
   const { format = 'raw', backing, signal } = options;
-  const graph = options.graph ?? newGraph(options);
+  const graph = await graphFor(options);
   let size: unknown = options.size ?? options.options?.size;
   const given: Record<string, unknown> = crumple(options.options ?? {});
   if (backing) {

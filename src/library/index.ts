@@ -6,4 +6,4 @@
  */
 export { type ConvertImageOptions, convert } from './convert.ts';
 export { type CreateImageOptions, createImage } from './create.ts';
-export { type GraphOptions, newGraph, type OpenImageOptions, openImage } from './open.ts';
+export { type GraphOptions, newGraph, type ObjectOptions, type OpenImageOptions, openImage } from './open.ts';

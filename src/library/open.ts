@@ -4,6 +4,7 @@ import { BlockGraph } from '../core/block/graph/block-graph.ts';
 import { type OperationPart, operations } from '../core/block/graph/operations.ts';
 import type { ReferencePolicy } from '../core/block/graph/references.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName } from '../core/block/graph/spec.ts';
+import type { Options } from '../core/options/schema.ts';
 import { driverList } from '../drivers/index.ts';
 
 export interface GraphOptions {
@@ -16,6 +17,21 @@ export interface GraphOptions {
   warn?(message: string): void;
 }
 
+export interface ObjectOptions {
+  /**
+   * What the images refer to by id, as `--object` takes it: `{ 'qom-type': 'secret', id: 'key', file: 'key.txt' }`.
+   * They are defined in the graph that the images are opened in.
+   */
+  readonly objects?: readonly Options[];
+}
+
+/** The graph to work in: the caller's, or a new one, with the objects defined in it. */
+export async function graphFor(options: GraphOptions & ObjectOptions & { graph?: BlockGraph }): Promise<BlockGraph> {
+  const graph = options.graph ?? newGraph(options);
+  for (const definition of options.objects ?? []) await graph.objects.add(definition);
+  return graph;
+}
+
 /** A new block graph with all drivers. Images opened in the same graph see each other's permissions. */
 export function newGraph(options: GraphOptions = {}): BlockGraph {
   return new BlockGraph({
@@ -25,7 +41,7 @@ export function newGraph(options: GraphOptions = {}): BlockGraph {
   });
 }
 
-export interface OpenImageOptions extends GraphOptions {
+export interface OpenImageOptions extends GraphOptions, ObjectOptions {
   /** Format of the image; found by its content when not given. */
   readonly format?: string;
   /** Open for writing; default false. */
@@ -49,7 +65,7 @@ export interface OpenImageOptions extends GraphOptions {
  */
 export async function openImage(image: string | NodeSpec, options: OpenImageOptions = {}): Promise<Backend> {
   const operation = options.writable ? operations.resize.image : operations.read.image;
-  return open(options.graph ?? newGraph(options), image, options, operation);
+  return open(await graphFor(options), image, options, operation);
 }
 
 /** As {@link openImage}, for an operation that needs other permissions. */

@@ -8,7 +8,7 @@
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
 import type { Io } from './io.ts';
-import { parseArguments } from './parse-arguments.ts';
+import { type ParseResult, parseArguments } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
 import { type AnyCommand, Failure } from './record.ts';
 import { FAILED, report } from './report.ts';
@@ -110,13 +110,18 @@ async function runCommand(program: Program, name: string, words: readonly string
   }
   const record = await load();
   const result = parse(record, words, io);
-  if (!result.help) return await record.run(result.parsed as never, io);
-  const { commandHelp } = await import('./help.ts');
-  io.stdout.write(await commandHelp(record, io));
+  return runParsed(record, result, io);
+}
+
+/** Do what the command line says: run the command, or show what it asks for. */
+export async function runParsed(record: AnyCommand, result: ParseResult, io: Io): Promise<number> {
+  if (!result.help && !result.answer) return await record.run(result.parsed as never, io);
+  if (result.help) io.stdout.write(await (await import('./help.ts')).commandHelp(record, io));
+  else io.stdout.write(await result.answer());
   return 0;
 }
 
-function parse(record: AnyCommand, words: readonly string[], io: Io): ReturnType<typeof parseArguments> {
+function parse(record: AnyCommand, words: readonly string[], io: Io): ParseResult {
   try {
     return parseArguments(record, words);
   } catch (error) {

@@ -1,63 +1,62 @@
-/** Objects that a command line defines, for images to refer to: `--object throttle-group,id=g,x-bps-total=1M`. */
+/** `--object`: what images refer to by id, as `TYPE,id=ID,…` or JSON. Which types there are is the block layer's matter. */
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { groupLimits, ThrottleGroup } from '../../core/block/throttling.ts';
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
-import { isRecord } from '../../core/options/index.ts';
+import { objectHelp } from '../../core/block/objects/index.ts';
+import { BlockError, Usage } from '../../core/errors/block-error.ts';
+import { asksForHelp, isRecord, type Options } from '../../core/options/index.ts';
 import { parseJson } from '../../core/options/json.ts';
 import { parseKeyValues } from '../../core/options/keyval.ts';
+import { Answer, type OptionSpec } from './record.ts';
 
-/** Types that users of qemu-img know, and what they are for. */
-const OBJECT_USES: Readonly<Record<string, string>> = {
-  secret: 'encrypted images',
-  secret_keyring: 'encrypted images',
-  'tls-creds-anon': 'TLS',
-  'tls-creds-psk': 'TLS',
-  'tls-creds-x509': 'TLS',
-  'tls-cipher-suites': 'TLS',
-  'authz-list': 'client authorisation',
-  'authz-list-file': 'client authorisation',
-  'authz-pam': 'client authorisation',
-  'authz-simple': 'client authorisation',
-  'pr-manager-helper': 'persistent reservations',
-  'thread-context': 'thread placement',
-  'main-loop': 'event loop settings',
-};
-
-/** What `--object` says in help. */
-export const OBJECT_HELP =
-  'Define an object (TYPE,id=ID,…) for images to refer to; there is throttle-group, with limits such as x-bps-total';
-
-/** An object as it was defined, not yet known to any graph. */
+/** An object as it was typed: not yet looked at, and known to no graph. */
 export interface UserObject {
-  readonly id: string;
-  addTo(graph: BlockGraph): void;
+  /** `qom-type`, `id` and what the type takes. */
+  readonly definition: Options;
 }
 
-/** Reader of `--object`: refuses types that nothing could refer to. */
+/** The option of every program that opens images. */
+export const OBJECT_OPTION = {
+  long: 'object',
+  value: 'OBJECT',
+  repeat: true,
+  parse: objectValue,
+  help:
+    'Define an object (TYPE,id=ID,…) for images to refer to, such as a secret or a throttle-group; ' +
+    "'--object help' lists the types, '--object TYPE,help' the options of one",
+} as const satisfies OptionSpec;
+
+/**
+ * Reader of `--object`.
+ * @throws Answer where help is asked for; Usage, which does not repeat the text: it may hold a password.
+ */
 export function objectValue(text: string, option: string): UserObject {
-  const { 'qom-type': type = '', id, ...rest } = parseObject(text, option);
-  if (type === '') throw new Usage(`${option} expects a type such as throttle-group, not '${text}'`);
-  if (type === 'throttle-group') return throttleGroup(id, rest, option);
-  const use = Object.hasOwn(OBJECT_USES, String(type)) ? OBJECT_USES[String(type)] : undefined;
-  if (use === undefined) throw new Usage(`${option}: there is no object type '${String(type)}'`);
-  throw new NotSupported(`${option}: '${String(type)}' is for ${use}, not supported by this version`);
+  const definition = parseObject(text, option);
+  const type = definition['qom-type'];
+  if (type === undefined || type === '') throw new Usage(`${option} expects a type such as secret first`);
+  if (!text.startsWith('{') && asksForHelp(text)) {
+    throw new Answer(() => objectHelp(type === 'help' || type === '?' ? undefined : String(type)));
+  }
+  return { definition };
 }
 
-/** `TYPE,key=value,…`, or JSON. */
-function parseObject(text: string, option: string): Readonly<Record<string, unknown>> {
-  if (!text.startsWith('{')) return parseKeyValues(text, { impliedKey: 'qom-type' });
-  const value = parseJson(text, `the value of ${option}`);
+function parseObject(text: string, option: string): Options {
+  if (!text.startsWith('{')) return readSafely(() => parseKeyValues(text, { impliedKey: 'qom-type' }), option);
+  const value = readSafely(() => parseJson(text, `the value of ${option}`), option);
   return isRecord(value) ? value : {};
 }
 
-function throttleGroup(id: unknown, options: Readonly<Record<string, unknown>>, option: string): UserObject {
-  if (typeof id !== 'string' || id === '') throw new Usage(`${option}: a throttle-group needs an id`);
-  const limits = groupLimits(options, `throttle-group '${id}'`);
-  return {
-    id,
-    addTo(graph) {
-      if (graph.throttleGroups.has(id)) throw new Usage(`${option}: there is already an object '${id}'`);
-      graph.throttleGroups.set(id, new ThrottleGroup(limits));
-    },
-  };
+/** Errors in the notation quote what they are about; here they must not. */
+function readSafely<T>(read: () => T, option: string): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof BlockError)) throw error;
+    throw new Usage(`the value of ${option} cannot be read`, {
+      hint: 'It is TYPE,id=ID,NAME=VALUE,… or a JSON object with qom-type, id and options',
+    });
+  }
+}
+
+/** Define the objects of a command line in `graph`, in their order. */
+export async function addObjects(graph: BlockGraph, objects: readonly UserObject[]): Promise<void> {
+  for (const { definition } of objects) await graph.objects.add(definition);
 }

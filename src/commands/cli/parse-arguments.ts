@@ -6,13 +6,24 @@
 import { parseArgs } from 'node:util';
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
-import type { AnyCommand, ArgumentSpec, OptionSpec, OptionSpecs, ParsedAny } from './record.ts';
+import {
+  Answer,
+  type AnyCommand,
+  type ArgumentSpec,
+  type OptionSpec,
+  type OptionSpecs,
+  type ParsedAny,
+} from './record.ts';
 
 /** `-h` and `--help` are options of every subcommand. */
 export const HELP: OptionSpec = { short: 'h', long: 'help', help: 'Show this help' };
 const HELP_KEY = 'help';
 
-export type ParseResult = { readonly help: true } | { readonly help: false; readonly parsed: ParsedAny };
+/** With `answer`: the text that was asked for in the place of what the command does. */
+export type ParseResult =
+  | { readonly help: true }
+  | { readonly help: false; readonly answer: () => Promise<string> }
+  | { readonly help: false; readonly answer?: undefined; readonly parsed: ParsedAny };
 
 interface Given {
   readonly key: string;
@@ -32,12 +43,23 @@ export function parseArguments(record: AnyCommand, words: readonly string[]): Pa
   if (help) return { help: true };
   if (last !== undefined) operands.push(last);
   checkCompany(record.options, given);
+  const options = readOptions(record, given);
+  if (options instanceof Answer) return { help: false, answer: options.text };
   const parsed = {
     arguments: assignArguments(record, operands),
-    options: assignOptions(record.options, given),
+    options,
     given: given.map(({ key, value }) => ({ key, value })),
   };
   return { help: false, parsed };
+}
+
+function readOptions(record: AnyCommand, given: readonly Given[]): Record<string, unknown> | Answer {
+  try {
+    return assignOptions(record.options, given);
+  } catch (error) {
+    if (error instanceof Answer) return error;
+    throw error;
+  }
 }
 
 function takenLast(record: AnyCommand, words: readonly string[]): string | undefined {

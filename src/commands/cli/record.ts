@@ -143,6 +143,15 @@ export class Failure extends Error {
   }
 }
 
+/** Not an error: an option asks for a text in the place of what the command does (`--object help`). */
+export class Answer extends Error {
+  readonly text: () => Promise<string>;
+  constructor(text: () => Promise<string>) {
+    super('a text is asked for');
+    this.text = text;
+  }
+}
+
 /** Run `action`; what it throws ends the command with `status` instead of 1. */
 export async function withStatus<T>(status: number, action: () => Promise<T> | T): Promise<T> {
   try {

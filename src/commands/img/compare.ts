@@ -55,7 +55,7 @@ export const compare = command({
     ['img compare -s -f qcow2 -F qcow2 a.qcow2 b.qcow2', 'Are sizes and allocation the same too'],
   ],
   run: ({ arguments: { first, second }, options }, io) =>
-    withImages(io, options, async (images) => {
+    withImages(io, { ...options, openStatus: TROUBLE }, async (images) => {
       const { forceShare, sourceCache: cache, imageOpts } = options;
       const open = (name: string, format: string | undefined) =>
         withStatus(TROUBLE, () => images.open({ name, format, imageOpts }, { forceShare, cache }));

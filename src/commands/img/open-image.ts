@@ -14,9 +14,10 @@ import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/blo
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
-import { OBJECT_HELP, objectValue, type UserObject } from '../cli/object-value.ts';
+import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
-import type { OptionSpecs } from '../cli/record.ts';
+import { type OptionSpecs, withStatus } from '../cli/record.ts';
+import { FAILED } from '../cli/report.ts';
 import { traced } from '../cli/trace-option.ts';
 
 /** Options that several subcommands have. */
@@ -49,13 +50,7 @@ export const shared = {
   },
   progress: PROGRESS_OPTION,
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
-  objects: {
-    long: 'object',
-    value: 'OBJECT',
-    repeat: true,
-    parse: objectValue,
-    help: OBJECT_HELP,
-  },
+  objects: OBJECT_OPTION,
   refs: {
     long: 'refs',
     value: 'none|same-dir|all',
@@ -75,16 +70,16 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs, objects }: Surroundings): BlockGraph {
-  const graph = new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
-  for (const object of objects) object.addTo(graph);
-  return graph;
+function newGraph(io: Io, { refs }: Surroundings): BlockGraph {
+  return new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
 }
 
 /** What the command line says of the graph as a whole; the options of a subcommand have it. */
 export interface Surroundings {
   readonly refs: ReferencePolicy;
   readonly objects: readonly UserObject[];
+  /** Exit status when an object cannot be defined; default that of any failure. */
+  readonly openStatus?: number;
 }
 
 export interface ImageRequest {
@@ -193,6 +188,7 @@ export async function withImages<T>(
   const images = new OpenImages(newGraph(io, surroundings), io.traceFile);
   let result: T;
   try {
+    await withStatus(surroundings.openStatus ?? FAILED, () => addObjects(images.graph, surroundings.objects));
     result = await action(images);
   } catch (error) {
     await images.close().catch(() => undefined);

@@ -1,7 +1,7 @@
 /** The command line of `io`, as a record like those of subcommands. */
 
 import { referencePolicies } from '../../core/block/graph/references.ts';
-import { OBJECT_HELP, objectValue } from '../cli/object-value.ts';
+import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { cacheWord } from './commands/open.ts';
@@ -22,13 +22,7 @@ export const commandLine = command({
     commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, help: 'Run this command' },
     format: { short: 'f', long: 'format', value: 'FMT', help: 'Format of the image', conflicts: ['imageOpts'] },
     imageOpts: { long: 'image-opts', help: 'FILE is a list of options (driver=…,file.filename=…), not a name' },
-    objects: {
-      long: 'object',
-      value: 'OBJECT',
-      repeat: true,
-      parse: objectValue,
-      help: OBJECT_HELP,
-    },
+    objects: OBJECT_OPTION,
     readOnly: { short: 'r', long: 'read-only', help: 'Open for reading only' },
     snapshot: { short: 's', long: 'snapshot', help: 'Let writes go to a temporary overlay' },
     noCache: { short: 'n', long: 'nocache', help: 'Bypass the page cache, as -t none' },

@@ -6,6 +6,7 @@
  * carried out (`core/block`), and faults and breakpoints themselves (drivers).
  */
 import type { Io } from '../cli/io.ts';
+import { runParsed } from '../cli/main.ts';
 import { parseArguments } from '../cli/parse-arguments.ts';
 import { processIo } from '../cli/process-io.ts';
 import type { AnyCommand } from '../cli/record.ts';
@@ -34,11 +35,7 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     const [first = ''] = argv;
     const load = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
     const record: AnyCommand = load ? await load() : commandLine;
-    const result = parseArguments(record, load ? argv.slice(1) : argv);
-    if (!result.help) return await record.run(result.parsed as never, io);
-    const { commandHelp } = await import('../cli/help.ts');
-    io.stdout.write(await commandHelp(record, io));
-    return 0;
+    return await runParsed(record, parseArguments(record, load ? argv.slice(1) : argv), io);
   } catch (error) {
     return report(error, io);
   }

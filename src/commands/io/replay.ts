@@ -12,7 +12,7 @@ import { TraceSource } from '../../core/trace/source.ts';
 import { Verifier } from '../../core/trace/verifier.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
-import { OBJECT_HELP, objectValue } from '../cli/object-value.ts';
+import { addObjects, OBJECT_OPTION } from '../cli/object-value.ts';
 import { PROGRESS_OPTION, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { TRACE_OPTION, traceFile } from '../cli/trace-option.ts';
@@ -44,7 +44,7 @@ export const replay = command({
   options: {
     format: { short: 'f', long: 'format', value: 'FMT', help: 'Format of the image', conflicts: ['imageOpts'] },
     imageOpts: { long: 'image-opts', help: 'IMAGE is a list of options (driver=…,file.filename=…), not a name' },
-    objects: { long: 'object', value: 'OBJECT', repeat: true, parse: objectValue, help: OBJECT_HELP },
+    objects: OBJECT_OPTION,
     cache: {
       short: 't',
       long: 'cache',
@@ -131,7 +131,7 @@ export const replay = command({
       references: options.refs,
       warn: (message) => warn(io, message),
     });
-    for (const object of options.objects) object.addTo(graph);
+    await addObjects(graph, options.objects);
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     const opened = await openImage(graph, request, modesOf(options, io));
     let report: ReplayReport;

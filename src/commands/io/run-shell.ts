@@ -2,7 +2,7 @@ import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
-import type { UserObject } from '../cli/object-value.ts';
+import { addObjects, type UserObject } from '../cli/object-value.ts';
 import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { versionText } from '../cli/version.ts';
 import { commandTable } from './commands/index.ts';
@@ -58,7 +58,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
       warn(io, message);
     },
   });
-  for (const object of options.objects) object.addTo(graph);
+  await addObjects(graph, options.objects);
   const shell = new Shell({
     io,
     graph,

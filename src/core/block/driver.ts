@@ -21,8 +21,8 @@ import type { BlockEvent } from './events.ts';
 import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
+import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
-import type { ThrottleGroup } from './throttle/group.ts';
 
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
@@ -269,8 +269,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
-  /** The limits that several nodes share, by the id of the object; throws ENOENT for an unknown one. */
-  throttleGroup(id: string): ThrottleGroup;
+  /** What a user has defined under this id; the node holds on to it. Throws ENOENT for an unknown one. */
+  object<K extends ObjectKind>(kind: K, id: string): ObjectKinds[K];
 }
 
 /** Children that the graph opens before the driver, from the option of the same name. */

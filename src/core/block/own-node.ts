@@ -16,7 +16,7 @@ export function exclusively(
 ): Promise<void> {
   const { node } = child.parent;
   if (!node) throw new Error(`a request for the parent of '${child.name}' before it was opened`);
-  return node.io.exclusive(range.offset, range.length, true, action);
+  return node.io.exclusive({ start: range.offset, length: range.length, serialising: true, marks: false }, action);
 }
 
 /** Below `edge`, the node that is no filter: its content is what the edge shows. */

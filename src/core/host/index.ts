@@ -25,6 +25,7 @@ export {
   INLINE_WRITE_LIMIT,
   type ReadObserver,
 } from './host-file.ts';
+export { readKey } from './keyring.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
 export { type Advice, advise, type CacheCounts, countCached, pageSize, residentPages } from './page-cache.ts';

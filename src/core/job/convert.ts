@@ -19,6 +19,7 @@ import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type CopySettings, mirrorJob } from './mirror-job.ts';
+import { runJob } from './run-job.ts';
 
 export interface ConvertTarget {
   /** For messages, and what is made. */
@@ -166,23 +167,4 @@ function noCompression(driver: string): NotSupported {
 function naming(action: string, fileName: string, error: unknown): BlockError {
   const named = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(fileName));
   return named ? error : withContext(`Could not ${action} '${fileName}'`, error);
-}
-
-/** Run a job to its end; aborting the signal cancels it. */
-async function runJob(job: Job, { signal, onJob }: ConvertOptions): Promise<void> {
-  const cancel = (): void => {
-    if (job.state !== 'concluded' && job.state !== 'null' && job.state !== 'aborting') job.cancel();
-  };
-  onJob?.(job);
-  if (signal?.aborted) {
-    cancel();
-    await job.finished.catch(() => undefined);
-    throw new Cancelled();
-  }
-  signal?.addEventListener('abort', cancel, { once: true });
-  try {
-    await job.start();
-  } finally {
-    signal?.removeEventListener('abort', cancel);
-  }
 }

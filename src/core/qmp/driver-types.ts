@@ -6,9 +6,12 @@ import type { CreateCapability } from '../block/creation.ts';
 import type { Driver, DriverList } from '../block/driver.ts';
 import { commonOptions } from '../block/graph/common-options.ts';
 import { slotsOf } from '../block/graph/slots.ts';
+import { objectEntries } from '../block/objects/object-types.ts';
 import type { FieldSchema, Fields } from '../options/field.ts';
 import { choice, fieldsOf, group, nodeRef, text } from '../options/fields.ts';
 import { type Member, membersOf, type ObjectShape, type TypeName, type Types, unionOf } from './shape.ts';
+
+const OBJECT_ID = text({ help: 'Name for others to refer to it', required: true });
 
 export class DriverTypes {
   readonly #list: DriverList;
@@ -28,8 +31,12 @@ export class DriverTypes {
     const drivers = await Promise.all(this.#list.entries.map((entry) => entry.load()));
     const nodes = Object.fromEntries(drivers.map((driver) => [driver.name, nodeFields(driver)]));
     const creations = drivers.flatMap((driver) => (driver.create ? [[driver.name, creationFields(driver)]] : []));
+    const objects = await Promise.all(
+      objectEntries.map(async ({ name, load }) => [name, { id: OBJECT_ID, ...fieldsOf((await load()).options) }]),
+    );
     return new Map<TypeName, ObjectShape>([
       ['BlockdevOptions', unionOf('driver', nodes, commonMembers())],
+      ['ObjectOptions', unionOf('qom-type', Object.fromEntries(objects))],
       ['BlockdevCreateOptions', unionOf('driver', Object.fromEntries(creations))],
     ]);
   }

@@ -9,7 +9,6 @@ import type { JobList } from '../job/job-list.ts';
 import { DriverTypes } from './driver-types.ts';
 import { EventBus } from './event-bus.ts';
 import { blockJobData, isBlockJob } from './job-info.ts';
-import { Objects } from './objects.ts';
 import type { AnyCommand } from './record.ts';
 import type { Types } from './shape.ts';
 
@@ -35,7 +34,6 @@ export class BlockService {
   readonly jobs: JobList;
   readonly events = new EventBus();
   readonly version: QmpVersion;
-  readonly objects: Objects;
   readonly quit: (reason: QuitReason) => void;
   readonly #driverTypes: DriverTypes;
   readonly #limitGroups = new Map<string, ThrottleGroup>();
@@ -45,7 +43,6 @@ export class BlockService {
     this.graph = init.graph;
     this.jobs = init.jobs;
     this.version = init.version;
-    this.objects = new Objects(init.graph);
     this.quit = (reason) => init.quit(reason);
     this.#driverTypes = new DriverTypes(init.graph.settings.drivers);
     this.jobs.events.on('added', (job) => this.#follow(job));

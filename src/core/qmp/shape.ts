@@ -32,7 +32,7 @@ export interface Member {
 }
 
 /** Options of a node and of the making of an image: they depend on which drivers there are. */
-export type TypeName = 'BlockdevOptions' | 'BlockdevCreateOptions' | 'BlockdevAmendOptions';
+export type TypeName = 'BlockdevOptions' | 'BlockdevCreateOptions' | 'BlockdevAmendOptions' | 'ObjectOptions';
 
 /** The shapes of the named types. */
 export type Types = ReadonlyMap<TypeName, ObjectShape>;

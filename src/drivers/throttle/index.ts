@@ -30,10 +30,10 @@ class ThrottleImage extends FilterImage {
         const next = join(options as ThrottleOptions);
         return {
           commit: () => {
-            this.#member.leave();
+            this.#member.release();
             this.#member = next;
           },
-          abort: () => next.leave(),
+          abort: () => next.release(),
         };
       },
     };
@@ -79,11 +79,11 @@ class ThrottleImage extends FilterImage {
   }
 
   override async close(): Promise<void> {
-    this.#member.leave();
+    this.#member.release();
   }
 }
 
-function groupOf(options: ThrottleOptions, named: OpenContext['throttleGroup']): ThrottleGroup {
+function groupOf(options: ThrottleOptions, named: OpenContext['object']): ThrottleGroup {
   const { 'throttle-group': id, ...own } = options;
   const limits = limitsFrom(own);
   if (id === undefined) {
@@ -91,7 +91,7 @@ function groupOf(options: ThrottleOptions, named: OpenContext['throttleGroup']):
     return new ThrottleGroup(limits);
   }
   if (hasLimits(limits)) throw new Usage("driver 'throttle' takes limits of its own or 'throttle-group', not both");
-  return named(id);
+  return named('throttle-group', id);
 }
 
 function lengthOf(bufs: readonly Uint8Array[]): number {
@@ -106,7 +106,7 @@ export const throttleDriver: Driver<ThrottleOptions> = {
   options,
   strongOptions: ['throttle-group', ...Object.keys(limitFields)],
   async open(context) {
-    const join = (given: ThrottleOptions) => groupOf(given, context.throttleGroup).join();
+    const join = (given: ThrottleOptions) => groupOf(given, context.object).join();
     return new ThrottleImage(context.child('file'), join(context.options), join);
   },
 };

@@ -56,6 +56,7 @@ const resize = command({
 function parse(line: string, record: AnyCommand = sample): unknown {
   const result = parseArguments(record, line === '' ? [] : line.split(' '));
   if (result.help) return 'help';
+  if (result.answer) return 'answer';
   const { arguments: args, options } = result.parsed;
   const interesting = Object.entries(options).filter(
     ([, value]) =>

@@ -4,6 +4,7 @@ import { Backend } from '../../../src/core/block/backend/backend.ts';
 import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import { operations } from '../../../src/core/block/graph/operations.ts';
 import { specFromOptions } from '../../../src/core/block/graph/spec.ts';
+import { throttleGroup } from '../../../src/core/block/objects/throttle-group.ts';
 import { groupLimits, ThrottleGroup } from '../../../src/core/block/throttling.ts';
 import { FakeClock } from '../../core/block/throttle/fake-clock.ts';
 import { driversWith, openDisk } from '../../support/disk.ts';
@@ -15,7 +16,7 @@ describe('throttle', () => {
   test('shares the limits of a group among nodes', async () => {
     const clock = new FakeClock();
     await using graph = new BlockGraph({ drivers: driversWith([]), references: 'all', warn: () => undefined });
-    graph.throttleGroups.set('g', group({ 'bps-total': 1000 }, clock));
+    graph.objects.place({ id: 'g', type: throttleGroup, object: group({ 'bps-total': 1000 }, clock) });
     const open = () =>
       Backend.open(graph, specFromOptions('driver=throttle,throttle-group=g,file.driver=null-co'), {
         user: 'the test',

@@ -60,7 +60,7 @@ export class Gate {
   }
 
   setMember(member: ThrottleMember | undefined): void {
-    this.#member?.leave();
+    this.#member?.release();
     this.#member = member;
     this.#decide();
   }

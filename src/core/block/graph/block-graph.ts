@@ -1,7 +1,7 @@
 /** The graph of one program: its nodes by name, and the ends of their lives. */
 import { BlockError } from '../../errors/block-error.ts';
 import type { DriverList } from '../driver.ts';
-import type { ThrottleGroup } from '../throttle/group.ts';
+import { ObjectStore } from '../objects/object-store.ts';
 import { assertLinkable } from './changes.ts';
 import { Edge, type EdgeParent } from './edge.ts';
 import type { Node } from './node.ts';
@@ -21,8 +21,8 @@ const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;
 export class BlockGraph implements AsyncDisposable {
   readonly settings: GraphSettings;
   readonly nodes = new Map<string, Node>();
-  /** Objects of the type `throttle-group` by their id. */
-  readonly throttleGroups = new Map<string, ThrottleGroup>();
+  /** What users define beside the nodes, for them to refer to. */
+  readonly objects = new ObjectStore();
   #counter = 0;
   readonly #reserved = new Set<string>();
 
@@ -34,15 +34,6 @@ export class BlockGraph implements AsyncDisposable {
     const node = this.nodes.get(name);
     if (!node) throw new BlockError(`there is no node named '${name}'`, { code: 'ENOENT' });
     return node;
-  }
-
-  throttleGroup(id: string): ThrottleGroup {
-    const group = this.throttleGroups.get(id);
-    if (group) return group;
-    throw new BlockError(`there is no throttle group '${id}'`, {
-      code: 'ENOENT',
-      hint: `Define it with --object throttle-group,id=${id},…`,
-    });
   }
 
   /** Keep a name for a node about to be opened: the user's, checked, or a generated one. */
@@ -112,13 +103,14 @@ export class BlockGraph implements AsyncDisposable {
     await this.#close(node);
   }
 
-  /** Close every node that is only held by name, top first. */
+  /** Close every node that is only held by name, top first, then let the objects go. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
     for (const node of this.nodes.values()) node.held = false;
     for (let root = this.#unused(); root; root = this.#unused()) {
       await this.#close(root).catch((error: unknown) => failures.push(error));
     }
+    await this.objects.close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
 

@@ -1,6 +1,7 @@
 import { asBlockError } from '../../errors/block-error.ts';
 import { Accounting } from '../accounting/accounting.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
+import type { ObjectUse } from '../objects/object-store.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
 import type { CommonOptions } from './common-options.ts';
@@ -18,6 +19,8 @@ export interface NodeInit {
   readonly fileName: string;
   readonly detectZeroes: DetectZeroes;
   readonly children: readonly Edge[];
+  /** User objects that the node holds on to. */
+  readonly objects?: readonly ObjectUse[];
   /** Options that `fileName` stands for; by default `filename`. */
   readonly nameSays?: ReadonlySet<string>;
   /** The driver was guessed from the content. */
@@ -54,6 +57,7 @@ export class Node implements EdgeParent {
   readonly parents = new Set<Edge>();
   #closed: Promise<void> | undefined;
   #drained = 0;
+  readonly #objects: readonly ObjectUse[];
 
   constructor(init: NodeInit) {
     this.name = init.name;
@@ -71,6 +75,7 @@ export class Node implements EdgeParent {
       this.children.set(edge.name, edge);
       edge.parent = this;
     }
+    this.#objects = init.objects ?? [];
     this.io = new NodeIo(init.image, this);
   }
 
@@ -153,6 +158,7 @@ export class Node implements EdgeParent {
     } catch (error) {
       failure = error;
     }
+    for (const use of this.#objects) use.release();
     for (const edge of [...this.children.values()]) {
       try {
         await release(edge);

@@ -2,9 +2,11 @@
 import fs from 'node:fs';
 import { Closer } from '../../async/closer.ts';
 import { asBlockError, BlockError } from '../../errors/block-error.ts';
+import { isRecord } from '../../options/field.ts';
 import { fieldsOf } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
-import type { ChildRequest, ChildRole, ChildSlot, Driver, DriverList, Image, OpenContext } from '../driver.ts';
+import type { ChildRequest, ChildRole, ChildSlot, Driver, Image, OpenContext } from '../driver.ts';
+import type { ObjectUse } from '../objects/object-store.ts';
 import type { BlockGraph } from './block-graph.ts';
 import { type CommonOptions, type InheritedModes, isCommon, modesForChild } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
@@ -14,7 +16,15 @@ import { childPermissions, type PermPair, refreshPermissions } from './permissio
 import { probeFormat, sniffFormat } from './probe.ts';
 import { assertReferenceAllowed } from './references.ts';
 import { slotsOf } from './slots.ts';
-import { entryOf, FILE_NAME_TO_PARSE, hostFileSpec, type NodeSpec, protocolSpec, specFromFileName } from './spec.ts';
+import {
+  entryOf,
+  FILE_NAME_TO_PARSE,
+  type NodeSpec,
+  namesContent,
+  protocolSpec,
+  specFromFileName,
+  withProtocol,
+} from './spec.ts';
 import { transact } from './transaction.ts';
 
 /** A longer backing chain is refused: the depth is chosen by files. */
@@ -45,6 +55,7 @@ export class Opening {
   readonly #attempt: Attempt;
   readonly #closer = new Closer();
   readonly #edges: Edge[] = [];
+  readonly #objects: ObjectUse[] = [];
   readonly #parent: EdgeParent;
   #driver: Driver | undefined;
   #probed = false;
@@ -70,6 +81,7 @@ export class Opening {
       this.#failed = true;
       await image?.close().catch(() => undefined);
       await this.#closer.close().catch(() => undefined);
+      for (const use of this.#objects) use.release();
       for (const edge of this.#edges.reverse()) await this.#graph.detach(edge).catch(() => undefined);
       throw error;
     }
@@ -91,6 +103,7 @@ export class Opening {
       nameSays: new Set(['filename', ...Object.keys(this.#parsedName(driver))]),
       detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
       children: this.#edges,
+      objects: this.#objects,
       probed: this.#probed,
       backingOverridden: this.#backingOverridden,
     });
@@ -230,7 +243,11 @@ export class Opening {
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
-      throttleGroup: (id) => frame.graph.throttleGroup(id),
+      object: (kind, id) => {
+        const use = frame.graph.objects.use(kind, id);
+        this.#objects.push(use);
+        return use.object;
+      },
     };
   }
 
@@ -337,39 +354,16 @@ function readsNames(driver: Driver): boolean {
   return driver.parseFileName !== undefined && !('filename' in fieldsOf(driver.options));
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** Do these options say what to open, or only how. */
-function namesContent(drivers: DriverList, options: Readonly<Record<string, unknown>>): boolean {
-  if (options.file !== undefined || options.filename !== undefined) return true;
-  const entry = drivers.entries.find((each) => each.name === options.driver);
-  return entry?.kind === 'protocol';
-}
-
 /** Says which image asked for what could not be opened; of a long chain only the image nearest to the failure. */
 function referenceError(request: ChildRequest, image: string, cause: BlockError): BlockError {
   if (cause.data?.referencedBy !== undefined) return cause;
-  return new BlockError(`could not open ${roleName(request)} of '${image}': ${cause.message}`, {
+  const name = request.role === 'cow' ? 'backing file' : request.name;
+  return new BlockError(`could not open ${name} of '${image}': ${cause.message}`, {
     code: cause.code,
     hint: cause.hint,
     data: { ...cause.data, referencedBy: image },
     cause,
   });
-}
-
-/** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
-function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
-  const { filename, [FILE_NAME_TO_PARSE]: typed, ...rest } = spec;
-  const kind = spec.driver === undefined ? undefined : entryOf(drivers, spec.driver).kind;
-  if (spec.file !== undefined || (kind !== undefined && kind !== 'format')) return spec;
-  const name = typed ?? filename;
-  if (typeof name !== 'string') return spec;
-  // A name among options is the path as it stands; only one in the place of all options may carry a protocol.
-  const file = name === typed ? protocolSpec(drivers, name) : hostFileSpec(drivers, name);
-  if (kind === 'format') return { ...rest, file };
-  return plain ? { ...file, ...rest } : { file, ...rest };
 }
 
 export function realName(name: string): string {
@@ -380,8 +374,4 @@ export function realName(name: string): string {
   } catch {
     return path;
   }
-}
-
-function roleName(request: ChildRequest): string {
-  return request.role === 'cow' ? 'backing file' : request.name;
 }

@@ -70,3 +70,23 @@ export function entryOf(drivers: DriverList, name: string): DriverEntry {
   if (!entry) throw new BlockError(`unknown driver '${name}'`, { code: 'ENOENT' });
   return entry;
 }
+
+/** Do these options say what to open, or only how. */
+export function namesContent(drivers: DriverList, options: Readonly<Record<string, unknown>>): boolean {
+  if (options.file !== undefined || options.filename !== undefined) return true;
+  const entry = drivers.entries.find((each) => each.name === options.driver);
+  return entry?.kind === 'protocol';
+}
+
+/** A spec that gives just a file name gets the protocol for it, below a format to be probed where `plain` is false. */
+export function withProtocol(drivers: DriverList, spec: NodeSpec, plain: boolean): NodeSpec {
+  const { filename, [FILE_NAME_TO_PARSE]: typed, ...rest } = spec;
+  const kind = spec.driver === undefined ? undefined : entryOf(drivers, spec.driver).kind;
+  if (spec.file !== undefined || (kind !== undefined && kind !== 'format')) return spec;
+  const name = typed ?? filename;
+  if (typeof name !== 'string') return spec;
+  // A name among options is the path as it stands; only one in the place of all options may carry a protocol.
+  const file = name === typed ? protocolSpec(drivers, name) : hostFileSpec(drivers, name);
+  if (kind === 'format') return { ...rest, file };
+  return plain ? { ...file, ...rest } : { file, ...rest };
+}

@@ -11,19 +11,21 @@
  * for one that waits for it.
  */
 import { after, type Maybe } from '../../async/maybe.ts';
-import { alignDown, alignUp } from '../../bytes/ranges.ts';
+import { alignUp } from '../../bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
+import { NodeBitmaps } from '../bitmaps/node-bitmaps.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
 import { announced, announceFlush } from './announced.ts';
+import { Changes } from './changes.ts';
 import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
-import { orNothing } from './hint.ts';
+import { discardable, discardInPieces } from './discarding.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
 import { retiredImage } from './retired.ts';
-import { RequestTracker, type Tracked } from './tracker.ts';
+import type { NewRequest, RequestTracker } from './tracker.ts';
 import { type Fit, fitOf, readPadded, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
 
@@ -43,8 +45,8 @@ export interface IoOwner {
 }
 
 export class NodeIo {
-  readonly tracker = new RequestTracker();
   readonly #requests = new InFlight();
+  readonly #changes: Changes;
   #image: Image;
   readonly #owner: IoOwner;
   #fit: Fit;
@@ -54,13 +56,13 @@ export class NodeIo {
   /** `#size` and what it is rounded up to: remainders of large numbers are slow. */
   #size = 0;
   #rounded = 0;
-  /** Changes begun and ended, and the count that the last flush made stable. */
-  #written = 0;
+  /** The count of changes that the last flush made stable. */
   #flushed = 0;
 
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
+    this.#changes = new Changes(this.#requests, new NodeBitmaps(owner.name, this));
     this.#fit = this.refit();
   }
 
@@ -69,12 +71,22 @@ export class NodeIo {
     this.#fit = fitOf(this.#image, this.#owner.name);
     this.#mask = this.#fit.align - 1;
     this.#maxTransfer = this.#fit.maxTransfer;
+    this.#changes.align = this.#fit.align;
     return this.#fit;
   }
 
   /** The image is about to be closed although it has users: from now on every request fails. */
   retire(): void {
     this.#image = retiredImage(this.#owner.name, this.#image.size);
+  }
+
+  /** Changes in flight. */
+  get tracker(): RequestTracker {
+    return this.#changes.tracker;
+  }
+
+  get bitmaps(): NodeBitmaps {
+    return this.#changes.bitmaps;
   }
 
   get limits(): Limits {
@@ -162,15 +174,15 @@ export class NodeIo {
       detectZeroes !== 'off' ||
       ((offset | length) & this.#mask) !== 0 ||
       length > this.#maxTransfer ||
-      this.tracker.hasSerialising ||
+      this.#changes.observed ||
       !write ||
       event
     ) {
       return this.writev(offset, [buf], flags);
     }
-    this.#written++;
+    this.#changes.count++;
     const done = this.#image.write?.(offset, buf, 0);
-    if (done instanceof Promise) return this.#follow(offset, length, done);
+    if (done instanceof Promise) return this.#changes.follow(offset, length, true, done);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
@@ -182,7 +194,7 @@ export class NodeIo {
       if (zeroing !== undefined) return this.zero(offset, length, zeroing);
     }
     const known = flags & (this.#image.writeFlags ?? 0);
-    return this.#change(offset, length, () =>
+    return this.#changes.run({ offset, length, flags }, () =>
       this.#thenStable(this.#writeParts(offset, bufs, known), (flags & ~known & Flag.FUA) !== 0),
     );
   }
@@ -218,7 +230,7 @@ export class NodeIo {
     const first = bufs[0];
     const buf = bufs.length === 1 && first ? first : Buffer.concat(bufs);
     const run = () => this.#thenStable(image.writeCompressed?.(offset, buf), (flags & Flag.FUA) !== 0);
-    return this.#change(offset, buf.length, run, true);
+    return this.#changes.run({ offset, length: buf.length, flags, whole: true }, run);
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
@@ -231,7 +243,8 @@ export class NodeIo {
     const request = { offset, length, flags: allowed & ~(Flag.FUA & ~passed) };
     const write = (at: number, buf: Uint8Array) => this.#writeParts(at, [buf], flags & passed);
     const run = () => announced(image, 'pwritev_zero', () => zeroInPieces(image, request, write));
-    return this.#change(offset, length, () => this.#thenStable(run(), (flags & ~passed & Flag.FUA) !== 0));
+    const stable = (flags & ~passed & Flag.FUA) !== 0;
+    return this.#changes.run({ offset, length, flags }, () => this.#thenStable(run(), stable));
   }
 
   /** A hint: what is not whole in the driver's granularity is left as it is. */
@@ -239,91 +252,24 @@ export class NodeIo {
     this.#assertWritable();
     const image = this.#image;
     if (!image.discard || !this.#owner.modes.unmap) return;
-    const { discardAlignment = 1, maxDiscard = Number.MAX_SAFE_INTEGER, takesParts = false } = image.limits ?? {};
     const block = this.#mask + 1;
-    const unit = Math.max(discardAlignment, block);
-    const grain = takesParts ? block : unit;
-    const start = alignUp(offset, grain);
-    const stop = Math.min(offset + length, image.size);
-    const end = stop === image.size ? stop : alignDown(stop, grain);
-    if (end <= start) return;
-    // Parts go apart from the whole units between them; there are none unless the driver takes them.
-    const first = Math.min(end, alignUp(start, unit));
-    const last = end === image.size ? end : Math.max(first, alignDown(end, unit));
-    const limit = Math.max(unit, alignDown(maxDiscard, unit));
-    const piece = (at: number, n: number) => orNothing(() => (n > 0 ? image.discard?.(at, n) : undefined));
-    const units = () => inPieces(last - first, limit, (at, n) => piece(first + at, n));
-    const run = () => after(piece(start, first - start), () => after(units(), () => piece(last, end - last)));
-    return this.#change(start, end - start, run, true);
-  }
-
-  /**
-   * Run a change of a range, by itself where its ends share a block with others (`whole` says that they do not),
-   * and after those that are by themselves there already.
-   */
-  #change(offset: number, length: number, action: () => Maybe<void>, whole = false): Maybe<void> {
-    if (!whole && ((offset | length) & this.#mask) !== 0) {
-      const align = this.#mask + 1;
-      const start = alignDown(offset, align);
-      return this.exclusive(start, alignUp(offset + length, align) - start, true, action);
-    }
-    if (this.tracker.hasSerialising) return this.exclusive(offset, length, false, action);
-    this.#written++;
-    const done = action();
-    if (done instanceof Promise) return this.#follow(offset, length, done);
-  }
-
-  /** Track what was begun before now and has not ended at once. */
-  #follow<T>(offset: number, length: number, done: Promise<T>): Promise<T> {
-    const request = this.tracker.begin(offset, length, false);
-    this.#requests.begin();
-    return done.then(
-      (value) => {
-        this.#endChange(request);
-        return value;
-      },
-      (error: unknown) => {
-        this.#endChange(request);
-        throw error;
-      },
-    );
-  }
-
-  /**
-   * Run a changing request on a range: wait for what overlaps, be waited for. A serialising request
-   * excludes every other overlapping one. `action` must not send changes of that range through here again.
-   */
-  async exclusive(offset: number, length: number, serialising: boolean, action: () => Maybe<void>): Promise<void> {
-    const request = this.tracker.begin(offset, length, serialising);
-    this.#requests.begin();
-    this.#written++;
-    try {
-      await this.tracker.waitForOverlaps(offset, length, serialising, request);
-      await action();
-    } finally {
-      this.#endChange(request);
-    }
-  }
-
-  #endChange(request: Tracked): void {
-    // Counted when it begins, for what a failing one leaves behind, and when it ends, for flushes begun meanwhile.
-    this.#written++;
-    this.tracker.end(request);
-    this.#requests.end();
+    const range = discardable(image, block, { offset, length });
+    if (range.length === 0) return;
+    return this.#changes.run({ ...range, whole: true }, () => discardInPieces(image, block, range));
   }
 
   /** FUA where the driver has none: the write, then a flush. */
   #thenStable(done: Maybe<void>, wanted: boolean): Maybe<void> {
     if (!wanted) return done;
     return after(done, () => {
-      this.#written++;
+      this.#changes.count++;
       return this.flush();
     });
   }
 
   /** Something was written here, or by the driver to a child, that no flush has made stable yet. */
   get dirty(): boolean {
-    if (this.#written !== this.#flushed) return true;
+    if (this.#changes.count !== this.#flushed) return true;
     for (const edge of this.#owner.children.values()) if (edge.holdsData && edge.node.io.dirty) return true;
     return false;
   }
@@ -331,13 +277,13 @@ export class NodeIo {
   /** Make everything that completed before stable; nothing to do when nothing was written since the last time. */
   flush(): Maybe<void> {
     if (!this.dirty) return;
-    const upTo = this.#written;
+    const upTo = this.#changes.count;
     const image = this.#image;
+    const run = () => (image.flush ? image.flush() : this.#flushChildren());
     if (this.#owner.modes.noFlush) {
       this.#flushed = upTo;
       return;
     }
-    const run = () => (image.flush ? image.flush() : this.#flushChildren());
     return after(this.#requests.during(after(announceFlush(this.#owner.children), run)), () => {
       this.#flushed = Math.max(this.#flushed, upTo);
     });
@@ -354,6 +300,14 @@ export class NodeIo {
     if (!this.#owner.modes.noFlush) await this.#requests.during(this.#image.flush?.());
   }
 
+  /**
+   * Run a request on a range: wait for what overlaps, be waited for. A serialising request excludes every other
+   * overlapping one. `action` must not send changes of that range through here again.
+   */
+  exclusive(request: NewRequest, action: () => Maybe<void>): Promise<void> {
+    return this.#changes.exclusive(request, action);
+  }
+
   async truncate(size: number, options: TruncateOptions): Promise<void> {
     this.#assertWritable();
     const image = this.#image;
@@ -362,13 +316,17 @@ export class NodeIo {
     const before = image.size;
     const from = Math.min(size, before);
     try {
-      await this.exclusive(from, Math.max(size, before) - from, true, () => {
+      const change = { start: from, length: Math.max(size, before) - from, serialising: true, marks: false };
+      await this.exclusive(change, () => {
         // What a longer backing file holds beyond the old end must not come to light.
         const hidden = size > image.size && (this.#owner.children.get('backing')?.size ?? 0) > image.size;
         return image.truncate?.(size, hidden ? { ...options, zero: true } : options);
       });
     } finally {
-      if (image.size !== before) this.#owner.resized();
+      if (image.size !== before) {
+        this.bitmaps.resize(this.size);
+        this.#owner.resized();
+      }
     }
   }
 
@@ -386,9 +344,8 @@ export class NodeIo {
     this.#assertWritable();
     if (!this.#image.copyRangeTo || ((offset | length) & this.#mask) !== 0) return false;
     if (this.tracker.hasSerialising) return false;
-    this.#written++;
-    const done = this.#image.copyRangeTo(offset, source, length);
-    return done instanceof Promise ? this.#follow(offset, length, done) : done;
+    const copy = () => this.#image.copyRangeTo?.(offset, source, length) ?? false;
+    return this.#changes.runNow(offset, length, true, copy);
   }
 
   #assertWritable(): void {

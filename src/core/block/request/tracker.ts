@@ -6,8 +6,17 @@ export interface Tracked {
   readonly start: number;
   readonly end: number;
   readonly serialising: boolean;
+  /** When it ends, its range has changed. */
+  readonly marks: boolean;
   /** It waits for another request, so nobody needs to wait for it: it looks again before it goes on. */
   waiting: boolean;
+}
+
+export interface NewRequest {
+  readonly start: number;
+  readonly length: number;
+  readonly serialising: boolean;
+  readonly marks: boolean;
 }
 
 interface Waiter {
@@ -25,8 +34,8 @@ export class RequestTracker {
     return this.#serialising > 0;
   }
 
-  begin(start: number, length: number, serialising: boolean): Tracked {
-    const request: Tracked = { start, end: start + length, serialising, waiting: false };
+  begin({ start, length, serialising, marks }: NewRequest): Tracked {
+    const request: Tracked = { start, end: start + length, serialising, marks, waiting: false };
     this.#active.add(request);
     if (serialising) this.#serialising++;
     return request;
@@ -42,14 +51,11 @@ export class RequestTracker {
     for (const waiter of woken) waiter.wake();
   }
 
-  /**
-   * Wait until nothing overlaps [start, start + length): nothing at all for a serialising request,
-   * no serialising request for a plain one. `own` is left out.
-   */
-  async waitForOverlaps(start: number, length: number, serialising: boolean, own?: Tracked): Promise<void> {
+  /** Wait until nothing overlaps `request`: nothing at all when it is serialising, else nothing that is. */
+  async waitForOverlaps(request: Tracked): Promise<void> {
     for (;;) {
-      const other = this.#overlap(start, start + length, serialising, own);
-      if (own) own.waiting = other !== undefined;
+      const other = this.#overlap(request);
+      request.waiting = other !== undefined;
       if (!other) return;
       await new Promise<void>((wake) => this.#waiters.push({ request: other, wake }));
     }
@@ -61,10 +67,10 @@ export class RequestTracker {
     await Promise.all(active.map((request) => new Promise<void>((wake) => this.#waiters.push({ request, wake }))));
   }
 
-  #overlap(start: number, end: number, serialising: boolean, own?: Tracked): Tracked | undefined {
+  #overlap(own: Tracked): Tracked | undefined {
     for (const other of this.#active) {
       if (other === own || other.waiting) continue;
-      if (other.start < end && start < other.end && (serialising || other.serialising)) return other;
+      if (other.start < own.end && own.start < other.end && (own.serialising || other.serialising)) return other;
     }
     return undefined;
   }

@@ -62,11 +62,7 @@ export class ThrottleGroup {
     for (const direction of ['read', 'write'] as const) this.#dispatch(direction);
   }
 
-  /** How many have joined and not left. */
-  members = 0;
-
   join(): ThrottleMember {
-    this.members++;
     return new ThrottleMember(this);
   }
 
@@ -159,7 +155,6 @@ export class ThrottleMember {
   /** Requests that wait, for the group. */
   readonly queues: Readonly<Record<Direction, Request[]>> = { read: [], write: [] };
   readonly #group: ThrottleGroup;
-  #left = false;
 
   constructor(group: ThrottleGroup) {
     this.#group = group;
@@ -173,13 +168,5 @@ export class ThrottleMember {
   /** Let everything that waits go on now: nobody should wait for a timer to close. */
   release(): void {
     this.#group.free(this);
-  }
-
-  /** Release, and be no member any more. */
-  leave(): void {
-    this.release();
-    if (this.#left) return;
-    this.#left = true;
-    this.#group.members--;
   }
 }

@@ -9,9 +9,11 @@ export { ThrottleGroup, ThrottleMember } from './group.ts';
 export {
   checkLimits,
   groupLimits,
+  groupOptions,
   hasLimits,
   type LimitOptions,
   limitFields,
   limitsFrom,
+  optionsFrom,
   type ThrottleLimits,
 } from './limits.ts';

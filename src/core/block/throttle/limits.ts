@@ -1,6 +1,6 @@
 /** Limits as users write them: six rates, each with a burst rate and its length, and the size of one operation. */
 import { Usage } from '../../errors/block-error.ts';
-import { bytes, defineOptions, integer } from '../../options/fields.ts';
+import { bytes, defineOptions, group, integer } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
 
 export const bucketNames = ['bps-total', 'bps-read', 'bps-write', 'iops-total', 'iops-read', 'iops-write'] as const;
@@ -54,6 +54,22 @@ export const limitFields = Object.fromEntries([
 
 const limitOptions = defineOptions(limitFields);
 
+/** The same without defaults, so that what was given can be told. */
+const bareFields = Object.fromEntries([
+  ...bucketNames.flatMap((name) => [
+    [name, bytes({ help: `Most ${WHAT[name]}`, max: MAX_RATE })],
+    [`${name}-max`, bytes({ help: `Most ${WHAT[name]} in a burst`, max: MAX_RATE })],
+    [`${name}-max-length`, integer({ help: 'Longest burst in seconds', min: 0, max: MAX_RATE })],
+  ]),
+  ['iops-size', bytes({ help: 'Bytes after which a request counts as another operation', max: MAX_RATE })],
+]) as Readonly<Record<string, ReturnType<typeof bytes>>>;
+
+/** Options of a `throttle-group` object, for {@link groupLimits}. */
+export const groupOptions = defineOptions({
+  limits: group(bareFields, { help: 'Limits of all members together' }),
+  ...Object.fromEntries(Object.entries(bareFields).map(([name, field]) => [`x-${name}`, field])),
+});
+
 /** Validated values of {@link limitFields}. */
 export type LimitOptions = { readonly [K in keyof LimitFields]: number };
 
@@ -70,6 +86,19 @@ export function limitsFrom(options: LimitOptions): ThrottleLimits {
   return limits;
 }
 
+/** The inverse of {@link limitsFrom}. */
+export function optionsFrom({ buckets, operationSize }: ThrottleLimits): LimitOptions {
+  const entries = bucketNames.flatMap((name) => {
+    const { average, max, maxLength } = buckets[name];
+    return [
+      [name, average],
+      [`${name}-max`, max],
+      [`${name}-max-length`, maxLength],
+    ];
+  });
+  return Object.fromEntries([...entries, ['iops-size', operationSize]]) as LimitOptions;
+}
+
 /** Does anything in the options limit anything. */
 export function hasLimits(limits: ThrottleLimits): boolean {
   return Object.values(limits.buckets).some((bucket) => bucket.average > 0);
@@ -83,6 +112,7 @@ export function groupLimits(options: Readonly<Record<string, unknown>>, what: st
   const { limits = {}, ...flat } = options;
   const named: Record<string, unknown> = typeof limits === 'object' ? { ...limits } : { limits };
   for (const [key, value] of Object.entries(flat)) {
+    if (value === undefined) continue;
     const name = key.startsWith('x-') ? key.slice(2) : key.startsWith('limits.') ? key.slice(7) : key;
     if (name === key || Object.hasOwn(named, name)) {
       throw new Usage(name === key ? `${what} has no option '${key}'` : `${what} is given '${name}' twice`);

@@ -1,26 +1,26 @@
 /** Objects that nodes and servers refer to by their id. */
-
-import { Usage } from '../../errors/block-error.ts';
-import { anything, bool, group, list, text } from '../../options/fields.ts';
-import { objectOptions } from '../objects.ts';
+import { objectEntries, objectEntry } from '../../block/objects/object-types.ts';
+import { BlockError } from '../../errors/block-error.ts';
+import { fieldInfo } from '../../options/field.ts';
+import { anything, bool, fieldsOf, group, list, text } from '../../options/fields.ts';
+import type { Options } from '../../options/schema.ts';
 import { type AnyCommand, command, unionCommand } from '../record.ts';
+import { named } from '../shape.ts';
 
 const required = { required: true } as const;
 
 const add = unionCommand({
   name: 'object-add',
   help: 'Make an object',
-  argument: objectOptions,
-  run({ 'qom-type': type, id, ...options }, { service }) {
-    service.objects.add(type, id, options);
-  },
+  argument: named('ObjectOptions', anything({ help: 'Type, id and options', ...required })),
+  run: (definition, { service }) => service.graph.objects.add(definition as Options),
 });
 
 const del = command({
   name: 'object-del',
   help: 'Remove an object that nothing uses',
   arguments: { id: text({ help: 'The object', ...required }) },
-  run: ({ id }, { service }) => service.objects.remove(id),
+  run: ({ id }, { service }) => service.graph.objects.remove(id),
 });
 
 const property = group(
@@ -29,12 +29,29 @@ const property = group(
 );
 const path = text({ help: 'Path of the object: /objects, or /objects/ and its id, or the id', ...required });
 
+/** The id in a path; undefined for the containers above the objects. */
+function idOf(path: string): string | undefined {
+  if (path === '/' || path === '/objects' || path === '') return undefined;
+  return path.startsWith('/objects/') ? path.slice('/objects/'.length) : path;
+}
+
+function existing(path: string): string {
+  const id = idOf(path);
+  if (id === undefined) throw new BlockError(`'${path}' is no object`, { code: 'ENOENT' });
+  return id;
+}
+
 const qomList = command({
   name: 'qom-list',
   help: 'List the properties of an object, or the objects',
   arguments: { path },
   returns: list(property, { help: 'The properties', ...required }),
-  run: ({ path: where }, { service }) => service.objects.list(where),
+  run({ path: where }, { service: { graph } }) {
+    const id = idOf(where);
+    if (id !== undefined) return graph.objects.properties(id).map((name) => ({ name, type: 'any' }));
+    if (where !== '/objects') return [{ name: 'objects', type: 'child<container>' }];
+    return graph.objects.list().map((each) => ({ name: each.id, type: `child<${each.type}>` }));
+  },
 });
 
 const qomGet = command({
@@ -42,7 +59,7 @@ const qomGet = command({
   help: 'Read a property of an object',
   arguments: { path, property: text({ help: 'The property', ...required }) },
   returns: anything({ help: 'Its value', ...required }),
-  run: (args, { service }) => service.objects.get(args.path, args.property),
+  run: (args, { service: { graph } }) => graph.objects.property(existing(args.path), args.property),
 });
 
 const qomSet = command({
@@ -53,10 +70,7 @@ const qomSet = command({
     property: text({ help: 'The property', ...required }),
     value: anything({ help: 'Its new value', ...required }),
   },
-  run(args, { service }) {
-    if (args.value === undefined) throw new Usage("Parameter 'value' is missing");
-    service.objects.set(args.path, args.property, args.value);
-  },
+  run: (args, { service: { graph } }) => graph.objects.setProperty(existing(args.path), args.property, args.value),
 });
 
 const listTypes = command({
@@ -70,8 +84,8 @@ const listTypes = command({
     help: 'The types',
     ...required,
   }),
-  run: ({ implements: only }, { service }) =>
-    service.objects.types.filter((name) => only === undefined || only === name).map((name) => ({ name })),
+  run: ({ implements: only }) =>
+    objectEntries.flatMap(({ name }) => (only === undefined || only === name ? [{ name }] : [])),
 });
 
 const listProperties = command({
@@ -79,7 +93,10 @@ const listProperties = command({
   help: 'List the properties that objects of a type have',
   arguments: { typename: text({ help: 'The type', ...required }) },
   returns: list(property, { help: 'The properties', ...required }),
-  run: ({ typename }, { service }) => service.objects.propertiesOf(typename),
+  async run({ typename }) {
+    const { options } = await objectEntry(typename).load();
+    return Object.entries(fieldsOf(options)).map(([name, field]) => ({ name, type: fieldInfo(field)?.kind ?? 'any' }));
+  },
 });
 
 export const objectCommands: readonly AnyCommand[] = [add, del, qomList, qomGet, qomSet, listTypes, listProperties];

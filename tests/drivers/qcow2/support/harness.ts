@@ -62,8 +62,8 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     probed: false,
     sniff: () => undefined,
     warn: (message) => setup.warnings?.push(message),
-    throttleGroup: (id) => {
-      throw new Error(`there is no throttle group '${id}'`);
+    object: (kind, id) => {
+      throw new Error(`there is no ${kind} '${id}'`);
     },
   });
   return { image: image as Qcow2Image, edge: edgeOn(image, modes, 'qcow2', dataFile ? [file, dataFile] : [file]) };

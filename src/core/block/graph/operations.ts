@@ -29,6 +29,9 @@ export const operations = {
     source: { perm: R, shared: R | U },
     target: { perm: W | Z, shared: U },
   },
+  /** Serving to others: nobody may resize what they were told the size of. */
+  export: { image: { perm: R, shared: R | W | U } },
+  'export-writable': { image: { perm: R | W, shared: R | W | U } },
   'mirror-live': {
     source: { perm: R, shared: R | W | U },
     target: { perm: W, shared: U },

@@ -65,6 +65,13 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./file/host-device.ts')).hostDeviceDriver),
   },
   {
+    name: 'nbd',
+    kind: 'protocol',
+    schemes: ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+tcp', 'nbds+tcp'],
+    creatable: true,
+    load: async () => erased((await import('./nbd/index.ts')).nbdDriver),
+  },
+  {
     name: 'null-aio',
     kind: 'protocol',
     schemes: ['null-aio'],

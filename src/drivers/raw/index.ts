@@ -182,10 +182,6 @@ class RawImage implements Image {
     return { perm: (usual.perm & ~changes) | (users.perm & changes), shared: usual.shared };
   }
 
-  async allocatedSize(): Promise<number> {
-    return (await this.#file.node.image.allocatedSize?.()) ?? this.size;
-  }
-
   async close(): Promise<void> {}
 }
 

@@ -92,6 +92,7 @@ export class Opening {
   }
 
   #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Node {
+    const ownName = driver.nameFor?.(options);
     const node = new Node({
       name: this.#attempt.name,
       driver,
@@ -99,8 +100,8 @@ export class Opening {
       modes: this.#attempt.modes,
       own: this.#attempt.own,
       options,
-      fileName: this.#fileName(options),
-      nameSays: new Set(['filename', ...Object.keys(this.#parsedName(driver))]),
+      fileName: ownName ?? this.#fileName(options),
+      nameSays: new Set(['filename', ...Object.keys(ownName === undefined ? this.#parsedName(driver) : options)]),
       detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
       children: this.#edges,
       objects: this.#objects,

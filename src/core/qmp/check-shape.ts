@@ -2,7 +2,7 @@
 import { Usage } from '../errors/block-error.ts';
 import { suggestion } from '../options/closest.ts';
 import { isRecord } from '../options/field.ts';
-import type { Member, ObjectShape, Shape, Types } from './shape.ts';
+import { type Member, NOTHING, type ObjectShape, type Shape, type Types } from './shape.ts';
 
 /** Longest value that is repeated in a message, in characters. */
 const SHOWN = 80;
@@ -33,13 +33,15 @@ export function checkShape(shape: Shape, value: unknown, types: Types, name = ''
       for (const [index, item] of value.entries()) checkShape(shape.item, item, types, `${name}[${index}]`);
       return;
     case 'object':
-      return checkObject(shape, value, types, name);
+      checkObject(shape, value, types, name);
+      return;
     case 'named':
-      return checkObject(types.get(shape.name) ?? { kind: 'object', members: [] }, value, types, name);
+      checkObject(types.get(shape.name) ?? NOTHING, value, types, name);
+      return;
     case 'either': {
       const form = shape.forms.find((each) => fits(each, value));
       if (!form) throw wrongType(name, shape.forms.map(wordFor).join(' or '));
-      return checkShape(form, value, types, name);
+      checkShape(form, value, types, name);
     }
   }
 }
@@ -62,8 +64,8 @@ function checkObject(shape: ObjectShape, value: unknown, types: Types, name: str
 
 function checkMember(member: Member, value: Readonly<Record<string, unknown>>, types: Types, name: string): void {
   const full = path(name, member.name);
-  if (Object.hasOwn(value, member.name)) return checkShape(member.shape, value[member.name], types, full);
-  if (!member.optional) throw new Usage(`Parameter '${full}' is missing`);
+  if (Object.hasOwn(value, member.name)) checkShape(member.shape, value[member.name], types, full);
+  else if (!member.optional) throw new Usage(`Parameter '${full}' is missing`);
 }
 
 /** Whole numbers beyond 2^53 come out of the parser as text; their limits are checked by the field. */

@@ -90,8 +90,8 @@ function* membersWithin(members: readonly Member[], prefix = ''): Generator<Memb
 }
 
 function row({ name, shape, help, optional, default: preset }: Member): string {
-  const more = preset === undefined || preset === null ? '' : ` (default ${escape(JSON.stringify(preset))})`;
-  return `| \`${name}\`${optional ? ' ?' : ''} | ${escape(word(shape))} | ${escape(help)}${more} |`;
+  const more = preset === undefined || preset === null ? '' : ` (default ${cell(JSON.stringify(preset))})`;
+  return `| \`${name}\`${optional ? ' ?' : ''} | ${cell(word(shape))} | ${cell(help)}${more} |`;
 }
 
 function word(shape: Shape): string {
@@ -109,7 +109,7 @@ function word(shape: Shape): string {
   }
 }
 
-function escape(text: string): string {
+function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 

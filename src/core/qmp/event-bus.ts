@@ -33,7 +33,10 @@ export class EventBus {
   emit(name: EventName, data?: Readonly<Record<string, unknown>>): void {
     const event: QmpEvent = { event: name, ...(data ? { data } : {}), timestamp: now() };
     const limit = eventTable.get(name)?.limit;
-    if (!limit) return this.#send(event);
+    if (!limit) {
+      this.#send(event);
+      return;
+    }
     const key = `${name}\n${limit.key(data ?? {})}`;
     const held = this.#held.get(key);
     if (held) {

@@ -10,6 +10,6 @@ export { allCommands, commandTable } from './commands/index.ts';
 export { documentOf } from './document.ts';
 export { EventBus, type QmpEvent } from './event-bus.ts';
 export { JsonStream } from './json-stream.ts';
-export { listenQmp, type QmpAddress } from './listener.ts';
+export { listenQmp, type QmpListener } from './listener.ts';
 export { BlockService, type ServiceInit } from './service.ts';
 export { Session, type SessionPipe } from './session.ts';

@@ -8,6 +8,7 @@ import type { Job } from '../job/job.ts';
 import type { JobList } from '../job/job-list.ts';
 import { DriverTypes } from './driver-types.ts';
 import { EventBus } from './event-bus.ts';
+import { Exports } from './exports.ts';
 import { blockJobData, isBlockJob } from './job-info.ts';
 import type { AnyCommand } from './record.ts';
 import type { Types } from './shape.ts';
@@ -34,6 +35,7 @@ export class BlockService {
   readonly jobs: JobList;
   readonly events = new EventBus();
   readonly version: QmpVersion;
+  readonly exports: Exports;
   readonly quit: (reason: QuitReason) => void;
   readonly #driverTypes: DriverTypes;
   readonly #limitGroups = new Map<string, ThrottleGroup>();
@@ -43,6 +45,7 @@ export class BlockService {
     this.graph = init.graph;
     this.jobs = init.jobs;
     this.version = init.version;
+    this.exports = new Exports(init.graph, (id) => this.events.emit('BLOCK_EXPORT_DELETED', { id }));
     this.quit = (reason) => init.quit(reason);
     this.#driverTypes = new DriverTypes(init.graph.settings.drivers);
     this.jobs.events.on('added', (job) => this.#follow(job));
@@ -70,13 +73,17 @@ export class BlockService {
     return this.#driverTypes;
   }
 
-  /** Stop all jobs, whatever they do, and wait for their end; then close the graph. */
+  /** Stop serving, stop all jobs, whatever they do, and wait for their end; then close the graph. */
   async close(): Promise<void> {
+    const failures: unknown[] = [];
+    const note = (error: unknown): void => void failures.push(error);
+    await this.exports.close().catch(note);
     const jobs = this.jobs.all();
     for (const job of jobs) stop(job);
     await Promise.allSettled(jobs.map((job) => (job.state === 'concluded' ? undefined : job.finished)));
+    await this.graph.close().catch(note);
     this.events.close();
-    await this.graph.close();
+    if (failures.length > 0) throw failures[0];
   }
 
   #follow(job: Job): void {

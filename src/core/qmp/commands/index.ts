@@ -3,6 +3,7 @@ import type { AnyCommand } from '../record.ts';
 import { accountingCommands } from './accounting.ts';
 import { controlCommands } from './control.ts';
 import { createCommands } from './create.ts';
+import { exportCommands } from './exports.ts';
 import { graphCommands } from './graph.ts';
 import { jobCommands } from './jobs.ts';
 import { nodeCommands } from './nodes.ts';
@@ -22,6 +23,7 @@ export const families: readonly Family[] = [
   { title: 'Looking at nodes', commands: queryCommands },
   { title: 'Making images', commands: createCommands },
   { title: 'Jobs', commands: jobCommands },
+  { title: 'Exports', commands: exportCommands },
   { title: 'Objects', commands: objectCommands },
   { title: 'Limits', commands: throttleCommands },
   { title: 'Accounting', commands: accountingCommands },

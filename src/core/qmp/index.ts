@@ -6,10 +6,11 @@
  * client comes from and when the program ends (commands/nbd), and any work that a command without a socket needs too.
  */
 
-export { allCommands, commandTable } from './commands/index.ts';
-export { documentOf } from './document.ts';
-export { EventBus, type QmpEvent } from './event-bus.ts';
-export { JsonStream } from './json-stream.ts';
-export { listenQmp, type QmpListener } from './listener.ts';
-export { BlockService, type ServiceInit } from './service.ts';
-export { Session, type SessionPipe } from './session.ts';
+export { namedBackends } from './backends.ts';
+export { addNode } from './block-nodes.ts';
+export { type ExportOptions, exportOptions, requestExport, serverFields } from './export-options.ts';
+export { listenQmp, type QmpListener, type QmpListenOptions, serveSocket } from './listener.ts';
+export { flatAddress, listenAddress, serverCredentials } from './nbd-address.ts';
+export { BlockService, type QuitReason, type ServiceInit } from './service.ts';
+export { Session, type SessionOptions, type SessionPipe } from './session.ts';
+export { type BlockStats, blockStats } from './stats.ts';

@@ -14,6 +14,8 @@ export interface QmpListener {
 export interface QmpListenOptions extends SessionOptions {
   /** One client at a time; others are turned away. */
   readonly single?: boolean;
+  /** Told of every client. */
+  connected?(): void;
 }
 
 /** How long a client may take for the last words, in milliseconds. */
@@ -32,6 +34,7 @@ export async function listenQmp(
       if (options.single && clients.size > 0) return void socket.destroy();
       clients.set(socket, serveSocket(service, socket, options));
       socket.once('close', () => clients.delete(socket));
+      options.connected?.();
     },
   });
   return {
@@ -47,7 +50,8 @@ export async function listenQmp(
   };
 }
 
-function serveSocket(service: BlockService, socket: Socket, options: SessionOptions): Session {
+/** A session on a socket that is connected. */
+export function serveSocket(service: BlockService, socket: Socket, options: SessionOptions): Session {
   const session = new Session(service, socketPipe(socket), options);
   socket.on('data', (chunk: Buffer) => session.receive(chunk));
   socket.on('end', () => session.finish());

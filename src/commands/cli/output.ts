@@ -1,5 +1,7 @@
 /** Printing for people and programs in the forms that scripts know. */
+import fs from 'node:fs';
 import { formatSize } from '../../core/bytes/sizes.ts';
+import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 
 const INDENT = '    ';
 
@@ -44,4 +46,14 @@ export function row(...cells: readonly (readonly [text: string | number, width: 
   return cells
     .map(([text, width]) => (width < 0 ? String(text).padEnd(-width) : String(text).padStart(width)))
     .join(' ');
+}
+
+/** Write a file. @throws BlockError that names it. */
+export function writeText(path: string, text: string): void {
+  try {
+    fs.writeFileSync(path, text);
+  } catch (error) {
+    const { message, code } = asBlockError(error);
+    throw new BlockError(`cannot write '${path}': ${message}`, { code, cause: error });
+  }
 }

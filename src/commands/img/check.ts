@@ -1,8 +1,14 @@
+import type { Backend } from '../../core/block/backend/backend.ts';
 import type { CheckResult } from '../../core/block/driver.ts';
-import { NotSupported } from '../../core/errors/block-error.ts';
-import type { Io } from '../cli/io.ts';
+import { operations } from '../../core/block/graph/operations.ts';
+import { BlockError, Cancelled, NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { checkJob } from '../../core/job/check-job.ts';
+import { JobList } from '../../core/job/job-list.ts';
+import { runJob } from '../../core/job/run-job.ts';
+import { type Io, warn } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command, Failure } from '../cli/record.ts';
+import { checkLines, checkRecord, type Repaired, repairableLines, repairedLines } from './check-text.ts';
 import { shared, withImages } from './open-image.ts';
 
 /** Exit statuses beside 0 and 1. */
@@ -16,9 +22,10 @@ export const check = command({
   summary: 'Check the structure of an image for errors',
   description: [
     'Reads the metadata and reports what contradicts itself. Errors endanger data; leaked clusters only waste ' +
-      'space. What is wrong in detail is said on standard error. The image is opened for reading, and no file ' +
-      'that it names is opened.',
-    'Repairing (-r) is not supported by this version.',
+      'space. What is wrong in detail is said on standard error. No file that the image names is opened.',
+    'With -r the image is repaired as far as that changes nothing in what the disk holds, and then checked again; the ' +
+      'result and the exit status are those of the second check. An entry that points where no data can be is only ' +
+      'reported. A repair can be broken off at any moment and run again.',
   ],
   arguments: { file: { name: 'FILE', help: 'The image' } },
   options: {
@@ -30,7 +37,11 @@ export const check = command({
       long: 'repair',
       value: 'leaks|all',
       choices: ['leaks', 'all'],
-      help: 'Repair leaked clusters, or all that can be; refused by this version',
+      help: 'Repair leaked clusters only, or all that can be repaired',
+    },
+    dryRun: {
+      long: 'dry-run',
+      help: 'With -r, say what would be repaired and change nothing; the exit status is that of a check without -r',
     },
     sourceCache: shared.sourceCache,
     quiet: shared.quiet,
@@ -46,28 +57,99 @@ export const check = command({
   ],
   examples: [
     ['img check disk.qcow2', 'Is the image sound'],
+    ['img check -r all disk.qcow2', 'Repair what can be repaired'],
+    ['img check -r all --dry-run --output=json disk.qcow2', 'What could be'],
     ['img check -q disk.qcow2 || echo damaged', 'The answer in the exit status alone'],
   ],
   run: ({ arguments: { file }, options }, io) =>
     withImages(io, { refs: 'none', objects: options.objects }, async (images) => {
-      if (options.repair !== undefined)
-        throw new NotSupported('repairing images (-r) is not supported by this version');
+      const { repair, dryRun, forceShare, sourceCache: cache, quiet, output } = options;
+      if (dryRun && repair === undefined) throw new Usage('--dry-run is about a repair: give -r leaks or -r all too');
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
-      const { forceShare, sourceCache: cache } = options;
+      const writable = repair !== undefined && !dryRun;
       // Without data I/O: the metadata is all in the image itself, and an external data file need not be there.
-      const { image } = await images.open(request, { forceShare, cache, noBacking: true, noIo: true });
-      if (!image.image.check) {
+      const image = await images.open(request, {
+        forceShare,
+        cache,
+        noBacking: true,
+        noIo: true,
+        writable,
+        operation: writable ? operations.write.image : operations.read.image,
+        modes: { forRepair: true, unmap: true },
+      });
+      if (!image.image.image.check) {
         throw new Failure(NO_CHECK, new NotSupported('This image format does not support checks'));
       }
-      const result = await image.image.check.run({
-        repair: 'none',
-        report: (line) => io.stderr.write(`${line}\n`),
-        signal: io.signal,
-      });
-      if (!options.quiet) print(result, { filename: file, format: image.driver.name }, options.output, io);
+      const print = (lines: readonly string[]): void => {
+        if (!quiet && output === 'human') io.stdout.write(`${lines.join('\n')}\n`);
+      };
+      const run = new Checks(image, io);
+      const identity = { filename: file, format: image.image.driver.name };
+      if (repair === undefined || dryRun) {
+        const result = await run.check();
+        const repairable = repair && (await run.rehearse(repair));
+        if (repairable) print(repairableLines(repairable));
+        print(checkLines(result));
+        if (!quiet && output === 'json') io.stdout.write(`${prettyJson(checkRecord(result, identity, repairable))}\n`);
+        return statusOf(result, io);
+      }
+      const first = await run.repair(repair);
+      const { corruptionsFixed, leaksFixed } = first;
+      const repaired = corruptionsFixed + leaksFixed > 0;
+      if (repaired) print(repairedLines(first));
+      const result = repaired ? { ...(await run.check()), corruptionsFixed, leaksFixed } : first;
+      print(checkLines(result));
+      if (!quiet && output === 'json') io.stdout.write(`${prettyJson(checkRecord(result, identity))}\n`);
       return statusOf(result, io);
     }),
 });
+
+/** The passes over an image. */
+class Checks {
+  readonly #image: Backend;
+  readonly #io: Io;
+
+  constructor(image: Backend, io: Io) {
+    this.#image = image;
+    this.#io = io;
+  }
+
+  check(): Promise<CheckResult> {
+    return this.#run('none', false, (line) => this.#say(line));
+  }
+
+  async repair(repair: 'leaks' | 'all'): Promise<CheckResult> {
+    return this.#run(repair, false, (line) => this.#say(line)).catch((error: unknown) => {
+      if (!(error instanceof NotSupported)) throw error;
+      throw new Failure(NO_CHECK, error);
+    });
+  }
+
+  /** What a repair would do; undefined, with a warning, when it would fail. Errors as such have been said before. */
+  async rehearse(repair: 'leaks' | 'all'): Promise<Repaired | undefined> {
+    const announce = (line: string): void => {
+      const [, verb = '', what = ''] = /^(Repair|Rebuild|Discard)ing (.*)$/.exec(line) ?? [];
+      if (verb !== '') this.#say(`Would ${verb.toLowerCase()} ${what}`);
+    };
+    try {
+      return await this.#run(repair, true, announce);
+    } catch (error) {
+      if (error instanceof Cancelled || !(error instanceof BlockError)) throw error;
+      warn(this.#io, `a repair would fail: ${error.message}`);
+      return undefined;
+    }
+  }
+
+  #say(line: string): void {
+    this.#io.stderr.write(`${line}\n`);
+  }
+
+  async #run(repair: 'none' | 'leaks' | 'all', dryRun: boolean, report: (line: string) => void): Promise<CheckResult> {
+    const { job, body } = checkJob(new JobList(), { image: this.#image, repair, dryRun, report });
+    await runJob(job, { signal: this.#io.signal });
+    return body.result;
+  }
+}
 
 function statusOf(result: CheckResult, io: Io): number {
   if (result.checkErrors > 0) {
@@ -76,67 +158,4 @@ function statusOf(result: CheckResult, io: Io): number {
   }
   if (result.corruptions > 0) return CORRUPT;
   return result.leaks > 0 ? LEAKING : 0;
-}
-
-interface Identity {
-  readonly filename: string;
-  readonly format: string;
-}
-
-function print(result: CheckResult, identity: Identity, output: 'human' | 'json', io: Io): void {
-  io.stdout.write(output === 'json' ? `${prettyJson(record(result, identity))}\n` : `${lines(result).join('\n')}\n`);
-}
-
-/** ImageCheck of the control socket's schema: counts that are 0 are left out, but for check-errors. */
-function record(result: CheckResult, { filename, format }: Identity): Readonly<Record<string, unknown>> {
-  return {
-    'image-end-offset': result.imageEndOffset || undefined,
-    'compressed-clusters': result.compressedClusters || undefined,
-    'total-clusters': result.totalClusters || undefined,
-    corruptions: result.corruptions || undefined,
-    'corruptions-fixed': result.corruptionsFixed || undefined,
-    'check-errors': result.checkErrors,
-    leaks: result.leaks || undefined,
-    'leaks-fixed': result.leaksFixed || undefined,
-    'allocated-clusters': result.allocatedClusters || undefined,
-    filename,
-    format,
-    'fragmented-clusters': result.fragmentedClusters || undefined,
-  };
-}
-
-function lines(result: CheckResult): string[] {
-  const { corruptions, leaks, checkErrors } = result;
-  const found: string[] = [];
-  if (corruptions > 0) {
-    found.push('', `${corruptions} errors were found on the image.`);
-    found.push('Data may be corrupted, or further writes to the image may corrupt it.');
-  }
-  if (leaks > 0) {
-    found.push('', `${leaks} leaked clusters were found on the image.`);
-    found.push('This means waste of disk space, but no harm to data.');
-  }
-  if (checkErrors > 0) found.push('', `${checkErrors} internal errors have occurred during the check.`);
-  if (found.length === 0) found.push('No errors were found on the image.');
-  return [...found, ...usageLines(result)];
-}
-
-function usageLines(result: CheckResult): string[] {
-  const { totalClusters: total = 0, allocatedClusters: allocated = 0 } = result;
-  const { fragmentedClusters: fragmented = 0, compressedClusters: compressed = 0, imageEndOffset = 0 } = result;
-  const usage =
-    total === 0 || allocated === 0
-      ? []
-      : [
-          `${allocated}/${total} = ${percent(allocated, total)}% allocated, ` +
-            `${percent(fragmented, allocated)}% fragmented, ${percent(compressed, allocated)}% compressed clusters`,
-        ];
-  return imageEndOffset === 0 ? usage : [...usage, `Image end offset: ${imageEndOffset}`];
-}
-
-/** C's `%.2f`: what lies half-way between two roundings goes to the even one. */
-function percent(part: number, whole: number): string {
-  const value = (part * 100) / whole;
-  const [, last = ''] = /\.\d(\d)50*$/.exec(value.toFixed(60)) ?? [];
-  return (last !== '' && Number(last) % 2 === 0 ? value * (1 - Number.EPSILON) : value).toFixed(2);
 }

@@ -1,7 +1,7 @@
 /** What the flags of `convert` mean together: contradictions, the target, and how to copy. */
 import type { CacheMode } from '../../core/block/backend/cache-mode.ts';
 import { specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { Usage } from '../../core/errors/block-error.ts';
 import type { ConvertOptions, ConvertTarget } from '../../core/job/convert.ts';
 import { driverList } from '../../drivers/index.ts';
 import type { Typed } from './creation-options.ts';
@@ -29,6 +29,7 @@ export interface ConvertFlags {
   readonly targetImageOpts: boolean;
   readonly snapshot: string | undefined;
   readonly bitmaps: boolean;
+  readonly skipBroken: boolean;
   readonly cacheManners: 'auto' | 'off';
 }
 
@@ -37,8 +38,8 @@ const SECTOR = 512;
 
 /** Throws for flags that cannot stand together, and for those that do nothing yet. */
 export function refuseContradictions(flags: ConvertFlags, sources: number): void {
-  if (flags.snapshot !== undefined) throw new NotSupported('-l: internal snapshots cannot be read yet');
-  if (flags.bitmaps) throw new NotSupported('--bitmaps: bitmaps cannot be copied yet');
+  if (flags.snapshot !== undefined && sources > 1) throw new Usage("option '-l' goes with one source only");
+  if (flags.bitmaps && sources > 1) throw new Usage("option '--bitmaps' goes with one source only");
   const { sparse } = flags;
   if (sparse !== undefined && (sparse % SECTOR !== 0 || sparse > MAX_SPARSE)) {
     throw new Usage(`option '-S' expects a multiple of ${SECTOR} of at most 16M, not ${sparse}`);
@@ -80,6 +81,7 @@ export function copySettings(flags: ConvertFlags): Omit<ConvertOptions, 'sources
     salvage: flags.salvage,
     cacheManners: flags.cacheManners === 'auto',
     speed: flags.rate ?? 0,
+    ...(flags.bitmaps ? { bitmaps: flags.skipBroken ? ('skip' as const) : ('refuse' as const) } : {}),
     ...(flags.parallel === undefined ? {} : { parallel: flags.parallel }),
     ...(flags.sparse === undefined ? {} : { sparse: flags.sparse }),
   };

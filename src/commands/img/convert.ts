@@ -82,8 +82,8 @@ export const convert = command({
       help: 'TARGET is a list of options, not a name',
       needs: ['noCreate'],
     },
-    snapshot: { short: 'l', value: 'SNAPSHOT', help: 'Read an internal snapshot (not supported yet)' },
-    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps too (not supported yet)' },
+    snapshot: shared.snapshot,
+    bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps kept in the image too' },
     skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
     objects: shared.objects,
     refs: shared.refs,
@@ -135,6 +135,7 @@ async function run(images: OpenImages, { flags, create, from, to }: Words, io: I
         operation: operations.mirror.source,
         forceShare: flags.forceShare,
         cache: flags.sourceCache,
+        snapshot: flags.snapshot,
       }),
     );
   }

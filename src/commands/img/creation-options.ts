@@ -1,6 +1,9 @@
 /** Creation options (`-o`): reading them, the help on them, and the line that shows what an image is made with. */
+
+import type { Driver } from '../../core/block/driver.ts';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { readSize } from '../../core/bytes/sizes.ts';
+import { amendOptions } from '../../core/job/amend-job.ts';
 import { type CreationOptions, creationOptions } from '../../core/job/create-image.ts';
 import { describe, formatOptionHelp, type OptionHelp } from '../../core/options/describe.ts';
 import { asksForHelp, escapeCommas, joinOptionLists, parseKeyValues, scalarText } from '../../core/options/keyval.ts';
@@ -30,13 +33,21 @@ export function readCreationOptions(lists: readonly string[]): Typed | undefined
 /** The text of `-o help`; with a file name the options of the protocol are among them. */
 export async function creationHelp(graph: BlockGraph, driver: string, fileName: string | undefined): Promise<string> {
   const { schema, format, protocol } = await creationOptions(graph, driver, fileName);
-  const plain = (options: readonly OptionHelp[]): OptionHelp[] =>
-    options.map(({ name, word, help, required }) => ({ name, word, help, required }));
   if (fileName !== undefined || !protocol) return formatOptionHelp(plain(describe(schema)));
   return (
-    formatOptionHelp(plain(describe(format.create.options)), driver) +
+    formatOptionHelp(plain(describe(format.create.options)), `Supported ${driver} options:`) +
     '\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n'
   );
+}
+
+/** The text of `amend -o help`. */
+export function amendHelp(driver: Driver): string {
+  return formatOptionHelp(plain(describe(amendOptions(driver))), `Amend options for '${driver.name}':`);
+}
+
+/** Without choices and defaults, as scripts know it. */
+function plain(options: readonly OptionHelp[]): OptionHelp[] {
+  return options.map(({ name, word, help, required }) => ({ name, word, help, required }));
 }
 
 /**

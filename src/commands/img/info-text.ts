@@ -32,25 +32,27 @@ function backingLines(info: ImageDescription): string[] {
 }
 
 /** Names come out of files: a control character in one must not make a line of its own, nor reach the terminal. */
-function printable(line: string): string {
+export function printable(line: string): string {
   return line.replace(/\p{Cc}/gu, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
-/** The table of internal snapshots, with its heading. */
-export function snapshotLines(snapshots: readonly SnapshotDescription[]): string[] {
+/** The table of internal snapshots, with its heading; with `alone`, a column more for the bytes that each alone holds. */
+export function snapshotLines(snapshots: readonly SnapshotDescription[], alone?: readonly number[]): string[] {
+  const column = (text: string): string => (alone ? text.padStart(12) : '');
   const row = (id: string, tag: string, size: string, date: string, clock: string, icount: string): string =>
     `${id.padEnd(9)} ${tag.padEnd(16)} ${size.padStart(8)}${date.padStart(20)}${clock.padStart(13)}${icount.padStart(11)}`;
   return [
-    row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT'),
-    ...snapshots.map((snapshot) =>
-      row(
-        snapshot.id,
-        snapshot.name,
-        formatSize(snapshot['vm-state-size']),
-        localTime(snapshot['date-sec']),
-        clockText(snapshot['vm-clock-sec'], snapshot['vm-clock-nsec']),
-        snapshot.icount === undefined ? '' : String(snapshot.icount),
-      ),
+    `${row('ID', 'TAG', 'VM SIZE', 'DATE', 'VM CLOCK', 'ICOUNT')}${column('ALONE')}`,
+    ...snapshots.map(
+      (snapshot, index) =>
+        `${row(
+          snapshot.id,
+          snapshot.name,
+          formatSize(snapshot['vm-state-size']),
+          localTime(snapshot['date-sec']),
+          clockText(snapshot['vm-clock-sec'], snapshot['vm-clock-nsec']),
+          snapshot.icount === undefined ? '' : String(snapshot.icount),
+        )}${column(formatSize(alone?.[index] ?? 0))}`,
     ),
   ];
 }

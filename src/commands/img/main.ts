@@ -23,6 +23,9 @@ export const img: Program = {
     check: async () => (await import('./check.ts')).check,
     measure: async () => (await import('./measure.ts')).measure,
     bench: async () => (await import('./bench.ts')).bench,
+    amend: async () => (await import('./amend.ts')).amend,
+    snapshot: async () => (await import('./snapshot.ts')).snapshot,
+    bitmap: async () => (await import('./bitmap.ts')).bitmap,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

@@ -1,8 +1,9 @@
 import { displayName } from '../../core/block/graph/file-name.ts';
 import { type MapRange, mapLayers } from '../../core/block/graph/layer-map.ts';
+import type { Node } from '../../core/block/graph/node.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
-import { hex } from '../cli/output.ts';
+import { hex, writeText } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
 import { shared, withImages } from './open-image.ts';
@@ -36,13 +37,20 @@ export const map = command({
       parse: sizeValue,
       help: 'How much of the disk to show; by default up to its end',
     },
-    output: shared.output,
+    output: { ...shared.output, conflicts: ['html', 'svg'] },
+    html: {
+      long: 'html',
+      value: 'PAGE',
+      help: 'Draw the map, by kind and layer of the chain, on a page that needs no network, and print nothing',
+    },
+    svg: { long: 'svg', value: 'PICTURE', help: 'The same as a picture alone' },
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
   },
   examples: [
     ['img map disk.qcow2', 'Which data lies where'],
+    ['img map --html disk.html disk.qcow2', 'A picture of the image, for a browser'],
     ['img map --output=json -s 1G -l 64M disk.qcow2', 'All areas of a part of the disk, for a program'],
   ],
   run: ({ arguments: { file }, options }, io) =>
@@ -51,10 +59,27 @@ export const map = command({
       const { image, size } = await images.open(request, { forceShare: options.forceShare });
       const { start = 0, length = size } = options;
       const ranges = mapLayers(image, start, Math.min(size, start + length));
+      if (options.html !== undefined || options.svg !== undefined) {
+        await draw(ranges, image, options, io);
+        return 0;
+      }
       await (options.output === 'json' ? printJson : printTable)(ranges, io);
       return 0;
     }),
 });
+
+/** Write what was asked for: a page, a picture or both. */
+async function draw(
+  ranges: AsyncIterable<MapRange>,
+  image: Node,
+  files: { readonly html: string | undefined; readonly svg: string | undefined },
+  io: Io,
+): Promise<void> {
+  const { drawMap } = await import('./map-picture/draw.ts');
+  const { html, svg } = await drawMap(ranges, image, io.signal);
+  if (files.html !== undefined) writeText(files.html, html());
+  if (files.svg !== undefined) writeText(files.svg, svg());
+}
 
 const COLUMN = 16;
 

@@ -1,6 +1,6 @@
 import type { Backend } from '../../core/block/backend/backend.ts';
 import { HUGE_SIZE, parseSize } from '../../core/bytes/sizes.ts';
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { Usage } from '../../core/errors/block-error.ts';
 import { type ImageMeasure, measureImage } from '../../core/job/measure-image.ts';
 import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
@@ -36,11 +36,7 @@ export const measure = command({
       parse: (text, option) => parseSize(text, option, HUGE_SIZE),
       help: 'Measure an empty disk of this size, not a FILE',
     },
-    snapshot: {
-      short: 'l',
-      value: 'SNAPSHOT',
-      help: 'Measure the content of an internal snapshot; refused by this version',
-    },
+    snapshot: shared.snapshot,
     output: shared.output,
     forceShare: shared.forceShare,
     objects: shared.objects,
@@ -84,10 +80,7 @@ async function contentOf(file: string | undefined, flags: Flags, images: OpenIma
     return size;
   }
   if (size !== undefined) throw new Usage(`either --size or a FILE can be measured, not both ${size} and '${file}'`);
-  if (snapshot !== undefined) {
-    throw new NotSupported(`-l: the internal snapshot '${snapshot}' cannot be read by this version`);
-  }
-  return images.open({ name: file, format, imageOpts }, { forceShare });
+  return images.open({ name: file, format, imageOpts }, { forceShare, snapshot });
 }
 
 function print(found: ImageMeasure, output: 'human' | 'json', io: Io): void {

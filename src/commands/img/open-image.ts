@@ -10,6 +10,7 @@ import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../core/block/graph/open.ts';
 import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
 import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
+import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
@@ -47,6 +48,11 @@ export const shared = {
     value: 'CACHE',
     parse: cacheValue,
     help: 'Cache mode for reading: none, writeback, writethrough, directsync or unsafe',
+  },
+  snapshot: {
+    short: 'l',
+    value: 'SNAPSHOT',
+    help: 'Read this internal snapshot: its id, its name, or snapshot.id=ID,snapshot.name=NAME',
   },
   progress: PROGRESS_OPTION,
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
@@ -103,6 +109,8 @@ export interface OpenImageOptions {
   readonly noBacking?: boolean;
   /** Only the header is of interest. */
   readonly noIo?: boolean;
+  /** The image as this snapshot of it has it, by id, name or `snapshot.id=…,snapshot.name=…`. */
+  readonly snapshot?: string | undefined;
   /** Record requests in this file. */
   readonly traceFile?: string | undefined;
   /** For messages; default `'NAME'`. */
@@ -135,7 +143,8 @@ export async function openImage(
   };
   try {
     const plain = imageSpec(request);
-    const spec = aio === undefined ? plain : withAio(plain, aio);
+    const disk = aio === undefined ? plain : withAio(plain, aio);
+    const spec = options.snapshot === undefined ? disk : snapshotSpec(disk, options.snapshot);
     // Who only looks at the header sends no requests, and wants to see the image itself.
     return await Backend.open(graph, traced(spec, options.noIo ? undefined : options.traceFile), {
       user: options.user ?? `'${request.name}'`,

@@ -1,10 +1,10 @@
 /** The picture of a replay: a self-contained SVG with latencies by percentile, and offsets over time. */
-import fs from 'node:fs';
 import { formatSize } from '../../core/bytes/sizes.ts';
-import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 import type { Histogram } from '../../core/trace/histogram.ts';
 import type { Sample } from '../../core/trace/measured.ts';
 import type { TraceOp } from '../../core/trace/record.ts';
+import { writeText } from '../cli/output.ts';
+import { escaped, svgText as text } from '../cli/svg.ts';
 import { durationText, type ReplayReport } from './replay-report.ts';
 
 const WIDTH = 960;
@@ -26,12 +26,7 @@ const OP_COLOURS: Readonly<Partial<Record<TraceOp, string>>> = {
 
 /** @throws BlockError that names the file. */
 export function writePlot(path: string, report: ReplayReport): void {
-  try {
-    fs.writeFileSync(path, plot(report));
-  } catch (error) {
-    const { message, code } = asBlockError(error);
-    throw new BlockError(`cannot write '${path}': ${message}`, { code, cause: error });
-  }
+  writeText(path, plot(report));
 }
 
 export function plot(report: ReplayReport): string {
@@ -146,16 +141,4 @@ function legend(entries: readonly (readonly [name: string, colour: string])[], t
     const x = LEFT + INNER - (entries.length - index) * LEGEND_STEP;
     return `<rect x="${x}" y="${top - 19}" width="12" height="10" fill="${colour}"/>${text(x + 18, top - 10, name)}`;
   });
-}
-
-function text(x: number, y: number, words: string, more = ''): string {
-  return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}"${more === '' ? '' : ` ${more}`}>${words}</text>`;
-}
-
-function escaped(words: string): string {
-  return words
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replace(/\p{Cc}/gu, '?');
 }

@@ -15,6 +15,8 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import type { AmendCapability } from './amend.ts';
+import type { BitmapStore } from './bitmap-store.ts';
 import type { CheckCapability } from './check.ts';
 import type { CreateCapability } from './creation.ts';
 import type { BlockEvent } from './events.ts';
@@ -23,11 +25,15 @@ import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { SnapshotCapability } from './snapshots.ts';
 
+export type { AmendCapability, AmendContext } from './amend.ts';
+export type { BitmapStore, FoundBitmap, KeptBitmap } from './bitmap-store.ts';
 export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 export type { ImageInfo, SnapshotInfo } from './image-info.ts';
+export type { NewSnapshot, SnapshotCapability } from './snapshots.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
 export const Flag = {
@@ -147,7 +153,12 @@ export interface Image {
   /** What the user sees in `info`, and what jobs need to know of clusters. */
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
+  readonly amend?: AmendCapability;
+  /** Internal snapshots. */
+  readonly snapshots?: SnapshotCapability;
   readonly backing?: BackingCapability;
+  /** Dirty bitmaps kept in the image. */
+  readonly bitmaps?: BitmapStore | undefined;
   /** Take or give back locks as the cumulative permissions of this node change. */
   readonly permissions?: PermissionCapability;
   /**
@@ -226,7 +237,7 @@ export interface OpenModes {
   readonly unmap: boolean;
   /** Take no locks and share everything; read-only nodes only. */
   readonly forceShare: boolean;
-  /** Opened for check -r: dirty and corrupt images are let through. */
+  /** Opened for check: dirty and corrupt images are let through, and nothing is read that the check reads itself. */
   readonly forRepair: boolean;
 }
 
@@ -305,6 +316,8 @@ export interface Driver<O extends Options = Options> {
   /** Ready image, or throws with everything it took closed (push to `context.closer` while acquiring). */
   open(context: OpenContext<O>): Promise<Image>;
   readonly create?: CreateCapability;
+  /** Options of `amend`, under their command-line names, without defaults; its images then have {@link Image.amend}. */
+  readonly amendOptions?: OptionSchema;
   /** A read-write open may end read-only instead (`auto-read-only`). */
   readonly readOnly?: boolean;
 }

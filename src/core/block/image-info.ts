@@ -21,4 +21,6 @@ export interface SnapshotInfo {
   readonly date: { readonly sec: number; readonly nsec: number };
   readonly vmClock: { readonly sec: number; readonly nsec: number };
   readonly icount?: number;
+  /** Bytes of the disk then, where that is known. */
+  readonly diskSize?: number;
 }

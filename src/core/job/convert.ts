@@ -8,12 +8,15 @@ import { Backend } from '../block/backend/backend.ts';
 import type { CacheMode } from '../block/backend/cache-mode.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { nodeInFile } from '../block/graph/files.ts';
+import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
+import { crumple, flatten } from '../options/tree.ts';
 import { inspectBacking } from './backing-file.ts';
+import { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 import type { DiskPart } from './copy-engine/types.ts';
 import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
@@ -48,6 +51,8 @@ export interface ConvertOptions extends CopySettings {
   readonly speed?: number;
   /** Leave the page cache of the sources as it was; default true. */
   readonly cacheManners?: boolean;
+  /** Copy the bitmaps that the one source keeps in its image, and what to do about broken ones. */
+  readonly bitmaps?: BrokenBitmaps | undefined;
   readonly jobs?: JobList;
   readonly signal?: AbortSignal;
   /** Told of each job before it starts: `create` and `mirror`. */
@@ -65,6 +70,7 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
   const size = options.part?.length ?? sources.reduce((sum, source) => sum + source.size, 0);
   try {
     refuseOverwriting(options);
+    checkBitmaps(options);
     const hasBacking = target.create ? await makeTarget(graph, options, size, jobs) : (target.hasBacking ?? false);
     if (hasBacking && sources.length > 1) throw severalSources();
     if (hasBacking && target.isZero) throw new Usage('a target with a backing file cannot be taken as all zeroes');
@@ -88,9 +94,37 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
       },
       { speed: options.speed ?? 0 },
     );
-    await runJob(job, options);
+    if (options.bitmaps === undefined) await runJob(job, options);
+    else await withBitmaps(graph, backend.image, options, () => runJob(job, options));
   } finally {
     for (const source of sources) await source.close();
+  }
+}
+
+function checkBitmaps({ bitmaps, sources }: ConvertOptions): void {
+  const [source] = sources;
+  if (bitmaps === undefined || !source) return;
+  if (sources.length > 1) throw new Usage('bitmaps can be copied from one source only');
+  keptBitmaps(bitmapNode(source.image), bitmaps);
+}
+
+/** Copy the disk, then the bitmaps; the job closes what it copies, so both images are held until that is done. */
+async function withBitmaps(
+  graph: BlockGraph,
+  target: Node,
+  options: ConvertOptions,
+  copyDisk: () => Promise<void>,
+): Promise<void> {
+  const broken = options.bitmaps ?? 'refuse';
+  const held = [...options.sources.map((source) => source.image), target];
+  const [source = target] = held;
+  for (const node of held) node.held = true;
+  try {
+    await copyDisk();
+    await copyBitmaps(bitmapNode(source), bitmapNode(target), { broken, warn: (line) => options.warn?.(line) });
+  } finally {
+    for (const node of held) node.held = false;
+    for (const node of held.reverse()) await graph.closeIfUnused(node);
   }
 }
 
@@ -133,15 +167,25 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   return backingFile !== undefined;
 }
 
+/** What a new image was encrypted with opens it too. */
+function secretsOf(create: Options): Record<string, unknown> {
+  const flat = Object.entries(flatten(create));
+  return crumple(Object.fromEntries(flat.filter(([name]) => /(^|\.)key-secret$/.test(name))));
+}
+
 async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boolean): Promise<Backend> {
   const { direct, noFlush, writethrough } = target.cache ?? UNSAFE;
   try {
-    return await Backend.open(graph, target.spec, {
-      user: `the target '${target.fileName}'`,
-      permissions: operations.mirror.target,
-      writethrough,
-      open: { modes: { direct, noFlush, unmap } },
-    });
+    return await Backend.open(
+      graph,
+      { ...target.spec, ...secretsOf(target.create ?? {}) },
+      {
+        user: `the target '${target.fileName}'`,
+        permissions: operations.mirror.target,
+        writethrough,
+        open: { modes: { direct, noFlush, unmap } },
+      },
+    );
   } catch (error) {
     throw naming('open', target.fileName, error);
   }
@@ -150,6 +194,9 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
 function checkTarget(target: Backend, options: ConvertOptions, size: number): void {
   const { fileName } = options.target;
   if (target.size < size) throw tooSmall(fileName, target.size, size);
+  if (options.bitmaps !== undefined && !bitmapNode(target.image).image.bitmaps) {
+    throw new NotSupported(`format '${target.image.driver.name}' cannot keep bitmaps`);
+  }
   if (options.compressed && !target.image.io.canCompress) {
     throw noCompression(target.image.driver.name);
   }

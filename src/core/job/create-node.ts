@@ -54,6 +54,7 @@ export class NodeCreateBody implements JobBody {
         throw new BlockError(`the data file '${name}' must be given as a node, with 'data-file'`);
       },
       closer,
+      object: (kind, id) => this.#graph.objects.find(kind, id),
       signal: job.signal,
       progress: (done, total) => {
         job.setTotal(total);

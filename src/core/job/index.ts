@@ -5,8 +5,17 @@
  * and a file for each kind of job. A job works through backends, whose permissions decide what may run at the same
  * time. What does not belong here: anything that knows a format, a command or how progress is shown.
  */
+
+export { AmendBody, type AmendRequest, amendJob, amendOptions } from './amend-job.ts';
+
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
+
+export { BitmapMergeBody, bitmapMergeJob, type MergeRequest } from './bitmap-merge.ts';
+
+export { CheckBody, type CheckRequest, checkJob } from './check-job.ts';
+
 export { type ConvertOptions, type ConvertTarget, convert } from './convert.ts';
+export { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 export { copy, DEFAULT_PARALLEL, DEFAULT_SPARSE, TRANSFER } from './copy-engine/copy.ts';
 export type { CopyControl, CopyOptions, CopySource, CopyTarget } from './copy-engine/types.ts';
 export { CreateBody, type CreateRequest, type CreationOptions, createImage, creationOptions } from './create-image.ts';

@@ -79,14 +79,14 @@ const NAME_WIDTH = 24;
 
 /**
  * The text of `-o help`.
- * @param title `qcow2` for the options of a format alone; undefined when those of the file below are among them.
+ * @param heading the line above them.
  */
-export function formatOptionHelp(options: readonly OptionHelp[], title?: string): string {
+export function formatOptionHelp(options: readonly OptionHelp[], heading = 'Supported options:'): string {
   const lines = options.map((option) => {
     const name = `  ${option.name}=<${option.word}>`;
     return option.help === '' ? name : `${name.padEnd(NAME_WIDTH)} - ${helpSentence(option)}`;
   });
-  return [title === undefined ? 'Supported options:' : `Supported ${title} options:`, ...lines, ''].join('\n');
+  return [heading, ...lines, ''].join('\n');
 }
 
 /** The help with choices and default behind it: `Space to reserve (off, full; default off)`. */

@@ -3,7 +3,7 @@ import { Limiter } from '../../core/async/limiter.ts';
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { withContext } from '../../core/errors/block-error.ts';
 import { decompress } from './codec.ts';
-import type { Disk } from './disk.ts';
+import type { DiskView } from './disk-view.ts';
 import type { Run } from './mapping.ts';
 import { compressedRange } from './meta/entries.ts';
 
@@ -48,7 +48,7 @@ export class DecompressedClusters {
 }
 
 /** Fill `bufs` from the cluster of `run`, beginning `inCluster` bytes into it. */
-export function readCompressed(disk: Disk, run: Run, inCluster: number, bufs: readonly Uint8Array[]): Maybe<void> {
+export function readCompressed(disk: DiskView, run: Run, inCluster: number, bufs: readonly Uint8Array[]): Maybe<void> {
   const whole = run.length === disk.geometry.clusterSize;
   const known = disk.decompressed.get(run.hi, run.lo);
   const cluster = known ?? loadCluster(disk, run.hi, run.lo);
@@ -63,7 +63,7 @@ export function readCompressed(disk: Disk, run: Run, inCluster: number, bufs: re
 }
 
 /** The content of the cluster that an L2 entry describes. */
-export function loadCluster(disk: Disk, hi: number, lo: number): Maybe<Uint8Array> {
+export function loadCluster(disk: DiskView, hi: number, lo: number): Maybe<Uint8Array> {
   const { offset, length } = compressedRange(disk.geometry, hi, lo);
   const { clusterSize } = disk.geometry;
   if (offset === 0 || offset >= disk.file.size) {
@@ -86,6 +86,6 @@ export function loadCluster(disk: Disk, hi: number, lo: number): Maybe<Uint8Arra
   });
 }
 
-function fail(disk: Disk, offset: number, error: unknown): never {
+function fail(disk: DiskView, offset: number, error: unknown): never {
   throw withContext(`'${disk.fileName}': at ${offset}`, error);
 }

@@ -11,6 +11,7 @@ import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { BlockError, CorruptImage } from '../../core/errors/block-error.ts';
 import type { Allocator, FreeReason } from './allocator.ts';
+import type { StoredBitmaps } from './bitmaps/store.ts';
 import { DecompressedClusters } from './compressed-read.ts';
 import type { CompressedSpace } from './compressed-space.ts';
 import { Grace } from './grace.ts';
@@ -71,6 +72,8 @@ export class Disk {
   /** Opened last, so that a bad header never opens anything else. */
   backing: Edge | undefined;
   snapshots: readonly Snapshot[];
+  /** Bitmaps in the image; none when only its header is looked at, or when their directory is damaged. */
+  bitmaps: StoredBitmaps | undefined;
   readonly l1: L1Table;
   readonly grace = new Grace();
   readonly inFlight = new InFlight();

@@ -5,7 +5,6 @@
  */
 import { after, all, type Maybe } from '../../core/async/maybe.ts';
 import type { Disk } from './disk.ts';
-import { BitmapFlag, decodeBitmapDirectory } from './meta/bitmap-directory.ts';
 import { hostOffset } from './meta/entries.ts';
 import { type BitmapsExtension, decodeBitmapsExtension, ExtensionType, findExtension } from './meta/extensions.ts';
 import { Autoclear, Incompatible, KNOWN_AUTOCLEAR } from './meta/features.ts';
@@ -22,7 +21,7 @@ export function beforeWrite(disk: Disk): Maybe<void> {
     () => disk.assertUsable(),
     () => dropUnknownAutoclear(disk),
     () => collectPlaces(disk),
-    () => markBitmaps(disk),
+    () => disk.bitmaps?.beginWriting(),
     () => setDirtyBit(disk),
     () => {
       state.ready = true;
@@ -76,11 +75,11 @@ export function refreshPlaces(disk: Disk): void {
 }
 
 /** At least the length of the snapshot table: fixed parts, and the variable ones without their padding. */
-function tableBytes(snapshots: readonly Snapshot[]): number {
+export function tableBytes(snapshots: readonly Snapshot[]): number {
   return snapshots.reduce((sum, { id, name, extra }) => sum + 40 + extra.length + id.length + name.length, 0);
 }
 
-function collectSnapshot(disk: Disk, snapshot: Snapshot): Maybe<void> {
+export function collectSnapshot(disk: Disk, snapshot: Snapshot): Maybe<void> {
   const { overlap, geometry, fileName } = disk;
   validateSnapshotL1(snapshot, geometry.clusterSize, fileName);
   if (snapshot.l1Size === 0) return;
@@ -103,30 +102,12 @@ export function bitmapsOf(disk: Disk): BitmapsExtension | undefined {
   return data && decodeBitmapsExtension(data, disk.geometry.clusterSize, disk.fileName);
 }
 
-/**
- * This driver does not record writes in stored bitmaps. An enabled bitmap therefore says from now on that it
- * is inconsistent (in_use); disabled ones do not follow writes anyway and stay valid.
- */
-function markBitmaps(disk: Disk): Maybe<void> {
-  const extension = bitmapsOf(disk);
-  if (!extension) return;
-  const bytes = new Uint8Array(extension.directorySize);
-  return after(disk.file.read(extension.directoryOffset, bytes), () => {
-    const view = viewOf(bytes);
-    let changed = false;
-    for (const bitmap of decodeBitmapDirectory(bytes, extension.count, disk.fileName)) {
-      const enabled = (bitmap.flags & BitmapFlag.AUTO) !== 0 && (bitmap.flags & BitmapFlag.IN_USE) === 0;
-      if (!enabled) continue;
-      view.setUint32(bitmap.flagsAt, bitmap.flags | BitmapFlag.IN_USE);
-      changed = true;
-    }
-    if (!changed) return;
-    return inOrder([() => disk.file.write(extension.directoryOffset, bytes), () => disk.file.flush()]);
-  });
-}
-
 function setDirtyBit(disk: Disk): Maybe<void> {
   if (!disk.settings.lazyRefcounts || disk.dirtyBit) return;
+  return putDirtyBit(disk);
+}
+
+function putDirtyBit(disk: Disk): Maybe<void> {
   disk.header.incompatible |= Incompatible.DIRTY;
   return orUndo(
     () => inOrder([() => disk.writeHeaderFields(), () => disk.file.flush()]),
@@ -134,6 +115,21 @@ function setDirtyBit(disk: Disk): Maybe<void> {
       disk.header.incompatible &= ~Incompatible.DIRTY;
     },
   );
+}
+
+/**
+ * Run `action`, which changes counts and the flags that go with them in many places: after a crash in the middle the
+ * dirty bit has the next one who opens the image for writing put them right. Version 2 has no such bit; there a check
+ * complains of flags, which do no harm. After a failure the bit stays until the image is closed.
+ */
+export async function withDirtyBit<T>(disk: Disk, action: () => Promise<T>): Promise<T> {
+  if (disk.header.version < 3 || disk.dirtyBit) return action();
+  await putDirtyBit(disk);
+  const result = await action();
+  disk.header.incompatible &= ~Incompatible.DIRTY;
+  await disk.writeHeaderFields();
+  await disk.file.flush();
+  return result;
 }
 
 /** At close, after everything is written: counts on disk are right again. */

@@ -28,6 +28,21 @@ export class Grace {
     while (this.#older[0]?.active === 0) this.#older.shift()?.wake?.();
   }
 
+  /** Run a request: what it may touch is not given to another one before it ends. */
+  during<T>(action: () => Maybe<T>): Maybe<T> {
+    const generation = this.enter();
+    let result: Maybe<T>;
+    try {
+      result = action();
+    } catch (error) {
+      this.leave(generation);
+      throw error;
+    }
+    if (result instanceof Promise) return result.finally(() => this.leave(generation));
+    this.leave(generation);
+    return result;
+  }
+
   passed(): Maybe<void> {
     if (this.#current.active === 0 && this.#older.length === 0) return;
     const closed: Closed = Object.assign(this.#current, { wake: undefined });

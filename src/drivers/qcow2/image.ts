@@ -2,6 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
+  BitmapStore,
   CheckCapability,
   CheckOptions,
   CheckResult,
@@ -12,7 +13,9 @@ import type {
   ImageInfo,
   Limits,
   ReopenCapability,
+  SnapshotCapability,
   TruncateOptions,
+  VmStateCapability,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -28,8 +31,10 @@ import { imageInfo } from './info.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
 import { prepareReopen } from './reopen.ts';
+import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
+import { vmStateOf } from './vm-state.ts';
 import { writev } from './write.ts';
 
 export class Qcow2Image implements Image {
@@ -41,6 +46,8 @@ export class Qcow2Image implements Image {
   readonly backing: BackingCapability;
   readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
+  readonly snapshots: SnapshotCapability;
+  readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
 
@@ -68,12 +75,18 @@ export class Qcow2Image implements Image {
     this.reopen = {
       prepare: (options, modes) => prepareReopen(disk, options, modes, () => this.#startCleaner()),
     };
+    this.snapshots = new Qcow2Snapshots(disk);
+    this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
     this.#startCleaner();
   }
 
   get size(): number {
     return this.disk.size;
+  }
+
+  get bitmaps(): BitmapStore | undefined {
+    return this.disk.bitmaps;
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
@@ -142,12 +155,22 @@ export class Qcow2Image implements Image {
   }
 
   async #check(options: CheckOptions): Promise<CheckResult> {
-    const { fileName, header, parts, geometry, file } = this.disk;
-    if (options.repair !== 'none') throw new NotSupported(`repairing '${fileName}' is not supported yet`);
-    // What was freed but is still counted on disk would look leaked.
-    if (this.disk.writable) await this.disk.writer.settle();
-    const { checkImage } = await import('./check/index.ts');
-    return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    const { fileName, parts, geometry, file, modes } = this.disk;
+    const { repair, dryRun = false } = options;
+    if (repair === 'none') {
+      // What was freed but is still counted on disk would look leaked.
+      if (this.disk.writable) await this.disk.writer.settle();
+      const { checkImage } = await import('./check/index.ts');
+      const { header } = this.disk;
+      return checkImage({ fileName, header, extensions: parts.extensions, geometry, file }, options);
+    }
+    // What is in memory of an image in use would contradict what is repaired on disk.
+    if (!modes.forRepair) throw new NotSupported(`'${fileName}' is in use, and can be repaired only while it is not`);
+    const { repairImage, DryRunFile } = await import('./repair/index.ts');
+    const header = dryRun ? { ...this.disk.header } : this.disk.header;
+    const target = dryRun ? new DryRunFile(file) : file;
+    const image = { fileName, header, extensions: parts.extensions, geometry, file: target };
+    return repairImage(image, { ...options, repair });
   }
 
   async invalidate(): Promise<void> {
@@ -178,18 +201,7 @@ export class Qcow2Image implements Image {
 
   /** Host clusters that this request may touch are not given to another one before it ends. */
   #within<T>(action: () => Maybe<T>): Maybe<T> {
-    const { grace } = this.disk;
-    const generation = grace.enter();
-    let result: Maybe<T>;
-    try {
-      result = action();
-    } catch (error) {
-      grace.leave(generation);
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => grace.leave(generation));
-    grace.leave(generation);
-    return result;
+    return this.disk.grace.during(action);
   }
 
   #assertIo(): void {

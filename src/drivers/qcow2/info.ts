@@ -11,9 +11,9 @@ import {
   stringExtension,
 } from './meta/extensions.ts';
 import { Autoclear, Compatible, Incompatible } from './meta/features.ts';
-import { l1EntriesFor } from './meta/geometry.ts';
 import { Compression, Crypt } from './meta/header.ts';
 import type { Snapshot } from './meta/snapshot-table.ts';
+import { vmStateOffset } from './vm-state.ts';
 
 /** The parts of an open image that are described. */
 export type Described = Pick<Disk, 'fileName' | 'header' | 'parts' | 'geometry' | 'file' | 'snapshots'>;
@@ -27,7 +27,7 @@ export function imageInfo(disk: Described): Maybe<ImageInfo> {
       encrypted: header.cryptMethod !== Crypt.NONE,
       dirty: (header.incompatible & Incompatible.DIRTY) !== 0n,
       snapshots: disk.snapshots.map(snapshotInfo),
-      vmStateOffset: l1EntriesFor(geometry, header.size) * geometry.l2Coverage,
+      vmStateOffset: vmStateOffset(disk),
       specific: { type: 'qcow2', data: specificData(disk, bitmaps) },
     };
   });
@@ -66,7 +66,7 @@ function bitmapData(bitmap: StoredBitmap): Record<string, unknown> {
   return { flags, name: bitmap.name, granularity: 2 ** bitmap.granularityBits };
 }
 
-function snapshotInfo(snapshot: Snapshot): SnapshotInfo {
+export function snapshotInfo(snapshot: Snapshot): SnapshotInfo {
   const billion = 1_000_000_000n;
   return {
     id: snapshot.id,
@@ -75,6 +75,7 @@ function snapshotInfo(snapshot: Snapshot): SnapshotInfo {
     date: { sec: snapshot.dateSec, nsec: snapshot.dateNsec },
     vmClock: { sec: Number(snapshot.vmClock / billion), nsec: Number(snapshot.vmClock % billion) },
     ...(snapshot.icount === undefined ? {} : { icount: Number(snapshot.icount) }),
+    ...(snapshot.diskSize === undefined ? {} : { diskSize: snapshot.diskSize }),
   };
 }
 

@@ -86,6 +86,15 @@ export class L1Table {
     this.#dirtyTo = Math.max(this.#dirtyTo, piece.from + piece.bytes.length);
   }
 
+  /** Another table takes the place of this one, as it is on disk at `offset`. */
+  replaceBy(offset: number, bytes: Uint8Array): void {
+    this.offset = offset;
+    this.#bytes = bytes;
+    this.#view = viewOf(bytes);
+    this.#dirtyFrom = Number.MAX_SAFE_INTEGER;
+    this.#dirtyTo = 0;
+  }
+
   /** The table now lies elsewhere, with `entries` entries; new ones are zero. What is dirty stays so. */
   moveTo(offset: number, entries: number): void {
     const bytes = new Uint8Array(entries * 8);

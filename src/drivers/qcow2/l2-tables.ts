@@ -5,12 +5,13 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Disk } from './disk.ts';
+import type { DiskView } from './disk-view.ts';
 import { entryHi, entryLo } from './meta/entries.ts';
 import { copyOf } from './meta/struct.ts';
 import type { Table } from './table-cache.ts';
 
 /** Host offset of the L2 table, 0 for none; a damaged entry is reported. */
-function tableOffset(disk: Disk, l1Index: number): number {
+function tableOffset(disk: DiskView, l1Index: number): number {
   const offset = disk.l1.l2Offset(l1Index);
   if (offset % disk.geometry.clusterSize !== 0 || offset > Number.MAX_SAFE_INTEGER) {
     throw disk.corrupt(`L2 table offset ${offset} is not a multiple of the cluster size (L1 index ${l1Index})`, {
@@ -23,7 +24,7 @@ function tableOffset(disk: Disk, l1Index: number): number {
 }
 
 /** The slice of that L1 entry's table that holds `l2Index`, or undefined when there is no table. */
-export function l2Slice(disk: Disk, l1Index: number, l2Index: number): Maybe<Table | undefined> {
+export function l2Slice(disk: DiskView, l1Index: number, l2Index: number): Maybe<Table | undefined> {
   if (l1Index >= disk.l1.entries) return undefined;
   const offset = tableOffset(disk, l1Index);
   if (offset === 0) return undefined;

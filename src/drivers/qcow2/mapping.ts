@@ -1,6 +1,6 @@
 /** From guest offsets to what lies there: the largest run that one look at the tables can tell. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import type { Disk } from './disk.ts';
+import type { DiskView } from './disk-view.ts';
 import { l2Slice } from './l2-tables.ts';
 import { ClusterKind, clusterKind, hostOffset } from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
@@ -26,7 +26,7 @@ export interface Run {
 }
 
 /** The run at `offset`, at most `length` bytes long. */
-export function mapRun(disk: Disk, offset: number, length: number): Maybe<Run> {
+export function mapRun(disk: DiskView, offset: number, length: number): Maybe<Run> {
   const { l2Coverage, clusterSize } = disk.geometry;
   const l1Index = Math.floor(offset / l2Coverage);
   const inTable = offset - l1Index * l2Coverage;
@@ -42,7 +42,7 @@ export function mapRun(disk: Disk, offset: number, length: number): Maybe<Run> {
 }
 
 /** All that the L1 entries without table cover, in one step. */
-function withoutTable(disk: Disk, l1Index: number, inTable: number, length: number): Run {
+function withoutTable(disk: DiskView, l1Index: number, inTable: number, length: number): Run {
   const { l2Coverage } = disk.geometry;
   const end = Math.min(disk.l1.entries, l1Index + Math.ceil((inTable + length) / l2Coverage));
   const next = l1Index >= end ? end : disk.l1.nextUsed(l1Index + 1, end);
@@ -56,7 +56,7 @@ interface Wanted {
   readonly length: number;
 }
 
-function mapInSlice(disk: Disk, table: Table, { l2Index, offset, length }: Wanted): Run {
+function mapInSlice(disk: DiskView, table: Table, { l2Index, offset, length }: Wanted): Run {
   const { clusterSize, extendedL2 } = disk.geometry;
   const { sliceEntries } = disk;
   const cluster = Math.floor(offset / clusterSize);
@@ -75,7 +75,7 @@ interface Position {
   readonly limit: number;
 }
 
-function mapClusters(disk: Disk, table: Table, at: Position): Run {
+function mapClusters(disk: DiskView, table: Table, at: Position): Run {
   const { geometry } = disk;
   const { clusterSize } = geometry;
   const { view } = table;
@@ -114,7 +114,7 @@ const RUN_OF_CLUSTER: Readonly<Record<ClusterKind, RunKind>> = {
 };
 
 /** Extended entries: runs of subclusters, going on over clusters as long as kind and place continue. */
-function mapSubclusters(disk: Disk, table: Table, at: Position): Run {
+function mapSubclusters(disk: DiskView, table: Table, at: Position): Run {
   const { clusterSize, subclusterSize } = disk.geometry;
   const { view } = table;
   const firstHi = view.getUint32(at.index * 16);
@@ -147,7 +147,7 @@ function mapSubclusters(disk: Disk, table: Table, at: Position): Run {
   return { kind, length, host: hosted ? host + at.inCluster : -1, hi: firstHi, lo: firstLo };
 }
 
-function subclusterKind(disk: Disk, view: DataView, index: number, sub: number): RunKind {
+function subclusterKind(disk: DiskView, view: DataView, index: number, sub: number): RunKind {
   const zero = (view.getUint32(index * 16 + 8) >>> sub) & 1;
   const allocated = (view.getUint32(index * 16 + 12) >>> sub) & 1;
   if (zero && allocated) {
@@ -160,7 +160,7 @@ function subclusterKind(disk: Disk, view: DataView, index: number, sub: number):
   return allocated ? RunKind.DATA : RunKind.UNALLOCATED;
 }
 
-function compressedRun(disk: Disk, at: Position, hi: number, lo: number): Run {
+function compressedRun(disk: DiskView, at: Position, hi: number, lo: number): Run {
   if (disk.dataFile) {
     throw disk.corrupt(`guest cluster ${at.cluster} is compressed although an external data file is used`);
   }
@@ -169,7 +169,7 @@ function compressedRun(disk: Disk, at: Position, hi: number, lo: number): Run {
 }
 
 /** Host offsets are cluster aligned; in an external data file they are the guest's. */
-export function checkHost(disk: Disk, host: number, guestCluster: number): void {
+export function checkHost(disk: DiskView, host: number, guestCluster: number): void {
   const { clusterSize } = disk.geometry;
   if (host % clusterSize !== 0 || host > Number.MAX_SAFE_INTEGER) {
     throw disk.corrupt(`guest cluster ${guestCluster} lies at ${host}, not a multiple of the cluster size`, {
@@ -185,12 +185,12 @@ export function checkHost(disk: Disk, host: number, guestCluster: number): void 
   }
 }
 
-function zeroInVersion2(disk: Disk, guestCluster: number): Error {
+function zeroInVersion2(disk: DiskView, guestCluster: number): Error {
   return disk.corrupt(`guest cluster ${guestCluster} has the zero flag, which version 2 does not define`);
 }
 
 /** True when [offset, offset + length) has no content of its own and no backing content: it reads as zeroes. */
-export function readsZero(disk: Disk, offset: number, length: number): Maybe<boolean> {
+export function readsZero(disk: DiskView, offset: number, length: number): Maybe<boolean> {
   const end = Math.min(offset + length, disk.size);
   const step = (at: number): Maybe<boolean> => {
     if (at >= end) return true;
@@ -204,6 +204,6 @@ export function readsZero(disk: Disk, offset: number, length: number): Maybe<boo
   return step(offset);
 }
 
-function hasBacking(disk: Disk, offset: number): boolean {
+function hasBacking(disk: DiskView, offset: number): boolean {
   return disk.backing !== undefined && offset < disk.backing.size;
 }

@@ -4,6 +4,7 @@ import type { Edge } from '../../core/block/graph/edge.ts';
 import { isZero } from '../../core/bytes/zero.ts';
 import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
 import { assemble } from './assemble.ts';
+import { loadBitmaps } from './bitmaps/load.ts';
 import type { CheckedImage } from './check/index.ts';
 import { Disk } from './disk.ts';
 import { dropUnknownAutoclear } from './first-write.ts';
@@ -37,7 +38,7 @@ const STEP = 4096;
 export async function openDisk(context: Context): Promise<Disk> {
   const file = context.child('file');
   const { fileName, modes } = context;
-  const first = await readFirstCluster(file, fileName);
+  const first = await readFirstCluster(file, context);
   const { header, bytes } = first;
   const extensionsEnd = header.backingFileOffset || 2 ** header.clusterBits;
   const extensions = decodeExtensions(bytes, { start: header.headerLength, end: extensionsEnd }, fileName);
@@ -45,7 +46,8 @@ export async function openDisk(context: Context): Promise<Disk> {
   refuseState(header, context);
   const geometry = geometryOf(header);
   const backing = backingFileName(header, bytes, fileName);
-  const snapshots = await readSnapshots(file, header, fileName);
+  // A check reads them itself, and a repair where nothing else could.
+  const snapshots = modes.forRepair ? [] : await readSnapshots(file, header, fileName);
   await repairIfDirty({ fileName, header, extensions, geometry, file }, context);
   const tables = await readTables(file, header, context);
   const disk = new Disk({
@@ -63,6 +65,7 @@ export async function openDisk(context: Context): Promise<Disk> {
   });
   assemble(disk, tables.refcountTable, context.options);
   if (disk.writable && !modes.noIo) await dropUnknownAutoclear(disk);
+  disk.bitmaps = await loadBitmaps(disk);
   const driver = stringExtension(extensions, ExtensionType.BACKING_FORMAT);
   disk.backing = await context.openChild({
     name: 'backing',
@@ -73,10 +76,13 @@ export async function openDisk(context: Context): Promise<Disk> {
   return disk;
 }
 
-async function readFirstCluster(file: Edge, fileName: string): Promise<{ header: Header; bytes: Uint8Array }> {
+async function readFirstCluster(
+  file: Edge,
+  { fileName, modes }: Context,
+): Promise<{ header: Header; bytes: Uint8Array }> {
   const probe = new Uint8Array(Math.min(HEADER_PROBE_BYTES, file.size));
   await file.read(0, probe);
-  validateHeader(decodeHeader(probe, fileName), fileName);
+  validateHeader(decodeHeader(probe, fileName), fileName, { forCheck: modes.forRepair });
   const { clusterBits } = decodeHeader(probe, fileName);
   const bytes = new Uint8Array(Math.min(2 ** clusterBits, file.size));
   await file.read(0, bytes);
@@ -180,9 +186,8 @@ async function repairIfDirty(image: CheckedImage, context: Context): Promise<voi
   const { modes, fileName } = context;
   const dirty = (image.header.incompatible & Incompatible.DIRTY) !== 0n;
   if (!dirty || modes.readOnly || modes.noIo || modes.forRepair) return;
-  const { repairRefcounts } = await import('./repair-refcounts.ts');
-  const done = await repairRefcounts(image, () => undefined);
-  if (done.blocksWritten > 0) {
+  const { repairDirtyImage } = await import('./repair/dirty.ts');
+  if (await repairDirtyImage(image)) {
     context.warn(`'${fileName}' was not closed cleanly: its reference counts have been repaired`);
   }
 }

@@ -3,12 +3,12 @@ import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { sliceBuffers } from '../../core/bytes/buffers.ts';
 import { readCompressed } from './compressed-read.ts';
-import type { Disk } from './disk.ts';
+import type { DiskView } from './disk-view.ts';
 import { mapRun, type Run, RunKind } from './mapping.ts';
 import { walk } from './sequence.ts';
 
 /** Fill `buf` from `offset`. */
-export function read(disk: Disk, offset: number, buf: Uint8Array): Maybe<void> {
+export function read(disk: DiskView, offset: number, buf: Uint8Array): Maybe<void> {
   const run = mapRun(disk, offset, buf.length);
   // The table is there now: what it says is asked again, since it must not be held across a wait.
   if (run instanceof Promise) return run.then(() => readv(disk, offset, [buf], buf.length));
@@ -20,7 +20,7 @@ export function read(disk: Disk, offset: number, buf: Uint8Array): Maybe<void> {
 }
 
 /** Fill several buffers, `length` bytes together. */
-export function readv(disk: Disk, offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
+export function readv(disk: DiskView, offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
   return walk(length, (at, pending) =>
     after(mapRun(disk, offset + at, length - at), (run) => {
       const parts = at === 0 && run.length === length ? bufs : sliceBuffers(bufs, at, at + run.length);
@@ -30,7 +30,7 @@ export function readv(disk: Disk, offset: number, bufs: readonly Uint8Array[], l
   );
 }
 
-function readRun(disk: Disk, run: Run, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+function readRun(disk: DiskView, run: Run, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
   switch (run.kind) {
     case RunKind.DATA:
       return disk.announcing('read_aio', () => disk.data.readv(run.host, bufs));
@@ -45,6 +45,6 @@ function readRun(disk: Disk, run: Run, offset: number, bufs: readonly Uint8Array
   }
 }
 
-function readBacking(disk: Disk, backing: Edge, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+function readBacking(disk: DiskView, backing: Edge, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
   return disk.announcing('read_backing_aio', () => backing.readv(offset, bufs));
 }

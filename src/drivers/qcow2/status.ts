@@ -2,6 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { Extent } from '../../core/block/driver.ts';
 import type { Disk } from './disk.ts';
+import type { DiskView } from './disk-view.ts';
 import { mapRun, type Run, RunKind } from './mapping.ts';
 import { isPreallocated } from './preallocated.ts';
 
@@ -12,7 +13,7 @@ export function status(disk: Disk, offset: number, length: number, precise: bool
   });
 }
 
-function extentOf(disk: Disk, run: Run, recurse: boolean): Extent {
+export function extentOf(disk: DiskView, run: Run, recurse: boolean): Extent {
   const { kind, length } = run;
   const place = run.host >= 0 ? { offset: run.host, edge: disk.data } : {};
   switch (kind) {

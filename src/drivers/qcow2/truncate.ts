@@ -10,6 +10,7 @@ import { growL1 } from './grow-l1.ts';
 import { readsZero } from './mapping.ts';
 import { l1EntriesFor } from './meta/geometry.ts';
 import { preallocate } from './preallocate.ts';
+import { dropTable, dropVmState } from './vm-state.ts';
 import { writev } from './write.ts';
 
 const SECTOR = 512;
@@ -18,11 +19,14 @@ const SECTOR = 512;
 export async function truncate(disk: Disk, size: number, options: TruncateOptions): Promise<void> {
   const { fileName, header } = disk;
   if (size % SECTOR !== 0) throw new BlockError(`the new size ${size} is not a multiple of ${SECTOR}`);
-  if (bitmapsOf(disk)) throw new NotSupported(`'${fileName}' has bitmaps and cannot be resized`);
+  if (disk.bitmaps?.hasForeign ?? bitmapsOf(disk)) {
+    throw new NotSupported(`'${fileName}' has bitmaps of an unknown kind and cannot be resized`);
+  }
   if (header.nbSnapshots > 0 && header.version < 3) {
     throw new NotSupported(`'${fileName}' is of version 2 and has snapshots, so it cannot be resized`);
   }
   const mode = options.preallocation ?? 'off';
+  await dropVmState(disk);
   if (size < header.size) {
     if (mode !== 'off') throw new NotSupported(`preallocation '${mode}' makes no sense when an image is made smaller`);
     return shrink(disk, size);
@@ -93,15 +97,6 @@ async function shrink(disk: Disk, size: number): Promise<void> {
   await writeSize(disk);
   if (dataFile && dataFile.size > size) await dataFile.truncate(size, { exact: false });
   await truncateFile(disk);
-}
-
-/** A table past the end of the disk maps nothing any more. */
-function dropTable(disk: Disk, index: number): void {
-  const offset = disk.l1.l2Offset(index);
-  if (offset === 0) return;
-  disk.l1.set(index, 0, 0);
-  disk.overlap.remove('active-l2', offset);
-  disk.allocator.free(offset / disk.geometry.clusterSize, 1, 'other');
 }
 
 async function writeSize(disk: Disk): Promise<void> {

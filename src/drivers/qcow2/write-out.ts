@@ -270,6 +270,7 @@ function forget(disk: Disk, offset: number): void {
   disk.refcounts.cache.forget(offset);
   disk.compressedSpace.vacated(offset);
   disk.overlap.remove('active-l2', offset);
+  disk.overlap.remove('inactive-l1', offset);
   disk.overlap.remove('inactive-l2', offset);
   disk.overlap.remove('refcount-block', offset);
 }

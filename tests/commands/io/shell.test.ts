@@ -51,7 +51,7 @@ describe('io', () => {
       ['-U', '-f', 'raw', file],
       ['-f', 'nope', file],
       ['--refs=some', file],
-      ['--object', 'secret,id=a,data=b', file],
+      ['--object', 'nonsense,id=a', file],
     ]) {
       const { code, stdout, stderr } = await ioHere(['length'], args);
       expect({ args, code, stdout }).toEqual({ args, code: 1, stdout: '' });

@@ -193,7 +193,7 @@ suite('describe', () => {
       cluster_size: bytes({ help: 'Size of a cluster', default: '64k' }),
       encrypt: group({ 'cipher-alg': choice(['aes-256', 'twofish'], { help: 'Cipher' }) }, { help: '' }),
     });
-    expect(formatOptionHelp(describe(few), 'qcow2')).toBe(
+    expect(formatOptionHelp(describe(few), 'Supported qcow2 options:')).toBe(
       [
         'Supported qcow2 options:',
         '  cluster_size=<size>    - Size of a cluster (default 64k)',

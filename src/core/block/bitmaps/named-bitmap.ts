@@ -40,8 +40,6 @@ export class NamedBitmap {
   persistent: boolean;
   readonly inconsistent: boolean;
   readOnly: boolean;
-  /** In the image there is another state than here, and the image says so (`in use`). */
-  changed = false;
   #bits: DirtyBitmap;
   #recording: boolean;
   #user: string | undefined;

@@ -1,24 +1,35 @@
 /** The bitmaps of one node: named ones by their name, trackers of jobs, and those of both that record. */
-import { assertGranularity, DirtyBitmap } from '../../bitmap/index.ts';
-import { BlockError } from '../../errors/block-error.ts';
+import { assertGranularity, type DirtyBitmap } from '../../bitmap/index.ts';
+import { BlockError, NotSupported } from '../../errors/block-error.ts';
+import type { BitmapStore, KeptBitmap } from '../driver.ts';
 import { type BitmapState, NamedBitmap } from './named-bitmap.ts';
 import type { DirtyTracker, TrackerHome } from './tracker.ts';
 
 /** Bytes of the longest name, in UTF-8. */
 export const MAX_BITMAP_NAME = 1023;
 
+/** What there is to know of the disk: its length in bytes, and whether the image may be changed. */
+export interface BitmapDisk {
+  readonly size: number;
+  readonly readOnly: boolean;
+}
+
 export class NodeBitmaps implements TrackerHome {
   readonly #name: string;
-  readonly #disk: { readonly size: number };
+  readonly #disk: BitmapDisk;
+  readonly #store: BitmapStore | undefined;
   readonly #named = new Map<string, NamedBitmap>();
   readonly #trackers = new Set<DirtyTracker>();
   /** Where changes are marked; undefined for the many nodes that have none. */
   #recording: readonly DirtyBitmap[] | undefined;
+  /** Changes that were marked so far. */
+  marked = 0;
 
-  /** Of the node with that name, whose length in bytes is `disk.size`. */
-  constructor(name: string, disk: { readonly size: number }) {
+  constructor(name: string, disk: BitmapDisk, store?: BitmapStore) {
     this.#name = name;
     this.#disk = disk;
+    this.#store = store;
+    for (const found of store?.found ?? []) this.insert({ ...found, persistent: true, readOnly: disk.readOnly });
   }
 
   get size(): number {
@@ -32,7 +43,9 @@ export class NodeBitmaps implements TrackerHome {
 
   /** A change of that range has ended. */
   mark(offset: number, length: number): void {
-    if (this.#recording) for (const bits of this.#recording) bits.set(offset, length);
+    if (!this.#recording) return;
+    this.marked++;
+    for (const bits of this.#recording) bits.set(offset, length);
   }
 
   /** The disk has another length. */
@@ -61,16 +74,17 @@ export class NodeBitmaps implements TrackerHome {
     throw new BlockError(`node '${this.#name}' has no dirty bitmap '${name}'`, { code: 'ENOENT' });
   }
 
-  /** A new bitmap, clean. Throws for a name that is taken or none, and for a granularity that is none. */
-  create(name: string, options: { granularity: number; persistent: boolean; recording: boolean }): NamedBitmap {
+  /** Throws where a new bitmap of that name and granularity cannot be made. */
+  assertRoom(name: string, granularity: number, persistent: boolean): void {
     this.assertNewName(name);
-    assertGranularity(options.granularity);
-    return this.insert({
-      name,
-      bits: new DirtyBitmap(this.#disk.size, options.granularity),
-      persistent: options.persistent,
-      recording: options.recording,
-    });
+    assertGranularity(granularity);
+    if (persistent) this.#keeper().assertRoom(name, granularity, this.#kept());
+  }
+
+  #keeper(): BitmapStore {
+    if (!this.#store) throw new NotSupported(`node '${this.#name}' cannot keep bitmaps in its image`);
+    if (this.#disk.readOnly) throw new BlockError(`node '${this.#name}' is read-only`, { code: 'EACCES' });
+    return this.#store;
   }
 
   assertNewName(name: string): void {
@@ -89,6 +103,34 @@ export class NodeBitmaps implements TrackerHome {
     this.#named.set(bitmap.name, bitmap);
     this.recordingChanged();
     return bitmap;
+  }
+
+  /** Say in the image that these are going to differ from what it holds. */
+  async beginChange(bitmaps: readonly NamedBitmap[]): Promise<void> {
+    const names = bitmaps.filter((bitmap) => bitmap.persistent).map((bitmap) => bitmap.name);
+    if (names.length > 0) await this.#keeper().beginChange(names);
+  }
+
+  /** Take one out of the image. */
+  async removeStored(bitmap: NamedBitmap): Promise<void> {
+    if (bitmap.persistent) await this.#keeper().remove(bitmap.name);
+  }
+
+  /** Before the disk is given another length, which they have to follow in the image too: throws where one cannot. */
+  async beginResize(): Promise<void> {
+    const all = [...this.#named.values()];
+    for (const bitmap of all) if (bitmap.persistent || bitmap.busy) bitmap.assertUsable();
+    await this.beginChange(all);
+  }
+
+  /** Put the persistent ones into the image: before it is closed, or is not written to any more. */
+  async save(): Promise<void> {
+    const list = this.#kept();
+    if (this.#store && !this.#disk.readOnly) await this.#store.save(list);
+  }
+
+  #kept(): KeptBitmap[] {
+    return [...this.#named.values()].filter((bitmap) => bitmap.persistent && !bitmap.inconsistent);
   }
 
   drop(bitmap: NamedBitmap): void {

@@ -91,7 +91,7 @@ function fullName(node: Node, name: string): string | undefined {
   }
 }
 
-function describeSnapshot(snapshot: SnapshotInfo): SnapshotDescription {
+export function describeSnapshot(snapshot: SnapshotInfo): SnapshotDescription {
   return {
     ...(snapshot.icount === undefined ? {} : { icount: snapshot.icount }),
     'vm-clock-nsec': snapshot.vmClock.nsec,

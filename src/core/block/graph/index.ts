@@ -17,5 +17,7 @@ export { type OperationName, type OperationPart, operations } from './operations
 export { makeFilter, type OwnFilter } from './own-filter.ts';
 export { type ReferencePolicy, referencePolicies } from './references.ts';
 export { addOverlay, changeBacking, insertFilter, removeFilter, replaceNode, reshape, setBacking } from './reshape.ts';
+export { snapshotApply, snapshotCreate, snapshotNode, snapshotRemove } from './snapshot-operations.ts';
+export { snapshotSpec } from './snapshot-spec.ts';
 export { crumpleSpec, entryOf, type NodeSpec, specFromFileName, specFromOptions } from './spec.ts';
 export { type ChainExtent, chainStatus } from './status.ts';

@@ -71,6 +71,16 @@ async function rangeAt(top: Node, offset: number, length: number): Promise<MapRa
   }
 }
 
+/** The layers of a chain, topmost first: what the depth of a range counts. */
+export function layersOf(top: Node): Node[] {
+  const layers: Node[] = [];
+  for (let node: Node | undefined = top; node; node = node.backing?.node) {
+    node = belowFilters(node);
+    layers.push(node);
+  }
+  return layers;
+}
+
 /** The node whose data `node` shows: a filter has none of its own. */
 function belowFilters(node: Node): Node {
   let from = node;

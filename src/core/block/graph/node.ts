@@ -153,10 +153,12 @@ export class Node implements EdgeParent {
   async #close(release: (edge: Edge) => Promise<void>): Promise<void> {
     let failure: unknown;
     await this.io.whenIdle();
-    try {
-      await this.image.close();
-    } catch (error) {
-      failure = error;
+    for (const step of [() => this.io.bitmaps.save(), () => this.image.close()]) {
+      try {
+        await step();
+      } catch (error) {
+        failure ??= error;
+      }
     }
     for (const use of this.#objects) use.release();
     for (const edge of [...this.children.values()]) {

@@ -22,8 +22,16 @@ export const operations = {
   /** A command that reads and writes. */
   write: { image: { perm: R | W, shared: ALL } },
   resize: { image: { perm: R | W | Z, shared: ALL } },
+  /** Internal snapshots: the content stays, but for going back to one. */
+  'snapshot-create': { image: { perm: R | U, shared: ALL } },
+  'snapshot-apply': { image: { perm: R | W | Z, shared: ALL } },
+  'snapshot-remove': { image: { perm: U, shared: ALL } },
+  /** Bitmaps change, the disk does not. */
+  'change-bitmaps': { image: { perm: 0, shared: R | U } },
   /** Looking at headers only. */
   inspect: { image: { perm: 0, shared: ALL } },
+  /** The driver itself holds off others while it changes what must not be seen half changed. */
+  amend: { image: { perm: R | W | Z, shared: ALL } },
   create: { target: { perm: W | Z, shared: ALL } },
   mirror: {
     source: { perm: R, shared: R | U },

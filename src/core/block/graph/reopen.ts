@@ -43,12 +43,17 @@ async function carryOut(plans: readonly Plan[]): Promise<void> {
     throw error;
   }
   for (const step of prepared) await step.commit();
-  for (const { node } of plans) node.io.refit();
+  for (const { node, modes } of plans) {
+    for (const bitmap of node.io.bitmaps.named) if (bitmap.persistent) bitmap.readOnly = modes.readOnly;
+    node.io.refit();
+  }
 }
 
 /** What is to be read-only must have nothing left to write. */
 async function settle({ node, modes }: Plan): Promise<void> {
-  if (modes.readOnly && !node.modes.readOnly) await node.io.flush();
+  if (!modes.readOnly || node.modes.readOnly) return;
+  await node.io.bitmaps.save();
+  await node.io.flush();
 }
 
 const NOTHING: Prepared = { commit: () => undefined, abort: () => undefined };

@@ -9,7 +9,8 @@ const NAME_WIDTH = 20;
  * @throws BlockError for a type that does not exist.
  */
 export async function objectHelp(type?: string): Promise<string> {
-  if (type !== undefined) return formatOptionHelp(describe((await objectEntry(type).load()).options), type);
+  if (type !== undefined)
+    return formatOptionHelp(describe((await objectEntry(type).load()).options), `Supported ${type} options:`);
   const lines = objectEntries.map(({ name, summary }) => `  ${name.padEnd(NAME_WIDTH)} ${summary}`);
   return ['List of user creatable objects:', ...lines, ''].join('\n');
 }

@@ -62,7 +62,7 @@ export class NodeIo {
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
-    this.#changes = new Changes(this.#requests, new NodeBitmaps(owner.name, this));
+    this.#changes = new Changes(this.#requests, new NodeBitmaps(owner.name, this, image.bitmaps));
     this.#fit = this.refit();
   }
 
@@ -101,6 +101,10 @@ export class NodeIo {
       this.#rounded = alignUp(size, SECTOR);
     }
     return this.#rounded;
+  }
+
+  get readOnly(): boolean {
+    return this.#owner.modes.readOnly;
   }
 
   /** Requests begun and not ended, with those that wait for others to end. */
@@ -313,6 +317,7 @@ export class NodeIo {
     const image = this.#image;
     if (!Number.isSafeInteger(size) || size < 0) throw new BlockError(`image size ${size} is out of range`);
     if (!image.truncate) throw new NotSupported(`node '${this.#owner.name}' cannot be resized`);
+    await this.bitmaps.beginResize();
     const before = image.size;
     const from = Math.min(size, before);
     try {

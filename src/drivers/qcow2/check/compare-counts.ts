@@ -14,11 +14,15 @@ export interface ClusterSpan {
 
 /**
  * Compare all clusters of the file. Afterwards the counts in `state` are those on disk, as far as clusters are
- * referenced at all. Returns the spans whose counts cannot be had.
+ * referenced at all; with `keep` they stay the references found. Returns the spans whose counts cannot be had.
  */
-export async function compareCounts(state: CheckState, table: RefcountTableCopy): Promise<ClusterSpan[]> {
+export async function compareCounts(
+  state: CheckState,
+  table: RefcountTableCopy,
+  { keep = false } = {},
+): Promise<ClusterSpan[]> {
   const { clusterSize, refcountBlockEntries } = state.geometry;
-  const comparison = new Comparison(state);
+  const comparison = new Comparison(state, keep);
   const blocks = Math.min(table.offsets.length, Math.ceil(state.clusters / refcountBlockEntries));
   const spanOf = (index: number) => ({ first: index * refcountBlockEntries, end: (index + 1) * refcountBlockEntries });
   let index = 0;
@@ -60,11 +64,13 @@ class Comparison {
   /** The last cluster that is counted or referenced. */
   highest = 0;
   readonly #state: CheckState;
+  readonly #keep: boolean;
   readonly #pages: readonly number[];
   #nextPage = 0;
 
-  constructor(state: CheckState) {
+  constructor(state: CheckState, keep: boolean) {
     this.#state = state;
+    this.#keep = keep;
     this.#pages = state.counts.pageIndices();
   }
 
@@ -146,7 +152,7 @@ class Comparison {
       state.note(`Leaked cluster ${cluster} refcount=${stored} reference=${found}`);
       state.result.leaks++;
     }
-    if (found !== 0) state.counts.set(cluster, stored);
+    if (found !== 0 && !this.#keep) state.counts.set(cluster, stored);
   }
 }
 

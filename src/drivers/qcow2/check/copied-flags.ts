@@ -1,5 +1,6 @@
 /** Bit 63 of active L1 and L2 entries: set exactly where the count of what they point at is 1. */
-import { hostOffset, isCompressed, isCopied, isZeroFlagged } from '../meta/entries.ts';
+import type { Maybe } from '../../../core/async/maybe.ts';
+import { hostOffset, isCompressed, isCopied, isZeroFlagged, withCopied } from '../meta/entries.ts';
 import { viewOf } from '../meta/struct.ts';
 import type { ClusterSpan } from './compare-counts.ts';
 import { hexEntry, type L2References } from './l1.ts';
@@ -7,14 +8,21 @@ import { forEachL2, type L2Table } from './l2.ts';
 import { countAt, type RefcountTableCopy } from './refcount-blocks.ts';
 import type { CheckState } from './state.ts';
 
-/** An entry whose flag is wrong. */
-export interface WrongFlag {
-  /** Host offset of the entry. */
-  readonly at: number;
-  readonly hi: number;
-  readonly lo: number;
-  /** The count of what it points at. */
-  readonly count: number;
+/** Entries of one table whose flags are wrong, to be put right by whoever was asked to. */
+export interface WrongFlags {
+  /** Host offset of the table. */
+  readonly offset: number;
+  /** The whole table, with the flags as they should be. */
+  readonly bytes: Uint8Array;
+  /** First and last entry that was changed, in bytes from the start of the table. */
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface FlagRepair {
+  /** Whether nothing but that table lies there. */
+  mayWrite(kind: 'L1' | 'L2', offset: number, length: number): boolean;
+  write(flags: WrongFlags): Maybe<void>;
 }
 
 export interface CopiedFlagsInput {
@@ -25,13 +33,11 @@ export interface CopiedFlagsInput {
   readonly unknown: readonly ClusterSpan[];
 }
 
-/** Report every wrong flag; `wrong` is told of it, too. The counts in `state` are those on disk. */
-export async function checkCopiedFlags(
-  state: CheckState,
-  input: CopiedFlagsInput,
-  wrong: (flag: WrongFlag) => void = () => undefined,
-): Promise<void> {
+/** Report every wrong flag, and put it right where `repair` is given and can. The counts in `state` are those on disk. */
+export async function checkCopiedFlags(state: CheckState, input: CopiedFlagsInput, repair?: FlagRepair): Promise<void> {
   const counts = new StoredCounts(state, input.unknown, await countsBeyond(state, input.table));
+  const { l1TableOffset } = state.image.header;
+  const l1 = new FlaggedTable(state, { kind: 'L1', offset: l1TableOffset, bytes: input.l1, times: 1 }, repair);
   const view = viewOf(input.l1);
   for (let at = 0; at < input.l1.length; at += 8) {
     const hi = view.getUint32(at);
@@ -40,17 +46,19 @@ export async function checkCopiedFlags(
     if (offset === 0) continue;
     const count = counts.of(offset);
     if (count === undefined || (count === 1) === isCopied(hi)) continue;
-    state.corrupt(`OFLAG_COPIED L2 cluster: l1_index=${at / 8} l1_entry=${hexEntry(hi, lo)} refcount=${count}`);
-    wrong({ at: state.image.header.l1TableOffset + at, hi, lo, count });
+    l1.wrong(at, `OFLAG_COPIED L2 cluster: l1_index=${at / 8} l1_entry=${hexEntry(hi, lo)} refcount=${count}`);
   }
-  await forEachL2(state, input.references, 'active', (table) => checkTable(state, table, counts, wrong));
+  await l1.done();
+  await forEachL2(state, input.references, 'active', (table) => checkTable(state, table, counts, repair));
 }
 
-function checkTable(state: CheckState, table: L2Table, counts: StoredCounts, wrong: (flag: WrongFlag) => void): void {
+function checkTable(state: CheckState, table: L2Table, counts: StoredCounts, repair?: FlagRepair): Maybe<void> {
   // Nothing leads to the table at offset 0 but an empty L1 entry with flags.
   if (table.offset === 0) return;
   const { clusterSize, l2EntrySize, extendedL2 } = state.geometry;
   const { view } = table;
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + table.start, clusterSize);
+  const flags = new FlaggedTable(state, { kind: 'L2', offset: table.offset, bytes, times: table.active }, repair);
   for (let at = table.start; at < table.start + clusterSize; at += l2EntrySize) {
     const hi = view.getUint32(at);
     const lo = view.getUint32(at + 4);
@@ -59,8 +67,52 @@ function checkTable(state: CheckState, table: L2Table, counts: StoredCounts, wro
     if (offset === 0 && ((isZeroFlagged(lo) && !extendedL2) || !state.dataFile || !isCopied(hi))) continue;
     const count = state.dataFile ? 1 : counts.of(offset);
     if (count === undefined || (count === 1) === isCopied(hi)) continue;
-    state.corrupt(`OFLAG_COPIED data cluster: l2_entry=${hexEntry(hi, lo)} refcount=${count}`, table.active);
-    wrong({ at: table.offset + (at - table.start), hi, lo, count });
+    const line = `OFLAG_COPIED data cluster: l2_entry=${hexEntry(hi, lo)} refcount=${count}`;
+    flags.wrong(at - table.start, line);
+  }
+  return flags.done();
+}
+
+interface TablePlace {
+  readonly kind: 'L1' | 'L2';
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  /** How often the table is reached. */
+  readonly times: number;
+}
+
+/** A table whose flags are looked at: wrong ones are reported, or turned in its bytes. */
+class FlaggedTable {
+  readonly #state: CheckState;
+  readonly #table: TablePlace;
+  readonly #repair: FlagRepair | undefined;
+  #from = Number.POSITIVE_INFINITY;
+  #to = 0;
+
+  constructor(state: CheckState, table: TablePlace, repair: FlagRepair | undefined) {
+    this.#state = state;
+    this.#table = table;
+    this.#repair = repair?.mayWrite(table.kind, table.offset, table.bytes.length) ? repair : undefined;
+  }
+
+  /** The flag of the entry at `at`, in bytes, is not what it should be. */
+  wrong(at: number, line: string): void {
+    const { bytes, times } = this.#table;
+    if (!this.#repair) {
+      this.#state.corrupt(line, times);
+      return;
+    }
+    this.#state.fixed(line);
+    const hi = viewOf(bytes).getUint32(at);
+    viewOf(bytes).setUint32(at, withCopied(hi, !isCopied(hi)));
+    this.#from = Math.min(this.#from, at);
+    this.#to = Math.max(this.#to, at + 8);
+  }
+
+  done(): Maybe<void> {
+    if (this.#to === 0) return;
+    const { offset, bytes } = this.#table;
+    return this.#repair?.write({ offset, bytes, from: this.#from, to: this.#to });
   }
 }
 

@@ -1,7 +1,7 @@
 /** The first half of a check and of a repair: walk all metadata and count the references to every cluster. */
 import { decodeCryptoExtension, ExtensionType, findExtension } from '../meta/extensions.ts';
 import { Limit } from '../meta/limits.ts';
-import { decodeSnapshotTable, SNAPSHOT_EXTRA_MIN_V3, type SnapshotTable } from '../meta/snapshot-table.ts';
+import { decodeSnapshotTable, isIncomplete, type SnapshotSalvage, type SnapshotTable } from '../meta/snapshot-table.ts';
 import { checkBitmaps } from './bitmaps.ts';
 import { checkL1, type L2References, noL2References, snapshotL1Places } from './l1.ts';
 import { checkL2, forEachL2 } from './l2.ts';
@@ -9,6 +9,7 @@ import { checkRefcountBlocks, type RefcountTableCopy, readRefcountTable } from '
 import type { CheckState } from './state.ts';
 
 export interface Walk {
+  readonly snapshots: FoundSnapshots;
   /** The active L1 table. */
   readonly l1: Uint8Array;
   readonly references: L2References;
@@ -42,21 +43,33 @@ export async function countReferences(state: CheckState): Promise<Walk> {
   const damage = state.result.corruptions;
   const table = await readRefcountTable(state);
   checkRefcountBlocks(state, table);
-  return { l1, references, table, damage };
+  return { snapshots, l1, references, table, damage };
+}
+
+/** The snapshot table, and what is wrong with it where that can be put right. */
+export interface FoundSnapshots extends SnapshotTable, SnapshotSalvage {
+  /** Entries without the extra data that version 3 requires. */
+  readonly incomplete: readonly number[];
 }
 
 /** The snapshot table as it lies on disk. Throws CorruptImage for one that cannot be read. */
-async function readSnapshots(state: CheckState): Promise<SnapshotTable> {
+async function readSnapshots(state: CheckState): Promise<FoundSnapshots> {
   const { header, file, fileName } = state.image;
-  if (header.nbSnapshots === 0) return { snapshots: [], byteLength: 0 };
+  const none = { extraDropped: 0, overhanging: 0, incomplete: [] };
+  if (header.nbSnapshots === 0) return { snapshots: [], byteLength: 0, ...none };
+  if (header.nbSnapshots > Limit.MAX_SNAPSHOTS && !state.fixing) {
+    throw state.unusable(`nb_snapshots is ${header.nbSnapshots}, the limit is ${Limit.MAX_SNAPSHOTS}`);
+  }
+  const count = Math.min(header.nbSnapshots, Limit.MAX_SNAPSHOTS);
   const most = Math.max(0, Math.min(Limit.MAX_SNAPSHOT_TABLE_BYTES + 65536, state.fileSize - header.snapshotsOffset));
   for (let size = Math.min(most, 65536); ; ) {
     const bytes = new Uint8Array(size);
     await file.read(header.snapshotsOffset, bytes);
-    const table = decodeSnapshotTable(bytes, header.nbSnapshots, fileName);
+    const salvage = { extraDropped: 0, overhanging: 0 };
+    const table = decodeSnapshotTable(bytes, count, fileName, state.fixing ? salvage : undefined);
     if ('snapshots' in table) {
-      checkExtraData(state, table);
-      return table;
+      const overhanging = salvage.overhanging + header.nbSnapshots - count;
+      return { ...table, ...salvage, overhanging, incomplete: checkExtraData(state, table) };
     }
     size = growBuffer(state, table.moreNeeded, { size, most });
   }
@@ -67,13 +80,10 @@ function growBuffer(state: CheckState, needed: number, { size, most }: { size: n
   throw state.unusable(`the snapshot table needs ${needed} bytes, the file has ${size} left for it`);
 }
 
-function checkExtraData(state: CheckState, { snapshots }: SnapshotTable): void {
-  if (state.geometry.version < 3) return;
-  for (const [index, snapshot] of snapshots.entries()) {
-    if (snapshot.extra.length < SNAPSHOT_EXTRA_MIN_V3) {
-      state.corrupt(
-        `snapshot table entry ${index} is incomplete: ${snapshot.extra.length} bytes of extra data, at least ${SNAPSHOT_EXTRA_MIN_V3} are needed`,
-      );
-    }
-  }
+/** Indices of entries that lack data; reported here, unless they are going to be completed. */
+function checkExtraData(state: CheckState, { snapshots }: SnapshotTable): number[] {
+  const incomplete = [...snapshots.keys()].filter((index) => isIncomplete(state.geometry.version, snapshots[index]));
+  if (state.fixing) return incomplete;
+  for (const index of incomplete) state.corrupt(`snapshot table entry ${index} is incomplete`);
+  return incomplete;
 }

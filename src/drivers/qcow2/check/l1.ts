@@ -39,7 +39,7 @@ export async function checkL1(state: CheckState, place: L1Place, references: L2R
   for (let at = 0; at < bytes.length; at += 8) {
     const hi = view.getUint32(at);
     const lo = view.getUint32(at + 4);
-    if (hi !== 0 || lo !== 0) checkL1Entry(state, { hi, lo, place, references });
+    if (hi !== 0 || lo !== 0) checkL1Entry(state, { hi, lo, at, place, references });
   }
   await state.breathe();
   return bytes;
@@ -48,14 +48,19 @@ export async function checkL1(state: CheckState, place: L1Place, references: L2R
 interface L1Entry {
   readonly hi: number;
   readonly lo: number;
+  /** Bytes from the start of the table. */
+  readonly at: number;
   readonly place: L1Place;
   readonly references: L2References;
 }
 
-function checkL1Entry(state: CheckState, { hi, lo, place, references }: L1Entry): void {
+function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1Entry): void {
   const { clusterSize } = state.geometry;
   const { times, active } = place;
-  if (l1HasReservedBits(hi, lo)) state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
+  if (l1HasReservedBits(hi, lo)) {
+    if (!state.noteL1Fix({ at: place.offset + at, times, hi, lo }))
+      state.corrupt(`found L1 entry with reserved bits set: ${hexEntry(hi, lo)}`, times);
+  }
   const offset = hostOffset(hi, lo);
   if (active && !isCopied(hi)) state.uncopied = true;
   state.refer(offset, clusterSize, times);

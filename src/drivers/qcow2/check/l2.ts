@@ -1,4 +1,5 @@
 /** L2 tables: what each entry refers to, and what in it cannot be. */
+import type { Maybe } from '../../../core/async/maybe.ts';
 import {
   compressedRange,
   hostOffset,
@@ -10,7 +11,8 @@ import {
 } from '../meta/entries.ts';
 import { viewOf } from '../meta/struct.ts';
 import { hexEntry, type L2References } from './l1.ts';
-import { readTables } from './read-ahead.ts';
+import { mendedEntry } from './mended-entry.ts';
+import { readTables, type TableRun } from './read-ahead.ts';
 import type { CheckState } from './state.ts';
 
 /** One L2 table in memory, and how often it is reached. */
@@ -29,23 +31,26 @@ export async function forEachL2(
   state: CheckState,
   references: L2References,
   which: 'all' | 'active',
-  visit: (table: L2Table) => void,
+  visit: (table: L2Table) => Maybe<void>,
 ): Promise<void> {
   const { clusterSize } = state.geometry;
   const { file } = state.image;
-  await readTables(file, l2Offsets(references, which, clusterSize), clusterSize, (run) => {
-    for (const [index, offset] of run.offsets.entries()) {
+  const visitFrom = (run: TableRun, first: number): Maybe<void> => {
+    for (let index = first; index < run.offsets.length; index++) {
+      const offset = run.offsets[index] ?? 0;
       const active = references.active.get(offset / clusterSize);
       const inactive = references.inactive.get(offset / clusterSize);
-      visit({ view: run.view, start: index * clusterSize, offset, active, inactive });
+      const visited = visit({ view: run.view, start: index * clusterSize, offset, active, inactive });
+      if (visited instanceof Promise) return visited.then(() => visitFrom(run, index + 1));
     }
     return state.breathe();
-  });
+  };
+  await readTables(file, l2Offsets(references, which, clusterSize), clusterSize, (run) => visitFrom(run, 0));
   for (const [offset, { active, inactive }] of references.misplaced) {
     if (which === 'active' && active === 0) continue;
     const bytes = new Uint8Array(clusterSize);
     if (offset < state.fileSize) await file.read(offset, bytes);
-    visit({ view: viewOf(bytes), start: 0, offset, active, inactive });
+    await visit({ view: viewOf(bytes), start: 0, offset, active, inactive });
   }
 }
 
@@ -143,10 +148,15 @@ function checkEntry(state: CheckState, table: L2Table, data: DataLayout, at: num
   const { clusterSize, extendedL2 } = geometry;
   const { view } = table;
   const times = table.active + table.inactive;
-  const hi = view.getUint32(at);
-  const lo = view.getUint32(at + 4);
-  const zeroes = extendedL2 ? view.getUint32(at + 8) : 0;
-  const present = extendedL2 ? view.getUint32(at + 12) : 0;
+  const found = {
+    hi: view.getUint32(at),
+    lo: view.getUint32(at + 4),
+    zeroes: extendedL2 ? view.getUint32(at + 8) : 0,
+    present: extendedL2 ? view.getUint32(at + 12) : 0,
+  };
+  const mended = state.fixing && isInPlace(state, table) ? mendedEntry(geometry, found) : undefined;
+  if (mended) state.l2Fixes.set(table.offset / clusterSize, 1);
+  const { hi, lo, zeroes, present } = mended ?? found;
   if (isCompressed(hi)) {
     const index = (at - table.start) / geometry.l2EntrySize;
     checkCompressed(state, { hi, lo, bitmap: zeroes !== 0 || present !== 0, index, table });
@@ -173,6 +183,11 @@ function checkEntry(state: CheckState, table: L2Table, data: DataLayout, at: num
     if (!isCopied(hi)) state.uncopied = true;
   }
   if (!dataFile) state.refer(offset, clusterSize, times);
+}
+
+/** The table lies where a table can be written. */
+function isInPlace(state: CheckState, { offset }: L2Table): boolean {
+  return offset !== 0 && offset % state.geometry.clusterSize === 0 && offset < state.fileSize;
 }
 
 interface CompressedEntry {

@@ -1,7 +1,7 @@
 /** Reading many tables of a cluster each: neighbours in one request, several requests at once. */
 import type { Maybe } from '../../../core/async/maybe.ts';
-import type { Edge } from '../../../core/block/graph/edge.ts';
 import { viewOf } from '../meta/struct.ts';
+import type { CheckedFile } from './state.ts';
 
 const REQUEST = 512 * 1024;
 const REQUESTS_AT_ONCE = 8;
@@ -17,7 +17,7 @@ export interface TableRun {
  * A run is good until `visit` is done with it: its memory is used again. What is in memory costs no waiting.
  */
 export async function readTables(
-  file: Edge,
+  file: CheckedFile,
   offsets: Iterable<number>,
   clusterSize: number,
   visit: (run: TableRun) => Maybe<void>,
@@ -47,7 +47,7 @@ export async function readTables(
   while (waiting.length > 0) await finishFirst();
 }
 
-function start(file: Edge, offsets: readonly number[], bytes: Uint8Array): Maybe<TableRun> {
+function start(file: CheckedFile, offsets: readonly number[], bytes: Uint8Array): Maybe<TableRun> {
   const run = { offsets, view: viewOf(bytes) };
   const at = offsets[0] ?? 0;
   if (at >= file.size) {

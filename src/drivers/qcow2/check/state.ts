@@ -1,7 +1,6 @@
 /** What the parts of a check share: the image as it lies on disk, the counts of references, the findings. */
 import type { Maybe } from '../../../core/async/maybe.ts';
 import type { CheckOptions, CheckResult } from '../../../core/block/driver.ts';
-import type { Edge } from '../../../core/block/graph/edge.ts';
 import { Cancelled, CorruptImage } from '../../../core/errors/block-error.ts';
 import type { Extension } from '../meta/extensions.ts';
 import { Incompatible } from '../meta/features.ts';
@@ -9,21 +8,42 @@ import type { Geometry } from '../meta/geometry.ts';
 import type { Header } from '../meta/header.ts';
 import { ClusterCounts } from './cluster-counts.ts';
 
-/** An image to be checked: its header as validated at open, everything else read from `file`. */
+/** What a check and a repair need of a file; what lies past its end reads as zeroes, and writing there makes it longer. */
+export interface CheckedFile {
+  readonly size: number;
+  read(offset: number, buf: Uint8Array): Maybe<void>;
+  write(offset: number, buf: Uint8Array): Maybe<void>;
+  discard(offset: number, length: number): Maybe<void>;
+  flush(): Maybe<void>;
+}
+
+/** An image to be checked: its header as validated at open (a repair changes it), everything else read from `file`. */
 export interface CheckedImage {
   readonly fileName: string;
   readonly header: Header;
   readonly extensions: readonly Extension[];
   readonly geometry: Geometry;
-  readonly file: Edge;
+  readonly file: CheckedFile;
 }
 
-export type CheckReporting = Pick<CheckOptions, 'report' | 'signal' | 'progress'>;
+export type CheckReporting = Pick<CheckOptions, 'report' | 'signal' | 'checkpoint'>;
+
+/** An L1 entry that can be put right without a change to what the disk holds. */
+export interface L1Fix {
+  /** Host offset of the entry. */
+  readonly at: number;
+  /** How many references to that cluster there are when nothing but this table lies there. */
+  readonly times: number;
+  readonly hi: number;
+  readonly lo: number;
+}
 
 /** References past the end of the file are remembered, to look up their counts on disk; more than these are not. */
 const MAX_BEYOND = 65536;
 /** Milliseconds of work at a stretch, after which signals and timers get their turn. */
 const STRETCH = 40;
+/** Damaged L1 entries that are put right in one go; more than these are only reported. */
+const MAX_L1_FIXES = 65536;
 
 type Counters = { -readonly [K in keyof CheckResult]-?: number };
 
@@ -45,10 +65,18 @@ export class CheckState {
   /** Clusters that the file has; a reference into a last, partial one may add one. */
   clusters: number;
   readonly result: Counters;
+  /**
+   * With `true`, entries that can be put right are taken as they will be, and noted instead of reported: L2 tables
+   * by cluster number in `l2Fixes`, L1 entries in `l1Fixes`.
+   */
+  readonly fixing: boolean;
+  readonly l2Fixes = new ClusterCounts();
+  readonly l1Fixes: L1Fix[] = [];
   readonly #options: CheckReporting;
   #breath = performance.now();
 
-  constructor(image: CheckedImage, options: CheckReporting) {
+  constructor(image: CheckedImage, options: CheckReporting, fixing = false) {
+    this.fixing = fixing;
     this.image = image;
     this.geometry = image.geometry;
     this.fileSize = image.file.size;
@@ -77,6 +105,19 @@ export class CheckState {
   corrupt(line: string, times = 1): void {
     this.result.corruptions += times;
     this.#options.report(`ERROR ${line}`);
+  }
+
+  /** Note that an L1 entry is to be put right; false when it has to stay. */
+  noteL1Fix(fix: L1Fix): boolean {
+    if (!this.fixing || this.l1Fixes.length >= MAX_L1_FIXES) return false;
+    this.l1Fixes.push(fix);
+    return true;
+  }
+
+  /** Something was put right; `times` entries or clusters. */
+  fixed(line: string, times = 1): void {
+    this.result.corruptionsFixed += times;
+    this.#options.report(`Repairing ${line}`);
   }
 
   /** Something could not be checked. */
@@ -130,16 +171,16 @@ export class CheckState {
     );
   }
 
-  progress(done: number, total: number): void {
-    this.#options.progress?.(done, total);
-  }
-
   /** Called often; lets signals through and ends the work when asked to. */
   breathe(): Maybe<void> {
     if (this.#options.signal?.aborted) throw new Cancelled();
     if (performance.now() - this.#breath < STRETCH) return;
-    return new Promise((resolve) => setImmediate(resolve)).then(() => {
-      this.#breath = performance.now();
-    });
+    return this.#pause();
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    await this.#options.checkpoint?.();
+    this.#breath = performance.now();
   }
 }

@@ -71,6 +71,16 @@ export function l2HasReservedBits(geometry: Geometry, hi: number, lo: number): b
   return (lo & LO_ZERO) !== 0 && (geometry.version < 3 || geometry.extendedL2);
 }
 
+/** The halves of an L1 entry without its reserved bits. */
+export function l1WithoutReserved(hi: number, lo: number): { hi: number; lo: number } {
+  return { hi: (hi & ~HI_L1_RESERVED) >>> 0, lo: (lo & ~LO_RESERVED) >>> 0 };
+}
+
+/** The halves of a standard L2 entry without its reserved bits; the zero bit stays. */
+export function l2WithoutReserved(hi: number, lo: number): { hi: number; lo: number } {
+  return { hi: (hi & ~HI_L2_RESERVED) >>> 0, lo: (lo & ~LO_L2_RESERVED) >>> 0 };
+}
+
 export function refcountTableHasReservedBits(lo: number): boolean {
   return (lo & LO_RESERVED) !== 0;
 }

@@ -46,6 +46,8 @@ export const HEADER_OFFSET = {
   l1Size: BASE.offsets.l1Size,
   l1TableOffset: BASE.offsets.l1TableOffset,
   refcountTableOffset: BASE.offsets.refcountTableOffset,
+  nbSnapshots: BASE.offsets.nbSnapshots,
+  snapshotsOffset: BASE.offsets.snapshotsOffset,
   incompatible: V2_HEADER_BYTES + ADDED.offsets.incompatible,
   autoclear: V2_HEADER_BYTES + ADDED.offsets.autoclear,
 } as const;
@@ -101,8 +103,11 @@ export function encodeHeader(header: Header): Uint8Array {
   return bytes;
 }
 
-/** Refuse values that no valid image has. Every table size is bounded here, before anything is read or allocated. */
-export function validateHeader(header: Header, fileName: string): void {
+/**
+ * Refuse values that no valid image has. Every table size is bounded here, before anything is read or allocated.
+ * For a check (`forCheck`) the number of snapshots may be too large: it is what the check reports and a repair cuts.
+ */
+export function validateHeader(header: Header, fileName: string, { forCheck = false } = {}): void {
   const fail = (field: string, value: number | string, limit: string): never => {
     throw new CorruptImage(`'${fileName}': ${field} is ${value}, ${limit}`, { code: 'EINVAL', data: { field, value } });
   };
@@ -118,6 +123,9 @@ export function validateHeader(header: Header, fileName: string): void {
   if (header.cryptMethod > Crypt.LUKS) fail('crypt_method', header.cryptMethod, 'allowed are 0 to 2');
   if (header.size > Limit.MAX_DISK_SIZE) fail('size', header.size, `the limit is ${Limit.MAX_DISK_SIZE}`);
   validateBacking(header, clusterSize, fail);
+  if (header.nbSnapshots > Limit.MAX_SNAPSHOTS && !forCheck) {
+    fail('nb_snapshots', header.nbSnapshots, `the limit is ${Limit.MAX_SNAPSHOTS}`);
+  }
   validateTables(header, clusterSize, fail);
 }
 
@@ -169,9 +177,6 @@ function validateTables(header: Header, clusterSize: number, fail: Fail): void {
   }
   if (header.refcountTableClusters > 0) aligned('refcount_table_offset', header.refcountTableOffset);
 
-  if (header.nbSnapshots > Limit.MAX_SNAPSHOTS) {
-    fail('nb_snapshots', header.nbSnapshots, `the limit is ${Limit.MAX_SNAPSHOTS}`);
-  }
   if (header.nbSnapshots > 0) aligned('snapshots_offset', header.snapshotsOffset);
 }
 

@@ -28,6 +28,8 @@ export interface Snapshot {
   l1Size: number;
   id: string;
   name: string;
+  /** The name as it was found, which need not be UTF-8. */
+  nameBytes?: Uint8Array;
   dateSec: number;
   dateNsec: number;
   /** Nanoseconds. */
@@ -50,14 +52,23 @@ export interface SnapshotTable {
 const ICOUNT_NONE = 0xffffffffffffffffn;
 const pad = (length: number): number => Math.ceil(length / 8) * 8;
 
+/** What a repair gives up to get a table that can be used. */
+export interface SnapshotSalvage {
+  /** Entries whose extra data was cut down to the limit. */
+  extraDropped: number;
+  /** Entries at the end that lie past the limit of the table. */
+  overhanging: number;
+}
+
 /**
  * Decode `count` entries. `bytes` may hold more than the table; when it ends early, `moreNeeded` is returned:
- * the number of bytes with which to try again.
+ * the number of bytes with which to try again. With `salvage`, what is too large is cut instead of refused.
  */
 export function decodeSnapshotTable(
   bytes: Uint8Array,
   count: number,
   fileName: string,
+  salvage?: SnapshotSalvage,
 ): SnapshotTable | { readonly moreNeeded: number } {
   const snapshots: Snapshot[] = [];
   let at = 0;
@@ -65,18 +76,27 @@ export function decodeSnapshotTable(
     if (at + ENTRY_BYTES > bytes.length) return { moreNeeded: at + ENTRY_BYTES };
     const values = ENTRY.decode(bytes, at);
     const where = `'${fileName}': snapshot table entry ${index}`;
-    if (values.extraLength > Limit.MAX_SNAPSHOT_EXTRA_BYTES) {
+    if (values.extraLength > Limit.MAX_SNAPSHOT_EXTRA_BYTES && !salvage) {
       throw new CorruptImage(
         `${where} has ${values.extraLength} bytes of extra data, the limit is ${Limit.MAX_SNAPSHOT_EXTRA_BYTES}`,
       );
     }
     const end = at + ENTRY_BYTES + pad(values.extraLength + values.idLength + values.nameLength);
     if (end > Limit.MAX_SNAPSHOT_TABLE_BYTES) {
+      if (salvage) {
+        salvage.overhanging = count - index;
+        break;
+      }
       throw new CorruptImage(`${where} ends at ${end}, the table's limit is ${Limit.MAX_SNAPSHOT_TABLE_BYTES}`);
     }
     const textEnd = at + ENTRY_BYTES + values.extraLength + values.idLength + values.nameLength;
     if (textEnd > bytes.length) return { moreNeeded: end };
-    snapshots.push(decodeVariable(bytes.subarray(at + ENTRY_BYTES, textEnd), values));
+    const snapshot = decodeVariable(bytes.subarray(at + ENTRY_BYTES, textEnd), values);
+    if (snapshot.extra.length > Limit.MAX_SNAPSHOT_EXTRA_BYTES) {
+      snapshot.extra = copyOf(snapshot.extra, 0, Limit.MAX_SNAPSHOT_EXTRA_BYTES);
+      if (salvage) salvage.extraDropped++;
+    }
+    snapshots.push(snapshot);
     at = end;
   }
   return { snapshots, byteLength: at };
@@ -94,6 +114,7 @@ function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
     l1Size: values.l1Size,
     id: Buffer.from(rest.subarray(values.extraLength, idEnd)).toString('utf8'),
     name: Buffer.from(rest.subarray(idEnd, idEnd + values.nameLength)).toString('utf8'),
+    nameBytes: copyOf(rest, idEnd, idEnd + values.nameLength),
     dateSec: values.dateSec,
     dateNsec: values.dateNsec,
     vmClock: values.vmClock,
@@ -104,6 +125,11 @@ function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
   };
 }
 
+/** The entry lacks extra data that its version requires (VM state size and disk size). */
+export function isIncomplete(version: number, snapshot: Snapshot | undefined): boolean {
+  return version >= 3 && snapshot !== undefined && snapshot.extra.length < SNAPSHOT_EXTRA_MIN_V3;
+}
+
 /** Encode the table; each entry gets at least the extra data that version 3 wants. */
 export function encodeSnapshotTable(snapshots: readonly Snapshot[]): Uint8Array {
   return Buffer.concat(snapshots.map(encodeSnapshot));
@@ -111,7 +137,7 @@ export function encodeSnapshotTable(snapshots: readonly Snapshot[]): Uint8Array 
 
 function encodeSnapshot(snapshot: Snapshot): Uint8Array {
   const id = Buffer.from(snapshot.id, 'utf8');
-  const name = Buffer.from(snapshot.name, 'utf8');
+  const name = snapshot.nameBytes ?? Buffer.from(snapshot.name, 'utf8');
   const extra = new Uint8Array(Math.max(snapshot.extra.length, SNAPSHOT_EXTRA_BYTES));
   extra.set(snapshot.extra);
   const extraView = viewOf(extra);

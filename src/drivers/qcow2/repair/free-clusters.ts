@@ -1,0 +1,26 @@
+/** Clusters that nothing refers to, given out for the structures of a repair. */
+import type { CheckState } from '../check/state.ts';
+
+export class FreeClusters {
+  readonly #state: CheckState;
+  #next: number;
+
+  /** None below `from` are given out. Cluster 0 never is. */
+  constructor(state: CheckState, from: number) {
+    this.#state = state;
+    this.#next = Math.max(1, from);
+  }
+
+  /** The first of `length` clusters in a row, counted from now on. */
+  take(length: number): number {
+    const { counts } = this.#state;
+    let start = this.#next;
+    for (let cluster = start; cluster < start + length; cluster++) {
+      if (counts.get(cluster) !== 0) start = cluster + 1;
+    }
+    counts.addRun(start, length);
+    // What was passed over is too short for runs; single clusters in it are not worth a search.
+    this.#next = start + length;
+    return start;
+  }
+}

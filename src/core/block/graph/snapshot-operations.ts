@@ -4,6 +4,7 @@
  */
 import type { SnapshotInfo } from '../image-info.ts';
 import {
+  bitmapsInTheWay,
   findSnapshot,
   type NewSnapshot,
   noSnapshots,
@@ -41,6 +42,7 @@ export function snapshotCreate(graph: BlockGraph, node: Node, snapshot: NewSnaps
 /** Make the disk what it was; whoever uses it is told when its length changes. Throws ENOENT for an unknown one. */
 export function snapshotApply(graph: BlockGraph, node: Node, wanted: string | SnapshotSelector): Promise<void> {
   return quietly(graph, node, 'snapshot-apply', async ({ node: owner, snapshots }) => {
+    if (owner.io.bitmaps.count > 0) throw bitmapsInTheWay(owner.fileName);
     const before = owner.image.size;
     const { fileName } = owner;
     await snapshots.apply(findSnapshot(snapshots.list(), wanted, { fileName, means: 'id-first' }));

@@ -42,10 +42,11 @@ export function snapshotCreate(graph: BlockGraph, node: Node, snapshot: NewSnaps
 /** Make the disk what it was; whoever uses it is told when its length changes. Throws ENOENT for an unknown one. */
 export function snapshotApply(graph: BlockGraph, node: Node, wanted: string | SnapshotSelector): Promise<void> {
   return quietly(graph, node, 'snapshot-apply', async ({ node: owner, snapshots }) => {
-    if (owner.io.bitmaps.count > 0) throw bitmapsInTheWay(owner.fileName);
     const before = owner.image.size;
     const { fileName } = owner;
-    await snapshots.apply(findSnapshot(snapshots.list(), wanted, { fileName, means: 'id-first' }));
+    const found = findSnapshot(snapshots.list(), wanted, { fileName, means: 'id-first' });
+    if (owner.io.bitmaps.count > 0) throw bitmapsInTheWay(owner.fileName);
+    await snapshots.apply(found);
     if (owner.image.size !== before) owner.resized();
   });
 }

@@ -29,6 +29,8 @@ export interface BackendSettings {
   readonly user: string;
   readonly permissions: OperationPart;
   readonly writethrough?: boolean;
+  /** Its user holds still by itself while the graph is drained (a job), and may send requests even then. */
+  readonly unqueued?: boolean;
 }
 
 export class Backend implements EdgeParent, AsyncDisposable {
@@ -71,6 +73,11 @@ export class Backend implements EdgeParent, AsyncDisposable {
   get root(): Edge {
     if (!this.#root) throw new BlockError(`${this.#settings.user} has no medium`, { code: 'ENOMEDIUM' });
     return this.#root;
+  }
+
+  /** It has a node; false once closed. */
+  get attached(): boolean {
+    return this.#root !== undefined;
   }
 
   get node(): undefined {
@@ -141,11 +148,11 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   drainBegin(): void {
-    this.#gate.quiesce();
+    if (!this.#settings.unqueued) this.#gate.quiesce();
   }
 
   drainEnd(): void {
-    this.#gate.unquiesce();
+    if (!this.#settings.unqueued) this.#gate.unquiesce();
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {

@@ -1,5 +1,5 @@
 /** What the command line asks for: serving, listing, or the kernel's disks. */
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { Usage } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
 import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { versionText } from '../cli/version.ts';
@@ -17,10 +17,7 @@ export async function runNbd(line: NbdLine, io: Io): Promise<number> {
   }
   for (const pattern of options.tracePatterns) tracePattern(pattern, io);
   if (options.disconnect !== undefined) return disconnect(line, io);
-  if (options.list) {
-    if (line.arguments.file !== undefined) throw new Usage('--list takes no image');
-    throw new NotSupported('listing the exports of a server (--list) is not supported by this version');
-  }
+  if (options.list) return (await import('./list.ts')).list(line, io);
   const requests = exportRequests(line);
   const address = listenAddress(options, io);
   const traced = options.trace === undefined ? undefined : traceFile(options.trace, io);

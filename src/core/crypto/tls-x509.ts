@@ -91,14 +91,23 @@ function shortReason(message: string): string {
   return message.replace(/^error:[0-9A-F]+:[^:]*::?/i, '');
 }
 
-function connect(
+async function connect(
   socket: Socket,
   { context, settings, name }: { context: tls.SecureContextOptions; settings: X509Settings; name: string | undefined },
 ): Promise<tls.TLSSocket> {
+  if (settings.verifyPeer) demandName(name);
   return clientHandshake(socket, {
     ...context,
     rejectUnauthorized: settings.verifyPeer,
     ...nameOptions(name),
+  });
+}
+
+/** A certificate that is good for any server of the same authority proves little: whose it should be must be known. */
+export function demandName(name: string | undefined): void {
+  if (name !== undefined) return;
+  throw new BlockError("there is no name that the server's certificate should be for", {
+    hint: 'Give it with tls-hostname=NAME',
   });
 }
 

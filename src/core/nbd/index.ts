@@ -14,6 +14,7 @@ export type { Negotiated, ReplyMode, TlsSettings } from './client/negotiation.ts
 export type { ClientRequest, ExtentsReply } from './client/requests.ts';
 export * from './constants.ts';
 export * from './error-numbers.ts';
+export * from './export-name.ts';
 export * from './option-replies.ts';
 export * from './option-requests.ts';
 export * from './replies.ts';

@@ -6,10 +6,9 @@
  */
 import type { CreateContext, Driver, Image, OpenContext } from '../../core/block/driver.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
-import { Context, ExportFlag } from '../../core/nbd/index.ts';
+import { Context, ExportFlag, parseExportName } from '../../core/nbd/index.ts';
 import { bytes, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
 import { validate } from '../../core/options/parse.ts';
-import { parseFileName } from './file-name.ts';
 import { NbdImage } from './image.ts';
 import { addressOf, type NbdOptions, options, uriOf } from './options.ts';
 import { Session } from './session.ts';
@@ -52,7 +51,7 @@ async function open(context: OpenContext<NbdOptions>): Promise<Image> {
 /** An export cannot be made, but one that is there and large enough can be emptied of what a format would be seen by. */
 async function create(context: CreateContext): Promise<void> {
   const { size } = context.options as CreateOptions;
-  const values = validate(options, parseFileName(context.fileName), 'driver nbd');
+  const values = validate(options, parseExportName(context.fileName), 'driver nbd');
   const session = await openSession(values, undefined);
   const image = new NbdImage({ session, name: values.export, depths: false });
   try {
@@ -75,7 +74,7 @@ export const nbdDriver: Driver<NbdOptions> = {
   kind: 'protocol',
   options,
   schemes: ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+tcp', 'nbds+tcp'],
-  parseFileName,
+  parseFileName: parseExportName,
   nameFor: uriOf,
   strongOptions: ['server', 'export', 'tls-creds', 'tls-hostname', 'x-dirty-bitmap', 'host', 'port', 'path', 'tls'],
   open,

@@ -59,7 +59,7 @@ describe.skipIf(peers.missing)('TLS of the client', () => {
       'memory',
       '1M',
     ]);
-    const result = await info(server, [clientX509()], ['file.tls-creds=tls0']);
+    const result = await info(server, [clientX509()], ['file.tls-creds=tls0', 'file.tls-hostname=localhost']);
     expect(result).toMatchObject({ code: 0, stderr: '' });
   });
 

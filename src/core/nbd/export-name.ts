@@ -1,11 +1,41 @@
 /** File names that lead to an export: URIs (doc/uri.md of the protocol) and the older form with colons. */
-import { BlockError } from '../../core/errors/block-error.ts';
-import { DEFAULT_PORT } from '../../core/nbd/index.ts';
+import { BlockError } from '../errors/block-error.ts';
+import { anything, defineOptions } from '../options/fields.ts';
+import { validate } from '../options/parse.ts';
+import { DEFAULT_PORT } from './constants.ts';
+import { type ServerAddress, serverAddress, serverField } from './socket-address.ts';
 
 type NameOptions = Record<string, unknown>;
 
+/** The server that a name leads to, for who wants to know of all its exports. */
+export interface NamedServer {
+  readonly address: ServerAddress;
+  /** The name demands TLS. */
+  readonly tls: boolean;
+  /** Name that the server's certificate must be for, where the name says so. */
+  readonly hostname: string | undefined;
+}
+
+const serverOptions = defineOptions({
+  server: serverField,
+  export: anything({ help: 'Name of the export' }),
+  tls: anything({ help: 'TLS is demanded' }),
+  'tls-hostname': anything({ help: 'Name of the server' }),
+});
+
+/** The server in a file name. @throws as {@link parseExportName}. */
+export function parseServerName(name: string): NamedServer {
+  const { server, tls, 'tls-hostname': hostname } = validate(serverOptions, parseExportName(name), `'${name}'`);
+  if (!server) fail(name, 'it has no address');
+  return {
+    address: serverAddress(server),
+    tls: tls === true,
+    hostname: typeof hostname === 'string' ? hostname : undefined,
+  };
+}
+
 /** Options for a file name. @throws BlockError for one that says nothing that could be connected to. */
-export function parseFileName(name: string): NameOptions {
+export function parseExportName(name: string): NameOptions {
   return /^nbds?(\+(unix|tcp))?:\/\//i.test(name) ? parseUri(name) : parseOldName(name);
 }
 

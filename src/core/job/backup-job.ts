@@ -196,21 +196,28 @@ export class BackupBody implements JobBody {
   }
 
   async commit(): Promise<void> {
-    if (this.#plan.bitmapMode === 'never') this.#frozen?.restore();
-    else this.#frozen?.advance();
+    this.#releaseBitmap(this.#plan.bitmapMode !== 'never');
     await this.#removeFilter();
   }
 
   async abort(): Promise<void> {
-    const bitmap = this.#bitmap;
-    if (this.#plan.bitmapMode === 'always' && this.#snapshot && bitmap && this.#frozen) {
-      // What was copied is done with; the rest stays dirty.
-      this.#frozen.advance();
-      bitmap.bits.merge(this.#snapshot.wanted);
-    } else {
-      this.#frozen?.restore();
-    }
+    this.#releaseBitmap(this.#plan.bitmapMode === 'always');
     await this.#removeFilter();
+  }
+
+  /** With `advance`, what was copied is done with; what was not (after ignored errors too) stays dirty. */
+  #releaseBitmap(advance: boolean): void {
+    if (!this.#frozen || !this.#snapshot || !this.#bitmap) return;
+    if (!advance) {
+      this.#frozen.restore();
+      return;
+    }
+    const before = this.#frozen.bits;
+    this.#frozen.advance();
+    const left = this.#snapshot.wanted;
+    for (let range = left.nextDirtyRange(0); range; range = left.nextDirtyRange(range.offset + range.length)) {
+      addDirty(this.#bitmap.bits, before, range.offset, range.length);
+    }
   }
 
   async #removeFilter(): Promise<void> {
@@ -218,6 +225,11 @@ export class BackupBody implements JobBody {
     this.#filter = undefined;
     if (filter) await removeFilter(this.#options.graph, filter);
   }
+}
+
+/** Mark in `bits` what of a range is dirty in `before`. */
+function addDirty(bits: DirtyBitmap, before: DirtyBitmap, offset: number, length: number): void {
+  for (const extent of before.extents(offset, length)) if (extent.dirty) bits.set(extent.offset, extent.length);
 }
 
 /** Have the snapshot be about what is dirty in `bits` alone. */

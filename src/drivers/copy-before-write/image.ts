@@ -29,6 +29,8 @@ export class CopyBeforeWriteImage extends FilterImage {
   childPermissions(child: string, users: PermPair, usual: PermPair): PermPair {
     // Others may read the target, a snapshot of it being its purpose, and only this node writes what it saves there.
     if (child === 'target') return { perm: Perm.WRITE, shared: Perm.ALL & ~Perm.RESIZE };
+    // Being put in: those who will use it still use the disk below.
+    if (users.perm === 0 && users.shared === Perm.ALL) return usual;
     const reads = (users.perm & Perm.WRITE) !== 0 ? Perm.CONSISTENT_READ : 0;
     return { perm: usual.perm | reads, shared: usual.shared & ~(Perm.WRITE | Perm.RESIZE) };
   }

@@ -122,6 +122,16 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./snapshot/index.ts')).snapshotDriver),
   },
   {
+    name: 'copy-before-write',
+    kind: 'filter',
+    load: async () => erased((await import('./copy-before-write/index.ts')).copyBeforeWriteDriver),
+  },
+  {
+    name: 'snapshot-access',
+    kind: 'format',
+    load: async () => erased((await import('./snapshot-access/index.ts')).snapshotAccessDriver),
+  },
+  {
     name: 'throttle',
     kind: 'filter',
     load: async () => erased((await import('./throttle/index.ts')).throttleDriver),

@@ -50,11 +50,14 @@ function isReady(pipe: Readable, child: ReturnType<typeof spawn>): Promise<boole
   });
 }
 
-/** In the second process: clients can connect. */
-export function tellReady(io: Io): void {
+/**
+ * In the second process: clients can connect. It leaves the folder it was started in, unless names relative to that are
+ * still to come.
+ */
+export function tellReady(io: Io, { keepFolder = false } = {}): void {
   if (!isDaemon(io)) return;
   delete process.env[VARIABLE];
-  process.chdir('/');
+  if (!keepFolder) process.chdir('/');
   writeSync(READY_FD, 'ready');
   closeSync(READY_FD);
 }

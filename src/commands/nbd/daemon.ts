@@ -39,7 +39,7 @@ export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<
   try {
     await new Builder(service, io, endings).build(given);
     if (typeof options.pidfile === 'string') endings.push(writePidFile(options.pidfile));
-    tellReady(io);
+    tellReady(io, { keepFolder: true });
     service.events.emit('SHUTDOWN', { guest: false, reason: await life.ended(io.signal) });
   } catch (error) {
     await finish(service, endings).catch(() => undefined);

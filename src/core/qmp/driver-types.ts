@@ -31,11 +31,13 @@ export class DriverTypes {
     const drivers = await Promise.all(this.#list.entries.map((entry) => entry.load()));
     const nodes = Object.fromEntries(drivers.map((driver) => [driver.name, nodeFields(driver)]));
     const creations = drivers.flatMap((driver) => (driver.create ? [[driver.name, creationFields(driver)]] : []));
+    const amends = drivers.flatMap((driver) => (driver.amendOptions ? [[driver.name, amendFields(driver)]] : []));
     const objects = await Promise.all(
       objectEntries.map(async ({ name, load }) => [name, { id: OBJECT_ID, ...fieldsOf((await load()).options) }]),
     );
     return new Map<TypeName, ObjectShape>([
       ['BlockdevOptions', unionOf('driver', nodes, commonMembers())],
+      ['BlockdevAmendOptions', unionOf('driver', Object.fromEntries(amends))],
       ['ObjectOptions', unionOf('qom-type', Object.fromEntries(objects))],
       ['BlockdevCreateOptions', unionOf('driver', Object.fromEntries(creations))],
     ]);
@@ -111,4 +113,21 @@ export function creationOptionsOf(
     result[option] = wire?.values && typeof value === 'string' ? wire.values[value] : value;
   }
   return result;
+}
+
+/** What can be changed in an image, under its names on the wire. */
+function amendFields(driver: Driver): Fields {
+  const own = driver.amendOptions ? fieldsOf(driver.amendOptions) : {};
+  return Object.fromEntries(Object.entries(own).map(([name, field]) => [name.replaceAll('_', '-'), field]));
+}
+
+/** Options to change in command-line names from those of the wire. */
+export function amendOptionsOf(driver: Driver, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const names = driver.amendOptions ? Object.keys(fieldsOf(driver.amendOptions)) : [];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = given[name.replaceAll('_', '-')];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }

@@ -1,10 +1,11 @@
 /** Nodes in the words of the control socket. */
 
+import { describeBitmaps } from '../block/bitmaps/describe.ts';
 import { displayName } from '../block/graph/file-name.ts';
 import { linkDown } from '../block/graph/freeze.ts';
 import { describeImage } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
-import { anything, bool, bytes, choice, group, integer, text } from '../options/fields.ts';
+import { anything, bool, bytes, choice, group, integer, list, text } from '../options/fields.ts';
 
 const required = { required: true } as const;
 const size = (help: string) => bytes({ help, ...required });
@@ -42,6 +43,21 @@ export const deviceInfoFields = {
     { help: 'How it uses caches', ...required },
   ),
   write_threshold: size('Offset of block-set-write-threshold, 0 for none'),
+  'dirty-bitmaps': list(
+    group(
+      {
+        name: text({ help: 'Its name', ...required }),
+        count: size('Bytes that are dirty'),
+        granularity: size('Unit that is recorded'),
+        recording: yes('Changes are recorded'),
+        busy: yes('A job or an export uses it'),
+        persistent: yes('It is kept in the image'),
+        inconsistent: bool({ help: 'The image was not closed properly' }),
+      },
+      { help: 'A bitmap', ...required },
+    ),
+    { help: 'Dirty bitmaps' },
+  ),
 };
 
 export const deviceInfo = group(deviceInfoFields, { help: 'A node', ...required });
@@ -73,6 +89,7 @@ export async function describeNode(node: Node, flat: boolean) {
       'no-flush': node.modes.noFlush,
     },
     write_threshold: node.accounts.threshold ?? 0,
+    ...(node.io.bitmaps.count > 0 ? { 'dirty-bitmaps': describeBitmaps(node.io.bitmaps) } : {}),
   };
 }
 

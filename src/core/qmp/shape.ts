@@ -66,7 +66,7 @@ function shapeOfInfo(info: FieldInfo): Shape {
     case 'bool':
       return { kind: 'bool' };
     case 'text':
-      return { kind: 'str' };
+      return info.orNumber ? { kind: 'either', forms: [{ kind: 'int' }, { kind: 'str' }] } : { kind: 'str' };
     case 'choice':
       return { kind: 'enum', values: info.choices ?? [] };
     case 'node':

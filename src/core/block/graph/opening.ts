@@ -5,6 +5,7 @@ import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { isRecord } from '../../options/field.ts';
 import { fieldsOf } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
+import { usableBits } from '../bitmaps/verbs.ts';
 import type { ChildRequest, ChildRole, ChildSlot, Driver, Image, OpenContext } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
 import type { BlockGraph } from './block-graph.ts';
@@ -241,6 +242,7 @@ export class Opening {
         if (!edge) throw new Error(`driver '${driver.name}' has no child '${wanted}'`);
         return edge;
       },
+      dirtyBitmap: (node, bitmap) => usableBits(frame.graph.find(node), bitmap),
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),

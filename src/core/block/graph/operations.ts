@@ -71,6 +71,11 @@ export const operations = {
     image: { perm: R | W | U, shared: R | U },
     backing: { perm: R, shared: ALL },
   },
+  /** The filter that a backup puts in reads and writes for it. */
+  backup: {
+    source: { perm: 0, shared: R | W | U },
+    target: { perm: 0, shared: R | W | U },
+  },
 } as const satisfies Record<string, OperationRow>;
 
 export type OperationName = keyof typeof operations;

@@ -1,19 +1,34 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
-import { addOverlay, insertFilter, removeFilter } from '../../block/graph/reshape.ts';
+import { linksBetween } from '../../block/graph/freeze.ts';
+import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
+import { assertRenamable } from '../../job/backing-link.ts';
 import { isRecord } from '../../options/field.ts';
-import { anything } from '../../options/fields.ts';
+import { anything, text } from '../../options/fields.ts';
 import { namedNode, nodeName } from '../block-nodes.ts';
 import { checkShape } from '../check-shape.ts';
 import { type AnyCommand, command } from '../record.ts';
 
-const snapshot = command({
-  name: 'blockdev-snapshot',
-  help: 'Put an open image without a backing file on top of a node: its users write there from now on',
-  arguments: { node: nodeName('The node that becomes the backing file'), overlay: nodeName('The image on top') },
-  async run({ node, overlay }, { service: { graph } }) {
-    await addOverlay(graph, namedNode(graph, node), namedNode(graph, overlay));
+const changeBackingFile = command({
+  name: 'change-backing-file',
+  help: 'Have the header of an image name another backing file; what it shows now stays as it is',
+  arguments: {
+    device: nodeName('The disk that the image is a layer of'),
+    'image-node-name': nodeName('The image'),
+    'backing-file': text({ help: 'The text to write, empty for none', required: true }),
+  },
+  async run(args, { service: { graph } }) {
+    const device = namedNode(graph, args.device);
+    const node = namedNode(graph, args['image-node-name']);
+    linksBetween(device, node);
+    assertRenamable(node);
+    const text = args['backing-file'];
+    await reshape([node], () => undefined);
+    await node.image.backing?.change?.(
+      text === '' ? undefined : text,
+      text === '' ? undefined : node.image.backing.format,
+    );
   },
 });
 
@@ -46,4 +61,4 @@ const remove = command({
   },
 });
 
-export const graphCommands: readonly AnyCommand[] = [snapshot, insert, remove];
+export const graphCommands: readonly AnyCommand[] = [changeBackingFile, insert, remove];

@@ -6,10 +6,12 @@ import { createCommands } from './create.ts';
 import { exportCommands } from './exports.ts';
 import { graphCommands } from './graph.ts';
 import { jobCommands } from './jobs.ts';
+import { liveJobCommands } from './live-jobs.ts';
 import { nodeCommands } from './nodes.ts';
 import { objectCommands } from './objects.ts';
 import { queryCommands } from './query.ts';
 import { throttleCommands } from './throttle.ts';
+import { transactionCommands } from './transaction.ts';
 
 export interface Family {
   readonly title: string;
@@ -22,6 +24,8 @@ export const families: readonly Family[] = [
   { title: 'The graph', commands: graphCommands },
   { title: 'Looking at nodes', commands: queryCommands },
   { title: 'Making images', commands: createCommands },
+  { title: 'Snapshots, bitmaps and transactions', commands: transactionCommands },
+  { title: 'Jobs on nodes in use', commands: liveJobCommands },
   { title: 'Jobs', commands: jobCommands },
   { title: 'Exports', commands: exportCommands },
   { title: 'Objects', commands: objectCommands },

@@ -64,8 +64,7 @@ const blockJobCancel = command({
     if (job.pausedByUser && !force) {
       throw new BlockError(`job '${name}' is paused; resume it first, or use force`, { code: 'EBUSY' });
     }
-    if (force) job.cancel();
-    else job.cancel({ force: false });
+    job.cancel({ force });
   },
 });
 
@@ -129,6 +128,7 @@ const queryBlockJobs = command({
         'auto-finalize': bool({ help: 'Goes on from pending by itself', ...required }),
         'auto-dismiss': bool({ help: 'Is forgotten when it has ended', ...required }),
         error,
+        'actively-synced': bool({ help: 'Of a mirror: source and target are in step' }),
       },
       { help: 'A job', ...required },
     ),
@@ -152,6 +152,7 @@ function describeBlockJob(job: Job) {
     status: job.state,
     'auto-finalize': job.autoFinalize,
     'auto-dismiss': job.autoDismiss,
+    ...job.details,
     ...errorOf(job),
   };
 }

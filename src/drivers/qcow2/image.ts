@@ -1,6 +1,7 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
+  AmendCapability,
   BackingCapability,
   BitmapStore,
   CheckCapability,
@@ -20,6 +21,7 @@ import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
+import type { AmendOptions } from './amend/options.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
 import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
@@ -43,6 +45,7 @@ export class Qcow2Image implements Image {
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
   readonly check: CheckCapability;
+  readonly amend: AmendCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
@@ -72,6 +75,12 @@ export class Qcow2Image implements Image {
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
+    this.amend = {
+      run: async (options, context) => {
+        const { amend } = await import('./amend/index.ts');
+        await amend(disk, options as AmendOptions, context);
+      },
+    };
     this.#startCleaner(disk.settings.cacheCleanInterval);
   }
 
@@ -124,7 +133,7 @@ export class Qcow2Image implements Image {
 
   flush(): Maybe<void> {
     const { disk } = this;
-    if (!disk.writable || disk.modes.noIo) return;
+    if (!disk.writable || disk.modes.noIo || disk.isRetired) return;
     return after(disk.writer.run(), () => disk.writer.barrier());
   }
 
@@ -182,6 +191,7 @@ export class Qcow2Image implements Image {
       await disk.corruptMarkWritten();
       return;
     }
+    if (disk.isRetired) return;
     await disk.writer.settle();
     if (disk.writeState.ready) await clearDirtyBit(disk);
   }

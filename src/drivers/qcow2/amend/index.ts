@@ -1,7 +1,8 @@
 /**
  * Changing what an image was made with.
  *
- * Everything is refused before anything is changed. Then, each step stable before the next:
+ * What can be seen from the header is refused before anything is changed (counts too large for their new width are
+ * found only on the way). Then, each step stable before the next:
  *   version 3 → names and flags in the header → size → zero clusters written out → width of the counts → version 2
  * so that at any moment the image is a valid one that reads as before: a newer version before what needs it, the older
  * one after all that it lacks is gone.

@@ -91,6 +91,7 @@ export class Disk {
   readonly announces: boolean;
   /** Set when metadata proved wrong: the image is not written to any more. */
   #corruption: string | undefined;
+  #retired: string | undefined;
   #corruptMark: Promise<void> | undefined;
   #parts: DiskParts | undefined;
   /** Entries of an L2 slice, the unit in which L2 tables are cached: a power of two. */
@@ -187,6 +188,15 @@ export class Disk {
     return new CorruptImage(message, { data });
   }
 
+  /** What is in memory is not what is on disk any more: nothing is written until the image is opened anew. */
+  retire(why: string): void {
+    this.#retired = why;
+  }
+
+  get isRetired(): boolean {
+    return this.#retired !== undefined;
+  }
+
   get isCorrupt(): boolean {
     return this.#corruption !== undefined;
   }
@@ -197,6 +207,11 @@ export class Disk {
   }
 
   assertUsable(): void {
+    if (this.#retired !== undefined) {
+      throw new BlockError(`'${this.fileName}' has to be opened anew before it is written to: ${this.#retired}`, {
+        code: 'EBUSY',
+      });
+    }
     if (this.#corruption === undefined) return;
     throw new BlockError(`'${this.fileName}' is marked corrupt and cannot be written to`, {
       code: 'EIO',

@@ -1,6 +1,7 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
+  AmendCapability,
   BackingCapability,
   BitmapStore,
   CheckCapability,
@@ -21,6 +22,7 @@ import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
+import type { AmendOptions } from './amend/options.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
 import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
@@ -47,6 +49,7 @@ export class Qcow2Image implements Image {
   readonly backing: BackingCapability;
   readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
+  readonly amend: AmendCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
@@ -79,6 +82,12 @@ export class Qcow2Image implements Image {
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
+    this.amend = {
+      run: async (options, context) => {
+        const { amend } = await import('./amend/index.ts');
+        await amend(disk, options as AmendOptions, context);
+      },
+    };
     this.#startCleaner();
   }
 
@@ -131,7 +140,7 @@ export class Qcow2Image implements Image {
 
   flush(): Maybe<void> {
     const { disk } = this;
-    if (!disk.writable || disk.modes.noIo) return;
+    if (!disk.writable || disk.modes.noIo || disk.isRetired) return;
     return after(disk.writer.run(), () => disk.writer.barrier());
   }
 
@@ -195,6 +204,7 @@ export class Qcow2Image implements Image {
       await disk.corruptMarkWritten();
       return;
     }
+    if (disk.isRetired) return;
     await disk.writer.settle();
     if (disk.writeState.ready) await clearDirtyBit(disk);
   }

@@ -7,6 +7,7 @@
  * `status.ts` and `truncate.ts` are the operations. `create.ts` makes images, `check/` examines them.
  */
 import type { Driver } from '../../core/block/driver.ts';
+import { amendOptions } from './amend/options.ts';
 import { createCapability } from './create.ts';
 import { Qcow2Image } from './image.ts';
 import { MAGIC } from './meta/header.ts';
@@ -30,6 +31,7 @@ export const qcow2Driver: Driver<Qcow2Options> = {
     return view.getUint32(0) === MAGIC && view.getUint32(4) >= 2 ? 100 : 0;
   },
   create: createCapability,
+  amendOptions,
   async open(context) {
     return new Qcow2Image(await openDisk(context));
   },

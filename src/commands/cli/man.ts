@@ -1,12 +1,14 @@
 /** Man pages from the records of a program's subcommands: the same list that parses the command line. */
-import type { Program } from './main.ts';
+import { GLOBAL_OPTIONS } from './global-options.ts';
+import { commandsOf, type Program } from './main.ts';
+import { HELP } from './parse-arguments.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
-import { TRACE_OPTION, TRACE_PATTERN_OPTION } from './trace-option.ts';
 import { VERSION } from './version.ts';
 
 /** The page `NAME(1)` in roff's `man` macros; the same records give the same text. */
 export async function renderMan(program: Program): Promise<string> {
-  const records = await Promise.all(Object.values(program.commands).map((load) => load()));
+  const { help: _, ...globalOptions } = GLOBAL_OPTIONS;
+  const records = await Promise.all(Object.values(commandsOf(program)).map((load) => load()));
   const lines = [
     `.\\" Generated from the command records; do not edit.`,
     `.TH ${roff(program.name).toUpperCase()} 1 "" "blockyard ${VERSION}" "User Commands"`,
@@ -16,9 +18,8 @@ export async function renderMan(program: Program): Promise<string> {
     `.B ${roff(program.name)}`,
     '[\\fB\\-h\\fR] [\\fB\\-V\\fR] [\\fB\\-\\-trace\\fR \\fIFILE\\fR] [\\fB\\-T\\fR \\fIPATTERN\\fR] \\fICOMMAND\\fR ...',
     '.SH OPTIONS',
-    ...entry('\\fB\\-h\\fR, \\fB\\-\\-help\\fR', 'Show help, after a command that of the command'),
-    ...entry('\\fB\\-V\\fR, \\fB\\-\\-version\\fR', 'Show the version'),
-    ...[TRACE_OPTION, TRACE_PATTERN_OPTION].flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
+    ...entry(optionText(HELP), 'Show help, after a command that of the command'),
+    ...Object.values(globalOptions).flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
     '.SH COMMANDS',
     ...records.flatMap((record) => commandLines(program.name, record)),
     ...((await program.notes?.()) ?? []).flatMap((note, index) => [

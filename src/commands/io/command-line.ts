@@ -1,5 +1,6 @@
 /** The command line of `io`, as a record like those of subcommands. */
 
+import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
@@ -7,6 +8,11 @@ import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { cacheWord } from './commands/open.ts';
 import { diskFlags } from './disk-flags.ts';
 import { runShell } from './run-shell.ts';
+
+async function shellNames(): Promise<readonly string[]> {
+  const { shellCommands } = await import('./commands/index.ts');
+  return shellCommands.map((shellCommand) => shellCommand.name);
+}
 
 export const commandLine = command({
   name: '',
@@ -19,7 +25,7 @@ export const commandLine = command({
   ],
   arguments: { file: { name: 'FILE', optional: true, help: "The image; without one, 'open' opens it" } },
   options: {
-    commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, help: 'Run this command' },
+    commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, offers: shellNames, help: 'Run this command' },
     format: { short: 'f', long: 'format', value: 'FMT', help: 'Format of the image', conflicts: ['imageOpts'] },
     imageOpts: { long: 'image-opts', help: 'FILE is a list of options (driver=…,file.filename=…), not a name' },
     objects: OBJECT_OPTION,
@@ -31,6 +37,7 @@ export const commandLine = command({
       long: 'cache',
       value: 'MODE',
       parse: cacheWord,
+      offers: cacheModeNames,
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writethrough)',
     },
     ...diskFlags,

@@ -1,15 +1,17 @@
 /** The man page of `io`, from the record of its command line and those of its commands. */
+
+import { commandsOf } from '../cli/main.ts';
 import { entry, optionHelp, optionText, paragraph, commandLines as recordLines, roff } from '../cli/man.ts';
 import type { OptionSpec } from '../cli/record.ts';
 import { VERSION } from '../cli/version.ts';
 import { commandLine } from './command-line.ts';
 import { shellCommands } from './commands/index.ts';
-import { subcommands } from './main.ts';
+import { ioProgram } from './main.ts';
 import type { ShellCommand } from './shell-command.ts';
 
 /** The page `IO(1)` in roff's `man` macros; the same records give the same text. */
 export async function renderIoMan(): Promise<string> {
-  const records = await Promise.all(Object.values(subcommands).map((load) => load()));
+  const records = await Promise.all(Object.values(commandsOf(ioProgram)).map((load) => load()));
   const { summary, description, arguments: operands, options, examples = [] } = commandLine;
   const all: readonly OptionSpec[] = Object.values(options);
   const lines = [

@@ -1,5 +1,5 @@
 /** The command line of `nbd`, as a record like those of subcommands. */
-import { cacheMode } from '../../core/block/backend/cache-mode.ts';
+import { cacheMode, cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { Usage, withContext } from '../../core/errors/block-error.ts';
 import { DEFAULT_PORT } from '../../core/nbd/index.ts';
@@ -142,6 +142,7 @@ const options = {
     long: 'cache',
     value: 'MODE',
     parse: cacheValue,
+    offers: cacheModeNames,
     help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
   },
   aio: {

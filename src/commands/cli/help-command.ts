@@ -1,5 +1,6 @@
 /** `PROGRAM help [NAME]`: the same texts as `--help`, and what else the program has help on. */
-import { commandHelp, programHelp } from './help.ts';
+import { aloneHelp, commandHelp, programHelp } from './help.ts';
+import type { Io } from './io.ts';
 import { commandsOf, loadCommand, type Program, tryHelp } from './main.ts';
 import { type AnyCommand, command } from './record.ts';
 
@@ -21,14 +22,16 @@ export function helpCommand(program: Program): AnyCommand {
     options: {},
     async run({ arguments: { name } }, io) {
       if (name === undefined) io.stdout.write(await programHelp(program, io));
-      else io.stdout.write(await helpOn(program, name));
+      else io.stdout.write(await helpOn(program, name, io));
       return 0;
-
-      async function helpOn(of: Program, wanted: string): Promise<string> {
-        const form = of.alone?.forms.find((record) => record.name === wanted);
-        const topic = form === undefined ? await of.topic?.(wanted) : undefined;
-        return topic ?? (await commandHelp(form ?? (await loadCommand(of, wanted, tryHelp(io))), io));
-      }
     },
   });
+}
+
+/** @throws Usage where there is no help of that name. */
+async function helpOn(program: Program, name: string, io: Io): Promise<string> {
+  const form = program.alone?.forms.find((record) => record.name === name && name !== '');
+  if (form) return await aloneHelp(program, form, io);
+  const topic = Object.hasOwn(commandsOf(program), name) ? undefined : await program.topic?.(name);
+  return topic ?? (await commandHelp(await loadCommand(program, name, tryHelp(io)), io));
 }

@@ -79,7 +79,10 @@ async function runAlone(program: Program, alone: Alone, argv: readonly string[],
   const named = Object.hasOwn(commandsOf(program), first) && !io.programName.startsWith('qemu-');
   if (named) return await runCommand(program, first, argv.slice(1), io);
   const record = alone.pick(argv, io.programName);
-  return await runParsed(record, parseArguments(record, argv), io);
+  const result = parseArguments(record, argv);
+  if (!result.help) return await runParsed(record, result, io);
+  io.stdout.write(await (await import('./help.ts')).aloneHelp(program, record, io));
+  return 0;
 }
 
 type Start =

@@ -3,7 +3,7 @@ import { GLOBAL_OPTIONS } from './global-options.ts';
 import { commandsOf, type Program } from './main.ts';
 import { HELP } from './parse-arguments.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
-import { VERSION } from './version.ts';
+import { VERSION, VERSION_DATE } from './version.ts';
 
 /** The page `NAME(1)` in roff's `man` macros; the same records give the same text. */
 export async function renderMan(program: Program): Promise<string> {
@@ -11,7 +11,7 @@ export async function renderMan(program: Program): Promise<string> {
   const records = await Promise.all(Object.values(commandsOf(program)).map((load) => load()));
   const lines = [
     `.\\" Generated from the command records; do not edit.`,
-    `.TH ${roff(program.name).toUpperCase()} 1 "" "blockyard ${VERSION}" "User Commands"`,
+    titleLine(program.name),
     '.SH NAME',
     `${roff(program.name)} \\- ${roff(program.summary)}`,
     '.SH SYNOPSIS',
@@ -30,6 +30,11 @@ export async function renderMan(program: Program): Promise<string> {
     '0 on success, 1 on failure where a command does not say otherwise, 130 after an interrupt.',
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** The title of the page of a program. */
+export function titleLine(program: string): string {
+  return `.TH ${roff(program).toUpperCase()} 1 "${VERSION_DATE}" "blockyard ${VERSION}" "User Commands"`;
 }
 
 /** The section of one subcommand. */

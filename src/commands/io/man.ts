@@ -1,9 +1,8 @@
 /** The man page of `io`, from the record of its command line and those of its commands. */
 
 import { commandsOf } from '../cli/main.ts';
-import { entry, optionHelp, optionText, paragraph, commandLines as recordLines, roff } from '../cli/man.ts';
+import { entry, optionHelp, optionText, paragraph, commandLines as recordLines, roff, titleLine } from '../cli/man.ts';
 import type { OptionSpec } from '../cli/record.ts';
-import { VERSION } from '../cli/version.ts';
 import { commandLine } from './command-line.ts';
 import { shellCommands } from './commands/index.ts';
 import { ioProgram } from './main.ts';
@@ -16,14 +15,14 @@ export async function renderIoMan(): Promise<string> {
   const all: readonly OptionSpec[] = Object.values(options);
   const lines = [
     `.\\" Generated from the command records; do not edit.`,
-    `.TH IO 1 "" "blockyard ${VERSION}" "User Commands"`,
+    titleLine('io'),
     '.SH NAME',
     `io \\- ${roff(summary)}`,
     '.SH SYNOPSIS',
     '.B io',
     `[\\fIOPTIONS\\fR] [\\fI${roff(operands.file.name)}\\fR]`,
     '.SH DESCRIPTION',
-    ...(description ?? []).flatMap((text) => ['.PP', ...paragraph(text)]),
+    ...(description ?? []).flatMap((text, index) => [...(index === 0 ? [] : ['.PP']), ...paragraph(text)]),
     '.SH OPTIONS',
     ...entry(`\\fI${roff(operands.file.name)}\\fR`, roff(operands.file.help)),
     ...all.flatMap((spec) => entry(optionText(spec), optionHelp(spec))),

@@ -220,6 +220,7 @@ export const commandLine = command({
   summary: 'Serve disk images over NBD',
   description: [
     'Serving ends when the last client has left, unless -t is given, and on SIGTERM, SIGINT or SIGHUP: requests under way are finished, all is flushed, and the status is 0.',
+    "With --blockdev, --chardev, --monitor, --qmp, --nbd-server, --stats or --metrics it is a daemon that a control socket directs: 'nbd help daemon' tells more.",
     'With socket activation (LISTEN_FDS) the socket comes from the service manager, and -b, -p and -k do not apply.',
   ],
   arguments: operands,

@@ -10,12 +10,12 @@ export function fishScript(model: Model): string {
     '',
     ...whichCommand(model),
     ...keyFunctions(model),
-    `complete -c ${program} -n 'FN_using ""' ${model.isAlone ? '-F' : '-f'}`,
+    ...(model.isAlone ? [] : [`complete -c ${program} -n 'FN_using ""' -f`]),
     ...own.options.map((option) => optionLine(program, own, option)),
     ...commands.flatMap((command) => [
       '',
       `complete -c ${program} -n FN_first -a ${command.name} -d ${quotedFish(command.summary)}`,
-      argumentLine(program, command),
+      ...argumentLines(program, command),
       ...command.options.map((option) => optionLine(program, command, option)),
     ]),
   ];
@@ -95,12 +95,13 @@ function words(offered: Offered, command: CommandModel): string {
   return quotedFish(`(${call.join(' ')})`);
 }
 
-function argumentLine(program: string, command: CommandModel): string {
-  const start = `complete -c ${program} ${condition(command)}`;
+/** Names of files are offered unless something says not to. */
+function argumentLines(program: string, command: CommandModel): string[] {
   const offers = command.arguments.map((argument) => argument.offered);
   const listed = offers.flatMap((offered) => (offered.kind === 'words' ? offered.words : []));
   const takesFiles = offers.some((offered) => offered.kind === 'file') || listed.some((word) => word.endsWith('='));
-  return `${start} ${takesFiles ? '-F' : '-f'}${listed.length === 0 ? '' : ` -a ${quotedFish(listed.join(' '))}`}`;
+  const more = [...(takesFiles ? [] : ['-f']), ...(listed.length === 0 ? [] : [`-a ${quotedFish(listed.join(' '))}`])];
+  return more.length === 0 ? [] : [[`complete -c ${program} ${condition(command)}`, ...more].join(' ')];
 }
 
 function keyFunctions({ tables }: Model): string[] {

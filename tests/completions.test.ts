@@ -20,6 +20,8 @@ it.each(files)('completions/$file is up to date', async ({ shell, program, file 
 });
 
 it('there are no others', () => {
-  const found = Object.keys(SHELLS).flatMap((shell) => readdirSync(join(folder, shell)).map((file) => join(shell, file)));
+  const found = Object.keys(SHELLS).flatMap((shell) =>
+    readdirSync(join(folder, shell)).map((file) => join(shell, file)),
+  );
   expect(found.sort()).toEqual(files.map(({ file }) => file).sort());
 });

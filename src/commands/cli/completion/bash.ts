@@ -137,6 +137,9 @@ function keyValues({ tables }: Model): List[] {
   );
 }
 
+/** Beside work of its own a program has a command only as its first word, and only one that it knows. */
+const ALONE_BEGINS = '((i == 0)) && FN_options "$word" && ((@{#list[@]} > 0))';
+
 /** `@{` stands for the beginning of an expansion, `FN` for the name of the main function. */
 const ENGINE = (isAlone: boolean): string =>
   String.raw`# Set kind and list for the NAME=VALUE,... begun in $1
@@ -195,16 +198,6 @@ FN_offer() {
   FN_reply
 }
 
-# Is $1 a command
-FN_is_command() {
-  local list entry
-  FN_commands
-  for entry in "@{list[@]}"; do
-    if [[ @{entry%%$'\t'*} == "$1" ]]; then return 0; fi
-  done
-  return 1
-}
-
 FN() {
   local cur='' base='' word='' last='' command='' pending='' plain='' decided='' kind='' table=''
   local i at operands=0
@@ -231,7 +224,7 @@ FN() {
       FN_option "$word"
     elif [[ $word == -- && -z $plain ]]; then
       plain=1
-    elif [[ -z $command ]] && ((operands == 0@{ONLY})) && FN_is_command "$word"; then
+    elif @{BEGINS}; then
       command=$word decided='' plain=
       FN_fallback "$command"
     else
@@ -285,5 +278,5 @@ FN_current() {
   fi
 }
 `
-    .replace('@{ONLY}', isAlone ? ' && i == 0' : '')
+    .replace('@{BEGINS}', isAlone ? ALONE_BEGINS : '[[ -z $command ]]')
     .replace('@{FIRST}', isAlone ? ' && @{#words[@]} < 2' : '');

@@ -31,21 +31,40 @@ async function offers(...lines: string[]): Promise<string[][]> {
   return offersOf(stdout, lines);
 }
 
+/** As when tab is pressed twice. */
+async function offersListed(...lines: string[]): Promise<string[][]> {
+  const driver = `COMP_TYPE=63; COLUMNS=100\n${sources}${DRIVER}`;
+  const { stdout } = await run(findPeer('bash') ?? 'bash', ['--norc', '-c', driver, 'bash', ...lines]);
+  return offersOf(stdout, lines);
+}
+
 describe.skipIf(peersFor('bash').missing)('completion bash', () => {
   test('offers commands and options', async () => {
-    const found = await offers('img con', 'img convert --target-i', 'img info --ba', 'io re', 'nbd --block', 'img nope -');
+    const found = await offers(
+      'img con',
+      'img convert --target-i',
+      'img info --ba',
+      'io re',
+      'nbd --block',
+      'img nope -',
+    );
     expect(found).toEqual([
       ['convert'],
-      ['--target-is-zero'],
+      ['--target-is-zero', '--target-image-opts'],
       ['--backing-chain'],
       ['replay'],
       ['--blockdev='],
       [],
-    ].map((each, at) => (at === 1 ? ['--target-is-zero', '--target-image-opts'] : each)));
+    ]);
   });
 
   test('offers values behind a blank, an equals sign and a short option alike', async () => {
-    const found = await offers('img info --output j', 'img info --output=j', 'img convert -Oqc', 'img -- info --output=');
+    const found = await offers(
+      'img info --output j',
+      'img info --output=j',
+      'img convert -Oqc',
+      'img -- info --output=',
+    );
     expect(found).toEqual([['json'], ['json'], ['-Oqcow2'], ['human', 'json']]);
   });
 
@@ -61,13 +80,24 @@ describe.skipIf(peersFor('bash').missing)('completion bash', () => {
     expect(found).toEqual([['compression_type='], ['zlib', 'zstd'], ['on', 'off'], [], ['compat='], ['key-secret=']]);
   });
 
+  test('tells what the words mean where they are only listed', async () => {
+    const [found] = await offersListed('img co');
+    expect(found).toContain('compare  (Compare the content of two images)');
+  });
+
   test('offers objects and their options', async () => {
     const found = await offers('io --object secr', 'nbd --object secret,id=x,for', 'nbd --object secret,format=');
     expect(found).toEqual([['secret,', 'secret_keyring,'], ['x,format='], ['raw', 'base64']]);
   });
 
   test('knows where a command begins', async () => {
-    const found = await offers('img --trace convert inf', 'img info conv', 'nbd disk comp', 'img -T x help meas', 'io -c rea');
+    const found = await offers(
+      'img --trace convert inf',
+      'img info conv',
+      'nbd disk comp',
+      'img -T x help meas',
+      'io -c rea',
+    );
     expect(found).toEqual([['info'], [], [], ['measure'], ['read', 'readv']]);
   });
 

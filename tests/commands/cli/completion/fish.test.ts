@@ -58,7 +58,12 @@ describe.skipIf(peersFor('fish').missing)('completion fish', () => {
   });
 
   test('offers values', async () => {
-    const found = await offers('img info --output j', 'img info --output=j', 'img convert -Oqc', 'img convert --progress=');
+    const found = await offers(
+      'img info --output j',
+      'img info --output=j',
+      'img convert -Oqc',
+      'img convert --progress=',
+    );
     expect(found).toEqual([['json'], ['--output=json'], ['-Oqcow2'], ['--progress=human', '--progress=json']]);
   });
 

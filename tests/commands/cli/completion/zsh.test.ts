@@ -49,8 +49,13 @@ describe.skipIf(peersFor('zsh').missing)('completion zsh', () => {
   });
 
   test('offers values', async () => {
-    const found = await offers('img info --output j', 'img info --output=j', 'img convert -Oqc', 'img convert --progress=');
-    expect(found).toEqual([['json'], ['--output=json'], ['qcow2'], ['--progress=human', '--progress=json']]);
+    const found = await offers(
+      'img info --output j',
+      'img info --output=j',
+      'img convert -Oqc',
+      'img convert --progress=',
+    );
+    expect(found).toEqual([['json'], ['--output=json'], ['-Oqcow2'], ['--progress=human', '--progress=json']]);
   });
 
   test('offers creation options of the format that is chosen, and their values', async () => {

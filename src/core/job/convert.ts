@@ -176,12 +176,16 @@ function secretsOf(create: Options): Record<string, unknown> {
 async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boolean): Promise<Backend> {
   const { direct, noFlush, writethrough } = target.cache ?? UNSAFE;
   try {
-    return await Backend.open(graph, { ...target.spec, ...secretsOf(target.create ?? {}) }, {
-      user: `the target '${target.fileName}'`,
-      permissions: operations.mirror.target,
-      writethrough,
-      open: { modes: { direct, noFlush, unmap } },
-    });
+    return await Backend.open(
+      graph,
+      { ...target.spec, ...secretsOf(target.create ?? {}) },
+      {
+        user: `the target '${target.fileName}'`,
+        permissions: operations.mirror.target,
+        writethrough,
+        open: { modes: { direct, noFlush, unmap } },
+      },
+    );
   } catch (error) {
     throw naming('open', target.fileName, error);
   }

@@ -1,6 +1,7 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
+  AmendCapability,
   BackingCapability,
   BitmapStore,
   CheckCapability,
@@ -19,11 +20,13 @@ import type {
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
+import { SECTOR } from '../../core/crypto/index.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
 import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
 import type { Disk } from './disk.ts';
+import { amendEncryption } from './encryption/amend.ts';
 import { beforeWrite, clearDirtyBit } from './first-write.ts';
 import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
@@ -40,7 +43,8 @@ export class Qcow2Image implements Image {
   readonly limits: Limits;
   readonly zeroFlags = Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly writeFlags = Flag.UNCHANGED;
-  readonly readsZeroWhenFresh = true;
+  readonly readsZeroWhenFresh: boolean;
+  readonly amend: AmendCapability;
   readonly backing: BackingCapability;
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
@@ -51,7 +55,12 @@ export class Qcow2Image implements Image {
   constructor(disk: Disk) {
     this.disk = disk;
     const { clusterSize, subclusterSize } = disk.geometry;
+    const { encryption, l1 } = disk;
+    // Clusters that an encrypted image has from the start decrypt to noise.
+    this.readsZeroWhenFresh = !encryption || l1.nextUsed(0, l1.entries) >= l1.entries;
+    this.amend = { run: (options, context) => amendEncryption(encryption, options, context) };
     this.limits = {
+      ...(encryption ? { requestAlignment: SECTOR } : {}),
       optimalTransfer: clusterSize,
       zeroAlignment: subclusterSize,
       discardAlignment: clusterSize,

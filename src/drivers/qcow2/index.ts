@@ -7,7 +7,9 @@
  * `status.ts` and `truncate.ts` are the operations. `create.ts` makes images, `check/` examines them.
  */
 import type { Driver } from '../../core/block/driver.ts';
+import { defineOptions } from '../../core/options/fields.ts';
 import { createCapability } from './create.ts';
+import { amendEncryptOption } from './encryption/amend.ts';
 import { Qcow2Image } from './image.ts';
 import { MAGIC } from './meta/header.ts';
 import { viewOf } from './meta/struct.ts';
@@ -23,7 +25,8 @@ export const qcow2Driver: Driver<Qcow2Options> = {
     { name: 'backing', role: 'cow', anyNode: true, lazy: true },
     { name: 'data-file', role: 'data', lazy: true },
   ],
-  strongOptions: ['data-file'],
+  strongOptions: ['data-file', 'encrypt'],
+  amendOptions: defineOptions({ encrypt: amendEncryptOption }),
   probe(head) {
     if (head.length < 8) return 0;
     const view = viewOf(head);

@@ -9,6 +9,7 @@ import { loadBitmaps } from './bitmaps/load.ts';
 import type { CheckedImage } from './check/index.ts';
 import { CompressedSpace } from './compressed-space.ts';
 import { Disk } from './disk.ts';
+import { openEncryption } from './encryption/open.ts';
 import { refreshPlaces } from './first-write.ts';
 import { L1Table } from './l1-table.ts';
 import { decodeExtensions, ExtensionType, findExtension, stringExtension } from './meta/extensions.ts';
@@ -23,14 +24,7 @@ import {
   KNOWN_INCOMPATIBLE,
 } from './meta/features.ts';
 import { geometryOf } from './meta/geometry.ts';
-import {
-  backingFileName,
-  Crypt,
-  decodeHeader,
-  HEADER_PROBE_BYTES,
-  type Header,
-  validateHeader,
-} from './meta/header.ts';
+import { backingFileName, decodeHeader, HEADER_PROBE_BYTES, type Header, validateHeader } from './meta/header.ts';
 import { cacheSizes, overlapKinds, type Qcow2Options, settingsOf } from './options.ts';
 import { OverlapCheck } from './overlap-check.ts';
 import { RefcountTable } from './refcount-table.ts';
@@ -54,6 +48,7 @@ export async function openDisk(context: Context): Promise<Disk> {
   refuseUnknownFeatures(header, findExtension(extensions, ExtensionType.FEATURE_NAMES), fileName);
   refuseState(header, context);
   const geometry = geometryOf(header);
+  const encryption = await openEncryption(context, { header, extensions, file });
   const backing = backingFileName(header, bytes, fileName);
   // A check reads them itself, and a repair where nothing else could.
   const snapshots = modes.forRepair ? [] : await readSnapshots(file, header, fileName);
@@ -69,6 +64,7 @@ export async function openDisk(context: Context): Promise<Disk> {
     file,
     dataFile: await openDataFile(context, header, stringExtension(extensions, ExtensionType.DATA_FILE)),
     snapshots,
+    encryption,
     l1: new L1Table(header.l1TableOffset, tables.l1, 512),
     warn: (message) => context.warn(message),
   });
@@ -121,10 +117,6 @@ function refuseUnknownFeatures(header: Header, table: Uint8Array | undefined, fi
 
 /** Images that may be looked at but not used as asked. */
 function refuseState(header: Header, { fileName, modes }: Context): void {
-  if (header.cryptMethod !== Crypt.NONE && !modes.noIo) {
-    const method = header.cryptMethod === Crypt.AES ? 'AES' : 'LUKS';
-    throw new NotSupported(`'${fileName}' is encrypted with ${method}, which is not supported yet`);
-  }
   if (modes.readOnly || modes.noIo || modes.forRepair) return;
   if ((header.incompatible & Incompatible.CORRUPT) !== 0n) {
     throw new BlockError(`'${fileName}' is marked corrupt and cannot be opened for writing`, {

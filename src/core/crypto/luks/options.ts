@@ -125,8 +125,7 @@ type Erasing = { readonly force: boolean; readonly old: Uint8Array | undefined }
 
 async function eraseOne(volume: LuksVolume, keyslot: number, { force, old }: Erasing): Promise<void> {
   const active = volume.activeSlots();
-  if (!force && !active.includes(keyslot))
-    throw new BlockError(`key slot ${keyslot} is inactive already`);
+  if (!force && !active.includes(keyslot)) throw new BlockError(`key slot ${keyslot} is inactive already`);
   if (old !== undefined && active.includes(keyslot) && !(await volume.matches(keyslot, old))) {
     throw new BlockError(`the old password does not open key slot ${keyslot}`);
   }

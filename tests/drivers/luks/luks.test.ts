@@ -13,7 +13,7 @@ const opened = (file: string, key = 's', driver = 'luks', option = 'key-secret')
   `driver=${driver},${option}=${key},file.filename=${file}`;
 
 const dir = tempDirForSuite();
-const disk = `${dir()}/disk.raw`;
+const disk = `${dir}/disk.raw`;
 
 function plainDisk(): string {
   writeFileSync(disk, Buffer.from(Uint8Array.from({ length: 1 << 20 }, (_, at) => (at * 7 + (at >> 9)) & 255)));

@@ -21,6 +21,7 @@ import type {
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
+import { SECTOR } from '../../core/crypto/index.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
 import type { AmendOptions } from './amend/options.ts';
 import { discard, zero } from './clear.ts';
@@ -45,11 +46,11 @@ export class Qcow2Image implements Image {
   readonly limits: Limits;
   readonly zeroFlags = Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly writeFlags = Flag.UNCHANGED;
-  readonly readsZeroWhenFresh = true;
+  readonly readsZeroWhenFresh: boolean;
+  readonly amend: AmendCapability;
   readonly backing: BackingCapability;
   readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
-  readonly amend: AmendCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
   #cleaner: NodeJS.Timeout | undefined;
@@ -58,7 +59,11 @@ export class Qcow2Image implements Image {
   constructor(disk: Disk) {
     this.disk = disk;
     const { clusterSize, subclusterSize } = disk.geometry;
+    const { encryption, l1 } = disk;
+    // Clusters that an encrypted image has from the start decrypt to noise.
+    this.readsZeroWhenFresh = !encryption || l1.nextUsed(0, l1.entries) >= l1.entries;
     this.limits = {
+      ...(encryption ? { requestAlignment: SECTOR } : {}),
       optimalTransfer: clusterSize,
       zeroAlignment: subclusterSize,
       discardAlignment: clusterSize,

@@ -134,7 +134,9 @@ describe.skipIf(peersFor('fio').missing)('fio', () => {
       '--bs_unaligned=0',
     ];
     const load = ['--iodepth=16', '--verify=crc32c', '--verify_fatal=1', '--do_verify=1', '--randseed=5', '--thread'];
-    await peerOutput('fio', ['--name=v', '--ioengine=nbd', `--uri=${server.uri()}`, ...jobs, ...load], { cwd: tempDir() });
+    await peerOutput('fio', ['--name=v', '--ioengine=nbd', `--uri=${server.uri()}`, ...jobs, ...load], {
+      cwd: tempDir(),
+    });
     expect(await server.end('SIGTERM')).toEqual({ code: 0, signal: null });
   });
 });

@@ -20,15 +20,15 @@ describe('nbd refuses in one line', () => {
     ['a relative socket', ['-k', 'rel', 'x'], "socket path 'rel' is not absolute"],
     ['a bad number', ['-p', '70000', 'x'], "expects a whole number from 0 to 65535, not '70000'"],
     ['an image that is not there', ['-k', '/tmp/never', '/no/such'], "Could not open '/no/such'"],
-    ['an export without a file', ['--export', 'name=a'], "an export needs the option 'file'"],
+    ['an export without a file', ['--export', 'name=a', 'x'], "an export needs the option 'file'"],
     [
       'two exports of one name',
-      ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
+      ['--export', 'name=a,file=x', '--export', 'name=a,file=y', 'z'],
       "two exports have the name 'a'",
     ],
     ['a device that is not there', ['-c', '/dev/nbd99', 'x'], 'is no block device of this machine'],
     ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
-    ['a list with an image', ['-L', 'x'], '--list takes no image'],
+    ['a list with an image', ['-L', 'x'], 'names no NBD export'],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await runProgram('nbd', args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

@@ -20,10 +20,10 @@ describe('nbd refuses in one line', () => {
     ['a relative socket', ['-k', 'rel', 'x'], "socket path 'rel' is not absolute"],
     ['a bad number', ['-p', '70000', 'x'], "expects a whole number from 0 to 65535, not '70000'"],
     ['an image that is not there', ['-k', '/tmp/never', '/no/such'], "Could not open '/no/such'"],
-    ['an export without a file', ['--export', 'name=a', 'x'], "an export needs the option 'file'"],
+    ['an export without a file', ['--export', 'name=a'], "an export needs the option 'file'"],
     [
       'two exports of one name',
-      ['--export', 'name=a,file=x', '--export', 'name=a,file=y', 'z'],
+      ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
       "two exports have the name 'a'",
     ],
     ['a device that is not there', ['-c', '/dev/nbd99', 'x'], 'is no block device of this machine'],

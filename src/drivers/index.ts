@@ -13,6 +13,9 @@ function erased<O extends Readonly<Record<string, unknown>>>(driver: Driver<O>):
 /** `QFI\xfb`, at offset 0. */
 const QCOW2_MAGIC = 0x514649fb;
 
+/** `LUKS`, at offset 0; two more bytes and a version follow. */
+const LUKS_MAGIC = 0x4c554b53;
+
 function startsWith(head: Uint8Array, magic: number): boolean {
   return head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === magic;
 }
@@ -63,6 +66,13 @@ const entries: readonly DriverEntry[] = [
     schemes: ['host_device'],
     creatable: true,
     load: async () => erased((await import('./file/host-device.ts')).hostDeviceDriver),
+  },
+  {
+    name: 'luks',
+    kind: 'format',
+    creatable: true,
+    magic: (head) => startsWith(head, LUKS_MAGIC),
+    load: async () => erased((await import('./luks/index.ts')).luksDriver),
   },
   {
     name: 'nbd',

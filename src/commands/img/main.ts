@@ -26,6 +26,8 @@ export const img: Program = {
     amend: async () => (await import('./amend.ts')).amend,
     snapshot: async () => (await import('./snapshot.ts')).snapshot,
     bitmap: async () => (await import('./bitmap.ts')).bitmap,
+    commit: async () => (await import('./commit.ts')).commit,
+    rebase: async () => (await import('./rebase.ts')).rebase,
     resize: async () => (await import('./resize.ts')).resize,
   },
   async notes() {

@@ -134,6 +134,10 @@ export interface Image {
   /** Everything completed before this call is on stable storage when it ends. */
   flush?(): Maybe<void>;
   truncate?(size: number, options: TruncateOptions): Promise<void>;
+  /** Have what a range shows be held by the topmost layer below, so that no other is needed for it (copy-on-read). */
+  prefetch?(offset: number, length: number): Promise<void>;
+  /** Forget all content, so that the backing file shows everywhere; only the length of the disk stays. */
+  makeEmpty?(): Promise<void>;
   /** `precise` false allows "all data" as a quick answer where finding holes costs time. */
   status?(offset: number, length: number, precise: boolean): Maybe<Extent>;
   /** Copy `length` bytes within the kernel from here to `target`; false when that cannot be done. */

@@ -66,8 +66,8 @@ export class Transmission {
     try {
       await this.#loop();
     } catch (error) {
-      // A payload that was on its way when the server was stopped.
-      if (!(this.#stopping && error instanceof ConnectionLost)) throw error;
+      // A client that leaves without a word between two requests, or a payload on its way when the server was stopped.
+      if (!(error instanceof ConnectionLost && (this.#stopping || error.clean))) throw error;
     } finally {
       while (this.#requests > 0) await this.#change();
       this.channel.sender.flush();

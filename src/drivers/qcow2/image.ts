@@ -27,6 +27,7 @@ import type { Disk } from './disk.ts';
 import { beforeWrite, clearDirtyBit } from './first-write.ts';
 import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
+import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
@@ -133,6 +134,12 @@ export class Qcow2Image implements Image {
     // Not counted as a request: it waits for all requests that may use what it gives back.
     await beforeWrite(this.disk);
     await truncate(this.disk, size, options);
+  }
+
+  async makeEmpty(): Promise<void> {
+    this.#assertIo();
+    await beforeWrite(this.disk);
+    await makeEmpty(this.disk);
   }
 
   status(offset: number, length: number, precise: boolean): Maybe<Extent> {

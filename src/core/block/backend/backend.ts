@@ -22,6 +22,8 @@ export interface BackendSettings {
   readonly user: string;
   readonly permissions: OperationPart;
   readonly writethrough?: boolean;
+  /** Its user holds still by itself while the graph is drained (a job), and may send requests even then. */
+  readonly unqueued?: boolean;
 }
 
 export class Backend implements EdgeParent, AsyncDisposable {
@@ -66,6 +68,11 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#root;
   }
 
+  /** It has a node; false once closed. */
+  get attached(): boolean {
+    return this.#root !== undefined;
+  }
+
   get node(): undefined {
     return undefined;
   }
@@ -103,10 +110,11 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   drainBegin(): void {
-    this.#quiesced++;
+    if (!this.#settings.unqueued) this.#quiesced++;
   }
 
   drainEnd(): void {
+    if (this.#settings.unqueued) return;
     this.#quiesced--;
     if (this.#quiesced > 0) return;
     const waiting = this.#resume;

@@ -8,8 +8,10 @@ import type { Io } from '../cli/io.ts';
 import { runParsed } from '../cli/main.ts';
 import { parseArguments } from '../cli/parse-arguments.ts';
 import { processIo } from '../cli/process-io.ts';
+import type { AnyCommand } from '../cli/record.ts';
 import { report } from '../cli/report.ts';
 import { commandLine } from './command-line.ts';
+import { daemonCommand, isForDaemon } from './daemon-options.ts';
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
 export async function main(argv: readonly string[], programName: string): Promise<number> {
@@ -25,7 +27,8 @@ export async function main(argv: readonly string[], programName: string): Promis
 /** {@link main} on any {@link Io}. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   try {
-    return await runParsed(commandLine, parseArguments(commandLine, argv), io);
+    const record: AnyCommand = isForDaemon(argv, io.programName) ? daemonCommand : commandLine;
+    return await runParsed(record, parseArguments(record, argv), io);
   } catch (error) {
     return report(error, io);
   }

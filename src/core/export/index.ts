@@ -6,6 +6,6 @@
  * nor anything that prints.
  */
 export { type BitmapSource, Export, type ExportSettings } from './export.ts';
-export type { ListenAddress } from './nbd-listener.ts';
+export { addressText, type ListenAddress, Listener } from './nbd-listener.ts';
 export { NbdServer, type ServerEvent, type ServerSettings } from './nbd-server.ts';
 export type { ServerCredentials } from './server-credentials.ts';

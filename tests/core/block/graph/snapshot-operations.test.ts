@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Backend } from '../../../../src/core/block/backend/backend.ts';
+import { addBitmap } from '../../../../src/core/block/bitmaps/verbs.ts';
 import { openNode } from '../../../../src/core/block/graph/open.ts';
 import { operations } from '../../../../src/core/block/graph/operations.ts';
 import {
@@ -75,6 +76,13 @@ describe('snapshots of a node in use', () => {
     await snapshotCreate(disk.graph, disk.image, { name: 't' });
     await expect(snapshotApply(disk.graph, disk.image, 's')).rejects.toMatchObject({ code: 'EPERM' });
     await snapshotRemove(disk.graph, disk.image, 't');
+  });
+
+  test('bitmaps that record changes are in the way of going back', async () => {
+    const disk = await open();
+    await snapshotCreate(disk.graph, disk.image, { name: 's' });
+    await addBitmap(disk.image, 'b');
+    await expect(snapshotApply(disk.graph, disk.image, 's')).rejects.toMatchObject({ code: 'EBUSY' });
   });
 
   test('a format without snapshots says so in one line', async () => {

@@ -35,9 +35,11 @@ export class RawClient {
     });
   }
 
-  static open(path: string): Promise<RawClient> {
+  /** Connect to a unix socket, or to a port of this machine. */
+  static open(address: string | number): Promise<RawClient> {
     return new Promise((resolve, reject) => {
-      const socket = connect(path, () => resolve(new RawClient(socket)));
+      const where = typeof address === 'string' ? { path: address } : { port: address, host: '127.0.0.1' };
+      const socket = connect(where, () => resolve(new RawClient(socket)));
       socket.once('error', reject);
     });
   }

@@ -74,10 +74,6 @@ interface Started {
 }
 
 async function start({ options, address }: Serving, { server, log, closer, io }: Started): Promise<void> {
-  if (options.connect !== undefined) {
-    const { connectDevice } = await import('./kernel-device.ts');
-    await connectDevice(options.connect);
-  }
   const bound = await server.listen(address, backlogOf(options));
   if (options.pidFile !== undefined) closer.push(writePidFile(options.pidFile));
   log({ type: 'listening', address: bound });

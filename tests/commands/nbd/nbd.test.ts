@@ -28,7 +28,7 @@ describe('nbd refuses in one line', () => {
     ],
     ['a device that is not there', ['-c', '/dev/nbd99', 'x'], 'is no block device of this machine'],
     ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
-    ['a list with an image', ['-L', 'x'], '--list takes no image'],
+    ['a list with an image', ['-L', 'x'], 'names no NBD export'],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await runProgram('nbd', args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });

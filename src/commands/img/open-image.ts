@@ -12,7 +12,7 @@ import { type OperationPart, operations } from '../../core/block/graph/operation
 import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
+import { BlockError, Cancelled, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
@@ -83,7 +83,12 @@ export function cacheValue(text: string, option: string): CacheMode {
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
 function newGraph(io: Io, { refs }: Surroundings): BlockGraph {
-  return new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
+  return new BlockGraph({
+    drivers: driverList,
+    references: refs,
+    warn: (message) => warn(io, message),
+    signal: io.signal,
+  });
 }
 
 /** What the command line says of the graph as a whole; the options of a subcommand have it. */
@@ -167,6 +172,7 @@ export async function openImage(
 
 /** Say which image an error is about, unless it says so itself. */
 export function namingImage(name: string, error: unknown, action = 'open'): BlockError {
+  if (error instanceof Cancelled) return error;
   const named = error instanceof BlockError && error.message.includes(name);
   return named ? error : withContext(`Could not ${action} '${name}'`, error);
 }

@@ -188,7 +188,7 @@ const options = {
   },
   fork: { long: 'fork', help: 'Go into the background once clients can connect' },
   pidFile: { long: 'pid-file', value: 'PATH', help: 'File that holds the number of the process while it runs' },
-  verbose: { short: 'v', long: 'verbose', help: 'Tell of clients that come and go; with --fork, keep standard error' },
+  verbose: { short: 'v', long: 'verbose', help: 'With --fork, keep standard error' },
   log: {
     long: 'log',
     value: 'text|json',

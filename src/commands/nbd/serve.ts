@@ -35,7 +35,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
     closer.push(() => overlays.close());
     closer.push(() => graph.close());
     await addObjects(graph, options.objects);
-    const log = eventLog(io, { format: options.log, verbose: options.verbose });
+    const log = eventLog(io, { format: options.log });
     const life = new Life(options);
     const server = new NbdServer({
       shared: options.shared,

@@ -290,6 +290,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** Aborted when nobody waits any longer for the image to open. */
+  readonly signal?: AbortSignal;
   /** What a user has defined under this id; the node holds on to it. Throws ENOENT for an unknown one. */
   object<K extends ObjectKind>(kind: K, id: string): ObjectKinds[K];
 }

@@ -171,10 +171,6 @@ export class Qcow2Image implements Image {
     return imageInfo(this.disk);
   }
 
-  allocatedSize(): Maybe<number> {
-    return this.disk.file.node.image.allocatedSize?.() ?? 0;
-  }
-
   async #check(options: CheckOptions): Promise<CheckResult> {
     const { fileName, parts, geometry, file, modes } = this.disk;
     const { repair, dryRun = false } = options;

@@ -14,6 +14,8 @@ export interface GraphSettings {
   readonly references: ReferencePolicy;
   /** Lines for the user that are no errors. */
   warn(message: string): void;
+  /** Aborted: the user does not want to wait any longer for what is being opened. */
+  readonly signal?: AbortSignal;
 }
 
 const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;

@@ -75,6 +75,13 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./luks/index.ts')).luksDriver),
   },
   {
+    name: 'nbd',
+    kind: 'protocol',
+    schemes: ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+tcp', 'nbds+tcp'],
+    creatable: true,
+    load: async () => erased((await import('./nbd/index.ts')).nbdDriver),
+  },
+  {
     name: 'null-aio',
     kind: 'protocol',
     schemes: ['null-aio'],
@@ -113,6 +120,16 @@ const entries: readonly DriverEntry[] = [
     name: 'snapshot',
     kind: 'format',
     load: async () => erased((await import('./snapshot/index.ts')).snapshotDriver),
+  },
+  {
+    name: 'copy-before-write',
+    kind: 'filter',
+    load: async () => erased((await import('./copy-before-write/index.ts')).copyBeforeWriteDriver),
+  },
+  {
+    name: 'snapshot-access',
+    kind: 'format',
+    load: async () => erased((await import('./snapshot-access/index.ts')).snapshotAccessDriver),
   },
   {
     name: 'throttle',

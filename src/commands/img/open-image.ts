@@ -43,6 +43,12 @@ export const shared = {
     long: 'force-share',
     help: 'Open the image even while another program writes to it; what is read may then be inconsistent',
   },
+  targetCache: {
+    short: 't',
+    value: 'CACHE',
+    parse: cacheValue,
+    help: 'Cache mode for writing: none, writeback, writethrough, directsync or unsafe',
+  },
   sourceCache: {
     short: 'T',
     value: 'CACHE',
@@ -115,6 +121,8 @@ export interface OpenImageOptions {
   readonly traceFile?: string | undefined;
   /** For messages; default `'NAME'`. */
   readonly user?: string;
+  /** What else to say of the image and its chain. */
+  readonly adjust?: (spec: NodeSpec) => NodeSpec;
   /** Further modes for what the name does not say itself. */
   readonly modes?: OpenSettings['modes'];
 }
@@ -142,7 +150,7 @@ export async function openImage(
     noFlush: cache?.noFlush ?? false,
   };
   try {
-    const plain = imageSpec(request);
+    const plain = (options.adjust ?? ((spec: NodeSpec) => spec))(imageSpec(request));
     const disk = aio === undefined ? plain : withAio(plain, aio);
     const spec = options.snapshot === undefined ? disk : snapshotSpec(disk, options.snapshot);
     // Who only looks at the header sends no requests, and wants to see the image itself.

@@ -17,6 +17,16 @@ export interface CreateCapability {
   run(context: CreateContext): Promise<void>;
   /** Options whose values a caller sees after defaults are applied, in display order, for the "Formatting" line. */
   readonly displayOrder?: readonly string[];
+  /**
+   * Options that the control socket does not call by their name with dashes: how it does, and what its values mean
+   * here. Null for those that are not there, since a node is given in their place.
+   */
+  readonly wire?: Readonly<
+    Record<
+      string,
+      { readonly name: string; readonly help: string; readonly values?: Readonly<Record<string, string>> } | null
+    >
+  >;
   /** Its images can store compressed data. */
   readonly compresses?: boolean;
   /** Space needed for an image, for `measure`. */

@@ -108,23 +108,23 @@ function checkBitmaps({ bitmaps, sources }: ConvertOptions): void {
   keptBitmaps(bitmapNode(source.image), bitmaps);
 }
 
-/** Copy the disk, then the bitmaps; the target is kept open in between. */
+/** Copy the disk, then the bitmaps; the job closes what it copies, so both images are held until that is done. */
 async function withBitmaps(
   graph: BlockGraph,
   target: Node,
   options: ConvertOptions,
   copyDisk: () => Promise<void>,
 ): Promise<void> {
-  const [source] = options.sources;
-  const to = bitmapNode(target);
-  target.held = true;
+  const broken = options.bitmaps ?? 'refuse';
+  const held = [...options.sources.map((source) => source.image), target];
+  const [source = target] = held;
+  for (const node of held) node.held = true;
   try {
     await copyDisk();
-    const broken = options.bitmaps ?? 'refuse';
-    if (source) await copyBitmaps(bitmapNode(source.image), to, { broken, warn: (line) => options.warn?.(line) });
+    await copyBitmaps(bitmapNode(source), bitmapNode(target), { broken, warn: (line) => options.warn?.(line) });
   } finally {
-    target.held = false;
-    await graph.closeIfUnused(target);
+    for (const node of held) node.held = false;
+    for (const node of held.reverse()) await graph.closeIfUnused(node);
   }
 }
 

@@ -9,10 +9,11 @@
 export { AmendBody, type AmendRequest, amendJob, amendOptions } from './amend-job.ts';
 
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
-
+export { BackupBody, type BackupOptions, backupJob } from './backup-job.ts';
+export { type BackupSync, type BitmapMode, backupSyncs, bitmapModes, planBackup } from './backup-plan.ts';
 export { BitmapMergeBody, bitmapMergeJob, type MergeRequest } from './bitmap-merge.ts';
-
 export { CheckBody, type CheckRequest, checkJob } from './check-job.ts';
+export { type CommitRequest, commitLayers } from './commit-job.ts';
 
 export { type ConvertOptions, type ConvertTarget, convert } from './convert.ts';
 export { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
@@ -22,6 +23,14 @@ export { CreateBody, type CreateRequest, type CreationOptions, createImage, crea
 export { type ErrorPolicy, errorPolicies } from './error-policy.ts';
 export { Job, type JobBody, type JobEvents, type JobInit, type JobProgress } from './job.ts';
 export { JobList } from './job-list.ts';
+export { type CopyMode, copyModes } from './mirror/live-mirror.ts';
+export {
+  type ActiveCommitRequest,
+  activeCommit,
+  type LiveMirrorRequest,
+  liveMirror,
+  type MirrorSettings,
+} from './mirror/start.ts';
 export {
   type CopySettings,
   MirrorBody,
@@ -31,4 +40,5 @@ export {
   syncModes,
 } from './mirror-job.ts';
 export { type JobState, jobStates, mayGo } from './states.ts';
+export { type StreamRequest, stream } from './stream-job.ts';
 export { allows, type JobVerb, jobVerbs } from './verbs.ts';

@@ -5,6 +5,7 @@
  * some holds backends (or bare edges) on them, whose permissions decide what may run beside it, and gives them back
  * before it is concluded: an error in closing them is an error of the job.
  */
+import { setMaxListeners } from 'node:events';
 import { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import { type Clock, RateLimit } from '../async/rate-limit.ts';
@@ -14,6 +15,7 @@ import type { Edge, EdgeParent } from '../block/graph/edge.ts';
 import type { Node } from '../block/graph/node.ts';
 import type { OperationPart } from '../block/graph/operations.ts';
 import { asBlockError, BlockError, Cancelled } from '../errors/block-error.ts';
+import type { Options } from '../options/schema.ts';
 import { type ErrorAction, type ErrorPolicy, errorAction } from './error-policy.ts';
 import { Listeners } from './listeners.ts';
 import { type JobState, mayGo } from './states.ts';
@@ -29,6 +31,12 @@ export interface JobBody {
   abort?(error: BlockError): Promise<void> | void;
   /** The user asks a job that is ready to come to its end. */
   complete?(): void;
+  /** The user asks a job that is ready to end as it is, without the switch that completing it would make. */
+  settle?(): void;
+  /** The user wants it to go on in another way. Throws for what it cannot do. */
+  change?(options: Options): void;
+  /** What its kind of job shows beside what all show, under the names of the control socket. */
+  details?(): Readonly<Record<string, unknown>>;
 }
 
 export interface JobInit {
@@ -76,6 +84,7 @@ export class Job implements EdgeParent {
   #state: JobState = 'created';
   #progress: JobProgress = { done: 0, total: 0 };
   #error: BlockError | undefined;
+  #ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
   #pausedByUser = false;
   /** Too late for cancelling. */
   #finalizing = false;
@@ -87,6 +96,8 @@ export class Job implements EdgeParent {
     this.type = init.type;
     this.#body = init.body;
     this.#init = init;
+    // Every request that waits for its turn listens.
+    setMaxListeners(0, this.#abort.signal);
     this.#limit = new RateLimit(init.speed ?? 0, init.clock);
     const settle = { resolve: (): void => undefined, reject: (_: BlockError): void => undefined };
     this.finished = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));
@@ -106,6 +117,11 @@ export class Job implements EdgeParent {
     return this.#error;
   }
 
+  /** What its kind shows beside what all jobs show. */
+  get details(): Readonly<Record<string, unknown>> {
+    return this.#body.details?.() ?? {};
+  }
+
   /** Aborted when the job is cancelled. */
   get signal(): AbortSignal {
     return this.#abort.signal;
@@ -116,8 +132,23 @@ export class Job implements EdgeParent {
     return this.#limit.speed;
   }
 
+  /** Whether it waits since a request failed, until it is resumed. */
+  get ioStatus(): 'ok' | 'failed' | 'nospace' {
+    return this.#ioStatus;
+  }
+
   get pausedByUser(): boolean {
     return this.#pausedByUser;
+  }
+
+  /** Goes from pending to concluded without being told. */
+  get autoFinalize(): boolean {
+    return this.#init.autoFinalize !== false;
+  }
+
+  /** Is forgotten once concluded. */
+  get autoDismiss(): boolean {
+    return this.#init.autoDismiss !== false;
   }
 
   describe(): string {
@@ -145,6 +176,7 @@ export class Job implements EdgeParent {
     this.#ask('resume');
     if (!this.#pausedByUser) throw new BlockError(`${this.describe()} is not paused`);
     this.#pausedByUser = false;
+    this.#ioStatus = 'ok';
     this.#endPause();
   }
 
@@ -154,11 +186,18 @@ export class Job implements EdgeParent {
     this.#limit.speed = speed;
   }
 
-  /** Stop as soon as requests in flight have ended, and undo what can be undone. */
-  cancel(): void {
+  /**
+   * Stop as soon as requests in flight have ended, and undo what can be undone. A job that is ready has done its work:
+   * with `force` false it ends well, but leaves its user where he was.
+   */
+  cancel({ force = true }: { readonly force?: boolean } = {}): void {
     this.#ask('cancel');
     const from = this.#state;
     if (this.#abort.signal.aborted || this.#finalizing) return;
+    if (!force && this.#body.settle && (from === 'ready' || from === 'standby')) {
+      this.#body.settle();
+      return;
+    }
     this.#abort.abort(new Cancelled());
     this.#unpark();
     // Where the body is not running nobody would notice.
@@ -168,6 +207,13 @@ export class Job implements EdgeParent {
   complete(): void {
     this.#ask('complete');
     this.#body.complete?.();
+  }
+
+  /** Have it go on in another way (a mirror: in another copy mode). */
+  change(options: Options): void {
+    this.#ask('change');
+    if (!this.#body.change) throw new BlockError(`a ${this.type} job cannot be changed while it runs`);
+    this.#body.change(options);
   }
 
   /** Make the result final, where that was left to the user. */
@@ -216,6 +262,7 @@ export class Job implements EdgeParent {
     const error = asBlockError(thrown);
     const action = errorAction(policy, error);
     this.events.emit('error', { operation, action, error });
+    if (action === 'stop') this.#ioStatus = error.code === 'ENOSPC' ? 'nospace' : 'failed';
     if (action === 'ignore') return 'ignore';
     if (action === 'report' || this.#abort.signal.aborted) throw error;
     if (!this.#pausedByUser) {

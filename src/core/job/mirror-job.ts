@@ -139,7 +139,8 @@ export function mirrorJob(jobs: JobList, options: MirrorOptions, init: Partial<J
   return job;
 }
 
-function powerOfTwo(size = 1): number {
+/** `size` where it is one, else 1. */
+export function powerOfTwo(size = 1): number {
   return Number.isInteger(Math.log2(size)) ? size : 1;
 }
 
@@ -147,7 +148,7 @@ function powerOfTwo(size = 1): number {
 const ZERO_STEP = 1024 * 1024 * 1024;
 
 /** The layer below the topmost one that is not a filter. */
-function belowTop(top: Node): Node | undefined {
+export function belowTop(top: Node): Node | undefined {
   let node: Node | undefined = top;
   while (node && node.driver.kind === 'filter' && !node.backing) node = node.filtered?.node;
   return node?.backing?.node;

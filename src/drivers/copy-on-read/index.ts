@@ -32,6 +32,7 @@ interface Found {
 
 /** Longest single copy in bytes, unless clusters are larger. */
 const PIECE = 1 << 20;
+const NOTHING = new Uint8Array(0);
 
 class CopyOnReadImage extends FilterImage {
   readonly #clusterSize: number;
@@ -110,18 +111,27 @@ class CopyOnReadImage extends FilterImage {
   }
 
   /** Read, and write to the top layer what it lacks of the clusters that are touched; nothing is read twice. */
-  async #readCopying(offset: number, buf: Uint8Array): Promise<void> {
-    const end = Math.min(offset + buf.length, this.size);
+  #readCopying(offset: number, buf: Uint8Array): Promise<void> {
+    buf.fill(0, Math.max(0, Math.min(buf.length, this.size - offset)));
+    return this.#copyUp(offset, buf.length, buf);
+  }
+
+  prefetch(offset: number, length: number): Promise<void> {
+    return this.#copyUp(offset, length, undefined);
+  }
+
+  /** `buf`: where what is read goes too. */
+  async #copyUp(offset: number, length: number, buf: Uint8Array | undefined): Promise<void> {
+    const end = Math.min(offset + length, this.size);
     const start = alignDown(offset, this.#clusterSize);
     const stop = Math.min(alignUp(end, this.#clusterSize), this.size);
-    buf.fill(0, end - offset);
     await exclusively(this.file, { offset: start, length: stop - start }, async () => {
       for (let at = start; at < stop; ) {
         const { length, copy, zero } = await this.#clusters(at, stop);
         const piece = copy && !zero ? Math.min(length, this.#piece) : length;
         const from = Math.max(at, offset);
-        const wanted = buf.subarray(from - offset, Math.max(from, Math.min(at + piece, end)) - offset);
-        if (!copy) await this.file.read(from, wanted);
+        const wanted = buf?.subarray(from - offset, Math.max(from, Math.min(at + piece, end)) - offset) ?? NOTHING;
+        if (!copy) await (wanted.length > 0 ? this.file.read(from, wanted) : undefined);
         else if (zero) await this.#copyZeroes(at, piece, wanted);
         else await this.#copy(at, piece, { from, wanted });
         at += piece;

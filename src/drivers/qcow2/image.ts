@@ -13,6 +13,7 @@ import type {
   Image,
   ImageInfo,
   Limits,
+  ReopenCapability,
   SnapshotCapability,
   TruncateOptions,
   VmStateCapability,
@@ -29,8 +30,10 @@ import type { Disk } from './disk.ts';
 import { beforeWrite, clearDirtyBit } from './first-write.ts';
 import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
+import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { read, readv } from './read.ts';
+import { prepareReopen } from './reopen.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
@@ -44,6 +47,7 @@ export class Qcow2Image implements Image {
   readonly writeFlags = Flag.UNCHANGED;
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
+  readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
   readonly amend: AmendCapability;
   readonly snapshots: SnapshotCapability;
@@ -72,6 +76,9 @@ export class Qcow2Image implements Image {
         disk.backing = edge;
       },
     };
+    this.reopen = {
+      prepare: (options, modes) => prepareReopen(disk, options, modes, () => this.#startCleaner()),
+    };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
     this.check = { run: (options) => this.#check(options) };
@@ -81,7 +88,7 @@ export class Qcow2Image implements Image {
         await amend(disk, options as AmendOptions, context);
       },
     };
-    this.#startCleaner(disk.settings.cacheCleanInterval);
+    this.#startCleaner();
   }
 
   get size(): number {
@@ -142,6 +149,12 @@ export class Qcow2Image implements Image {
     // Not counted as a request: it waits for all requests that may use what it gives back.
     await beforeWrite(this.disk);
     await truncate(this.disk, size, options);
+  }
+
+  async makeEmpty(): Promise<void> {
+    this.#assertIo();
+    await beforeWrite(this.disk);
+    await makeEmpty(this.disk);
   }
 
   status(offset: number, length: number, precise: boolean): Maybe<Extent> {
@@ -212,10 +225,13 @@ export class Qcow2Image implements Image {
     if (this.disk.modes.noIo) throw new NotSupported(`'${this.disk.fileName}' was opened for its header only`);
   }
 
-  #startCleaner(interval: number): void {
+  #startCleaner(): void {
+    const interval = this.disk.settings.cacheCleanInterval;
+    clearInterval(this.#cleaner);
+    this.#marks = { l2: 0, refcounts: 0 };
     if (interval === 0 || this.disk.modes.noIo) return;
-    const { l2, refcounts } = this.disk;
     this.#cleaner = setInterval(() => {
+      const { l2, refcounts } = this.disk;
       l2.dropClean(this.#marks.l2);
       refcounts.cache.dropClean(this.#marks.refcounts);
       this.#marks = { l2: l2.mark, refcounts: refcounts.cache.mark };

@@ -105,7 +105,7 @@ async function writeSize(disk: Disk): Promise<void> {
 }
 
 /** Cut the file off behind its last used cluster. */
-async function truncateFile(disk: Disk): Promise<void> {
+export async function truncateFile(disk: Disk): Promise<void> {
   const { clusterSize } = disk.geometry;
   const clusters = Math.ceil(disk.file.size / clusterSize);
   let last = clusters;

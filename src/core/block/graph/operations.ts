@@ -37,9 +37,44 @@ export const operations = {
     source: { perm: R, shared: R | U },
     target: { perm: W | Z, shared: U },
   },
+  /** Serving to others: nobody may resize what they were told the size of. */
+  export: { image: { perm: R, shared: R | W | U } },
+  'export-writable': { image: { perm: R | W, shared: R | W | U } },
+  /** Under use: through a filter on top of the source, which is what other users see. */
   'mirror-live': {
-    source: { perm: R, shared: R | W | U },
+    main: { perm: R, shared: R | W | U },
+    source: { perm: 0, shared: R | W | U },
     target: { perm: W, shared: U },
+  },
+  /** Into a layer below, while the disk is used: the layers in between make no sense by themselves meanwhile. */
+  'commit-active': {
+    main: { perm: R, shared: R | W | U },
+    source: { perm: 0, shared: R | W | U },
+    intermediate: { perm: 0, shared: W | U },
+    target: { perm: W, shared: R | W | U },
+  },
+  /** From one layer below the active one into another. */
+  commit: {
+    main: { perm: 0, shared: ALL },
+    source: { perm: 0, shared: W | U },
+    intermediate: { perm: 0, shared: W | U },
+    target: { perm: R | W, shared: R | U },
+  },
+  /** Into a layer, from those below it. */
+  stream: {
+    main: { perm: R, shared: R | W | U },
+    active: { perm: 0, shared: R | W | U },
+    intermediate: { perm: 0, shared: R | U },
+  },
+  /** The backing file of an image nobody else uses is changed. */
+  rebase: {
+    image: { perm: R | W | U, shared: R | U },
+    backing: { perm: R, shared: ALL },
+  },
+  /** The filter that a backup puts in reads and writes for it. */
+  backup: {
+    source: { perm: 0, shared: R | W | U },
+    target: { perm: 0, shared: R | W | U },
   },
 } as const satisfies Record<string, OperationRow>;
 

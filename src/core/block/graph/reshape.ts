@@ -63,6 +63,16 @@ export async function removeFilter(graph: BlockGraph, filter: Node): Promise<voi
       throw new BlockError(`node '${filter.name}' is in use by ${parent.describe()}`, { code: 'EBUSY' });
     }
   }
+  await takeOut(graph, filter);
+}
+
+/**
+ * The same for a job with its own filter, which closes when the job lets go of it too. The layer below stays, as long as
+ * it is used or held. Doing so again does nothing.
+ */
+export async function takeOut(graph: BlockGraph, filter: Node): Promise<void> {
+  const below = filter.passedOn?.node;
+  if (!below || filter.closing) return;
   const { held } = below;
   // It must not go with the filter that was perhaps its last user.
   below.held = true;

@@ -121,11 +121,16 @@ class Copy {
   #process(segment: Segment, buffer: Uint8Array | undefined): Maybe<void> {
     const { kind, offset, length } = segment;
     if (kind === 'skip') return this.#inTurn(segment, () => undefined);
-    if (kind === 'zero') return this.#change(segment, () => this.#writer.zero(offset, length));
-    return after(this.#options.control.throttle(length), () => {
+    const { move, control } = this.#options;
+    if (kind === 'zero') {
+      const zero = (): Maybe<void> => this.#change(segment, () => this.#writer.zero(offset, length));
+      return move ? move(segment, zero) : zero();
+    }
+    return after(control.throttle(length), () => {
       const buf = buffer?.subarray(0, length);
       if (!buf) throw new Error('data without a buffer');
-      return this.#offload ? this.#copyBelow(segment, buf) : this.#copyData(segment, buf);
+      const usual = (): Maybe<void> => (this.#offload ? this.#copyBelow(segment, buf) : this.#copyData(segment, buf));
+      return move ? move(segment, usual) : usual();
     });
   }
 
@@ -157,7 +162,7 @@ class Copy {
     try {
       await write();
     } catch (error) {
-      await this.#writeFailed(offset, write, error);
+      await this.#writeFailed(segment, write, error);
     }
   }
 
@@ -176,8 +181,9 @@ class Copy {
     }
   }
 
-  async #readFailed({ source, offset }: Segment, buf: Uint8Array, error: unknown): Promise<boolean> {
+  async #readFailed(segment: Segment, buf: Uint8Array, error: unknown): Promise<boolean> {
     const { control, salvage } = this.#options;
+    const { source, offset } = segment;
     const at = offset - source.targetOffset;
     if (salvage) {
       await this.#reader.salvage(source.backend, { offset: at, buf }, (start, length, why) =>
@@ -186,7 +192,7 @@ class Copy {
       return true;
     }
     for (let last = error; ; ) {
-      const next = await control.onError('read', withContext(`error while reading at byte ${at}`, last));
+      const next = await control.onError('read', withContext(`error while reading at byte ${at}`, last), segment);
       if (next === 'ignore') return false;
       try {
         await source.backend.read(at, buf);
@@ -199,7 +205,7 @@ class Copy {
 
   /** Begin a request that changes the target when its turn has come, and see it through. */
   #change(segment: Segment, begin: () => Maybe<void>): Maybe<void> {
-    const failed = (error: unknown): Promise<void> => this.#writeFailed(segment.offset, begin, error);
+    const failed = (error: unknown): Promise<void> => this.#writeFailed(segment, begin, error);
     try {
       const done = this.#inTurn(segment, begin);
       return done instanceof Promise ? done.catch(failed) : done;
@@ -208,11 +214,12 @@ class Copy {
     }
   }
 
-  async #writeFailed(offset: number, begin: () => Maybe<void>, error: unknown): Promise<void> {
+  async #writeFailed(segment: Segment, begin: () => Maybe<void>, error: unknown): Promise<void> {
     for (let last = error; ; ) {
       const next = await this.#options.control.onError(
         'write',
-        withContext(`error while writing at byte ${offset}`, last),
+        withContext(`error while writing at byte ${segment.offset}`, last),
+        segment,
       );
       if (next === 'ignore') return;
       try {

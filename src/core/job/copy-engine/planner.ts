@@ -117,6 +117,7 @@ export class Planner {
 
   #kindOf(extent: ChainExtent, source: CopySource): SegmentKind {
     if (source.base && !extent.allocated) return 'skip';
+    if (source.below && extent.allocated && extent.node === source.below) return 'skip';
     if (this.#options.everything) return 'data';
     return extent.zero ? 'zero' : 'data';
   }

@@ -18,6 +18,8 @@ export interface CopySource {
   readonly part?: DiskPart;
   /** Layer from which on down the content is not copied; undefined copies the whole chain. */
   readonly base?: Node;
+  /** Leave out what this layer holds itself. */
+  readonly below?: Node;
 }
 
 export interface CopyTarget {
@@ -39,7 +41,7 @@ export interface CopyControl {
   /** This many more bytes of the disk are dealt with. */
   advance(bytes: number): void;
   /** A request failed: try again, leave its range out, or throw. */
-  onError(operation: 'read' | 'write', error: unknown): Promise<'retry' | 'ignore'>;
+  onError(operation: 'read' | 'write', error: unknown, segment: Segment): Promise<'retry' | 'ignore'>;
   warn(message: string): void;
 }
 
@@ -62,6 +64,11 @@ export interface CopyOptions {
   readonly unordered?: boolean;
   /** What cannot be read becomes zeroes. */
   readonly salvage?: boolean;
+  /**
+   * Done with each segment that is not skipped in place of `usual`, which reads and writes it; its speed is seen to
+   * already, its errors are not. Only with `unordered`.
+   */
+  readonly move?: (segment: Segment, usual: () => Maybe<void>) => Maybe<void>;
   /** Test seam: bytes of a transfer; default {@link TRANSFER}. */
   readonly transfer?: number;
 }

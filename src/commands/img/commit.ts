@@ -1,0 +1,116 @@
+import { displayName, resolveName } from '../../core/block/graph/file-name.ts';
+import type { Node } from '../../core/block/graph/node.ts';
+import { realName } from '../../core/block/graph/opening.ts';
+import { operations } from '../../core/block/graph/operations.ts';
+import type { NodeSpec } from '../../core/block/graph/spec.ts';
+import { BlockError } from '../../core/errors/block-error.ts';
+import { JobList } from '../../core/job/job-list.ts';
+import { activeCommit } from '../../core/job/mirror/start.ts';
+import { isRecord } from '../../core/options/index.ts';
+import { command } from '../cli/record.ts';
+import { sizeValue } from '../cli/values.ts';
+import { type ImageRequest, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { runWithProgress } from './run-with-progress.ts';
+
+export const commit = command({
+  name: 'commit',
+  group: 'Change images',
+  summary: 'Bring what an image holds into its backing file',
+  description: [
+    'Everything that FILE has beside its backing file is written there, and FILE is emptied: the disk that it shows ' +
+      'stays the same. The backing file grows where it is shorter.',
+    'With -b, all images above BASE are brought into it, and none is emptied. The images in between, and others that ' +
+      'stand on BASE, show something else from then on.',
+  ],
+  arguments: { file: { name: 'FILE', help: 'The image' } },
+  options: {
+    format: shared.format,
+    imageOpts: shared.imageOpts,
+    base: { short: 'b', value: 'BASE', help: 'The image of the backing chain to write to; default the next one' },
+    keep: { short: 'd', help: 'Do not empty FILE afterwards' },
+    cache: { ...shared.targetCache, default: 'writeback' },
+    rate: { short: 'r', value: 'RATE', parse: sizeValue, help: 'Write at most this many bytes per second' },
+    progress: shared.progress,
+    quiet: shared.quiet,
+    objects: shared.objects,
+    refs: shared.refs,
+  },
+  examples: [
+    ['img commit overlay.qcow2', 'Write what overlay.qcow2 holds to its backing file, and empty it'],
+    ['img commit -p -d -b base.qcow2 top.qcow2', 'Everything above base.qcow2, with progress'],
+  ],
+  run: ({ arguments: { file }, options }, io) =>
+    withImages(io, options, async (images) => {
+      const request = { name: file, format: options.format, imageOpts: options.imageOpts };
+      const depth = await depthOf(images, request, options.base);
+      const image = await images.open(request, {
+        operation: operations.write.image,
+        writable: true,
+        cache: options.cache,
+        adjust: (spec) => withWritableBase(spec, depth),
+      });
+      const top = image.image;
+      try {
+        const job = await activeCommit(
+          new JobList(),
+          images.graph,
+          { top, base: layersOf(top)[depth] ?? top, endWhenReady: true },
+          { speed: options.rate ?? 0 },
+        );
+        await runWithProgress(io, job, options);
+        if (!options.keep && options.base === undefined) await layerOf(top).image.makeEmpty?.();
+      } catch (error) {
+        throw namingImage(file, error, 'commit');
+      }
+      await image.close();
+      if (!options.quiet) io.stdout.write('Image committed.\n');
+      return 0;
+    }),
+});
+
+/** Where in the chain the base is: 1 for the next image. Only headers are looked at. */
+async function depthOf(images: OpenImages, request: ImageRequest, base: string | undefined): Promise<number> {
+  const look = await images.open(request, { operation: operations.inspect.image, forceShare: true, noIo: true });
+  try {
+    const layers = layersOf(look.image);
+    if (layers.length < 2) throw new BlockError(`'${request.name}' has no backing file`);
+    if (base === undefined) return 1;
+    const depth = layers.findIndex((node, index) => index > 0 && isCalled(node, layers[index - 1], base));
+    if (depth < 0) throw new BlockError(`'${base}' is not in the backing chain of '${request.name}'`);
+    return depth;
+  } finally {
+    await look.close();
+  }
+}
+
+/** A layer goes by the name its overlay has for it, and by that of its file. */
+function isCalled(node: Node, overlay: Node | undefined, name: string): boolean {
+  if (overlay?.image.backing?.fileName === name || displayName(node) === name) return true;
+  const wanted = realName(name);
+  if (realName(node.fileName) === wanted) return true;
+  // Relative names are meant against the overlay.
+  return overlay !== undefined && realName(resolveName(overlay.fileName, name)) === realName(node.fileName);
+}
+
+/** The images of a chain, filters left out. */
+function layersOf(top: Node): Node[] {
+  const layers: Node[] = [];
+  for (let node: Node | undefined = layerOf(top); node; node = node.backing && layerOf(node.backing.node)) {
+    layers.push(node);
+  }
+  return layers;
+}
+
+function layerOf(node: Node): Node {
+  let from = node;
+  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
+  return from;
+}
+
+/** The base is opened for writing from the start: what is only read cannot be written to later. */
+function withWritableBase(spec: NodeSpec, depth: number): NodeSpec {
+  if (depth === 0) return { ...spec, 'read-only': false, discard: 'unmap' };
+  const { backing } = spec;
+  if (backing !== undefined && !isRecord(backing)) return spec;
+  return { ...spec, backing: withWritableBase((backing ?? {}) as NodeSpec, depth - 1) };
+}

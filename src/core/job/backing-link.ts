@@ -1,0 +1,53 @@
+/** What images say in their headers of the image below them, when a job puts another one there. */
+import { displayName } from '../block/graph/file-name.ts';
+import type { Node } from '../block/graph/node.ts';
+import { BlockError, withContext } from '../errors/block-error.ts';
+
+/** The images for which `node` is the backing file, filters in between not counted. */
+export function overlaysOf(node: Node): Node[] {
+  const overlays: Node[] = [];
+  const seen = new Set<Node>([node]);
+  for (const each of seen) {
+    for (const { parent, name } of each.parents) {
+      if (!parent.node) continue;
+      if (name === 'backing') overlays.push(parent.node);
+      else if (parent.node.passedOn?.node === each) seen.add(parent.node);
+    }
+  }
+  return overlays;
+}
+
+/** Throws for an image whose header cannot be changed: a job must not find that out at its end. */
+export function assertRenamable(overlay: Node): void {
+  if (!overlay.image.backing?.change) {
+    throw new BlockError(`node '${overlay.name}' of driver '${overlay.driver.name}' cannot name another backing file`, {
+      code: 'ENOTSUP',
+    });
+  }
+  if (overlay.modes.readOnly) {
+    throw new BlockError(`node '${overlay.name}' is read-only, so it cannot name another backing file`, {
+      code: 'EACCES',
+      hint: 'Open it with read-only=off',
+    });
+  }
+}
+
+/**
+ * Have the header of `overlay` name `base` (undefined: none), as `text` where it is given. What is in `base` must be
+ * stable already: from here on nobody looks elsewhere for it.
+ */
+export async function nameBacking(overlay: Node, base: Node | undefined, text: string | undefined): Promise<void> {
+  const name = base === undefined ? undefined : (text ?? displayName(base));
+  try {
+    await overlay.image.backing?.change?.(name, base && formatOf(base));
+  } catch (error) {
+    throw withContext(`the backing file of '${overlay.fileName}' could not be changed`, error);
+  }
+}
+
+/** The format to open a layer by: that of the image below filters, which have none. */
+function formatOf(node: Node): string {
+  let from = node;
+  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
+  return from.driver.name;
+}

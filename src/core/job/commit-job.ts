@@ -1,0 +1,161 @@
+/**
+ * Committing layers that are in use as backing files: what lies above `base`, down from `top`, is brought into `base`,
+ * whose overlays then stand right on it. The layer above goes on being used all the time, through a filter that shows
+ * it what the chain shows, whatever is said of the layers below meanwhile.
+ */
+import { Closer } from '../async/closer.ts';
+import type { Backend } from '../block/backend/backend.ts';
+import { FilterImage } from '../block/filter.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { linksBetween } from '../block/graph/freeze.ts';
+import { infoOf } from '../block/graph/image-info.ts';
+import type { Node } from '../block/graph/node.ts';
+import { operations } from '../block/graph/operations.ts';
+import { makeFilter } from '../block/graph/own-filter.ts';
+import { replaceNode, takeOut } from '../block/graph/reshape.ts';
+import { Perm, type PermPair } from '../block/permissions-bits.ts';
+import { Usage } from '../errors/block-error.ts';
+import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
+import { copy } from './copy-engine/copy.ts';
+import type { ErrorPolicy } from './error-policy.ts';
+import { Holdings } from './holdings.ts';
+import type { Job, JobBody, JobInit } from './job.ts';
+import type { JobList } from './job-list.ts';
+import { powerOfTwo } from './mirror-job.ts';
+
+export interface CommitRequest {
+  /** The uppermost layer that is committed; something must have it as its backing file. */
+  readonly top: Node;
+  /** A layer below it. */
+  readonly base: Node;
+  /** What the overlays of `top` are to say of their backing file; default the name of `base`. */
+  readonly backingFile?: string | undefined;
+  readonly onError?: ErrorPolicy | undefined;
+  readonly filterName?: string | undefined;
+}
+
+class CommitFilter extends FilterImage {
+  /** Its users see consistent content although the layers below, each by itself, have none. */
+  childPermissions(_child: string, _users: PermPair, _usual: PermPair): PermPair {
+    return { perm: 0, shared: Perm.ALL };
+  }
+}
+
+/** The job, to be started. Throws with the graph as it was. */
+export async function commitLayers(
+  jobs: JobList,
+  graph: BlockGraph,
+  request: CommitRequest,
+  init: Partial<JobInit> = {},
+): Promise<Job> {
+  const { top, base } = request;
+  if (top === base) throw new Usage(`node '${top.name}' cannot be committed into itself`);
+  linksBetween(top, base);
+  const overlays = overlaysOf(top);
+  if (overlays.length === 0) throw new Usage(`node '${top.name}' is no backing file`);
+  for (const overlay of overlays) assertRenamable(overlay);
+  const undo = new Closer();
+  const filter = await makeFilter(graph, {
+    driver: 'commit_top',
+    name: request.filterName,
+    below: top,
+    make: (file) => new CommitFilter(file),
+  });
+  filter.held = true;
+  const held = new Holdings(graph);
+  undo.push(() => takeOut(graph, filter));
+  undo.push(() => held.close());
+  try {
+    await replaceNode(graph, { from: top, to: filter });
+    const { target, source } = operations.commit;
+    const grows = base.io.size < top.io.size;
+    const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
+    const into = held.attach(base, { user: 'the base of the commit job', permissions: to });
+    const from = held.attach(top, { user: 'the source of the commit job', permissions: source });
+    held.freeze(filter, base);
+    const body = new CommitBody({ graph, request, filter, source: from, target: into, held });
+    const job = jobs.add({ ...init, type: 'commit', body });
+    undo.push(async () => {
+      job.cancel();
+      await job.finished.catch(() => undefined);
+    });
+    held.giveTo(job);
+    held.hold(job, filter, 'main node', operations.commit.main);
+    for (const { node } of linksBetween(top, base)) {
+      if (node !== base) held.hold(job, node, 'intermediate node', operations.commit.intermediate);
+    }
+    filter.held = false;
+    return job;
+  } catch (error) {
+    await undo.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+interface Scene {
+  readonly graph: BlockGraph;
+  readonly request: CommitRequest;
+  readonly filter: Node;
+  readonly source: Backend;
+  readonly target: Backend;
+  readonly held: Holdings;
+}
+
+class CommitBody implements JobBody {
+  readonly #scene: Scene;
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  async run(job: Job): Promise<void> {
+    const { source, target, request } = this.#scene;
+    const { base, onError = 'report' } = request;
+    job.setTotal(source.size);
+    if (target.size < source.size) await target.truncate(source.size);
+    const info = await infoOf(target.image);
+    await copy({
+      sources: [{ backend: source, targetOffset: 0, base }],
+      target: {
+        backend: target,
+        readsZero: false,
+        clusterSize: info?.clusterSize ?? 1,
+        unit: powerOfTwo(info?.subclusterSize ?? info?.clusterSize),
+      },
+      control: {
+        checkpoint: () => job.checkpoint(),
+        throttle: (bytes) => job.throttle(bytes),
+        advance: (bytes) => job.advance(bytes),
+        onError: (operation, error) => job.onError(operation, onError, error),
+        warn: () => undefined,
+      },
+    });
+    await this.#hideTail();
+    await target.flush();
+  }
+
+  /** Where `top` is shorter than `base`, an overlay sees zeroes behind its end, and must go on seeing them. */
+  async #hideTail(): Promise<void> {
+    const { source, target, filter } = this.#scene;
+    const seen = Math.max(0, ...overlaysOf(filter).map((overlay) => overlay.io.size));
+    const end = Math.min(target.size, seen);
+    if (end > source.size) await target.zero(source.size, end - source.size);
+  }
+
+  /** The headers first, which are right either way from now on; then the graph. */
+  async prepare(): Promise<void> {
+    const { graph, request, filter, target, held } = this.#scene;
+    const { base, backingFile } = request;
+    await target.flush();
+    const overlays = overlaysOf(filter);
+    for (const overlay of overlays) await nameBacking(overlay, base, backingFile);
+    held.release();
+    await replaceNode(graph, { from: filter, to: base });
+    for (const overlay of overlays) overlay.backingOverridden = false;
+  }
+
+  async abort(): Promise<void> {
+    this.#scene.held.release();
+    await takeOut(this.#scene.graph, this.#scene.filter);
+  }
+}

@@ -1,0 +1,57 @@
+/** What a job has taken of the nodes it works on, to be given back at once before it changes the graph at its end. */
+import { Backend, type BackendSettings } from '../block/backend/backend.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import type { Edge } from '../block/graph/edge.ts';
+import { freezeChain } from '../block/graph/freeze.ts';
+import type { Node } from '../block/graph/node.ts';
+import type { OperationPart } from '../block/graph/operations.ts';
+import { Perm } from '../block/permissions-bits.ts';
+import type { Job } from './job.ts';
+
+const NOTHING: OperationPart = { perm: 0, shared: Perm.ALL };
+
+export class Holdings {
+  readonly #graph: BlockGraph;
+  readonly #edges: Edge[] = [];
+  readonly #backends: Backend[] = [];
+  readonly #frozen: (() => void)[] = [];
+
+  constructor(graph: BlockGraph) {
+    this.#graph = graph;
+  }
+
+  /** A backend that sends requests also while the graph is drained: its job holds still by itself. */
+  attach(node: Node, settings: Pick<BackendSettings, 'user' | 'permissions'>): Backend {
+    const backend = Backend.attach(this.#graph, node, { ...settings, unqueued: true });
+    this.#backends.push(backend);
+    return backend;
+  }
+
+  /** See {@link freezeChain}. */
+  freeze(top: Node, bottom: Node): void {
+    this.#frozen.push(freezeChain(top, bottom));
+  }
+
+  /** Have `job` hold permissions on a node. */
+  hold(job: Job, node: Node, name: string, permissions: OperationPart): void {
+    this.#edges.push(job.hold(this.#graph, { node, name, permissions }));
+  }
+
+  /** The backends are the job's from now on, which closes them. */
+  giveTo(job: Job): void {
+    for (const backend of this.#backends) job.own(backend);
+  }
+
+  /** Need nothing and share everything from now on; links may move again. Doing so again does nothing. */
+  release(): void {
+    for (const unfreeze of this.#frozen.splice(0)) unfreeze();
+    for (const edge of this.#edges.splice(0)) this.#graph.setPermissions(edge, NOTHING);
+    for (const backend of this.#backends) if (backend.attached) backend.setPermissions(NOTHING);
+  }
+
+  /** For a job that was never made. */
+  async close(): Promise<void> {
+    this.release();
+    for (const backend of this.#backends) await backend.close();
+  }
+}

@@ -1,0 +1,268 @@
+/** Setting up a mirror of a disk in use: its filter, its permissions, and how it is taken down again. */
+import { Closer } from '../../async/closer.ts';
+import { defaultGranularity } from '../../bitmap/index.ts';
+import type { Backend } from '../../block/backend/backend.ts';
+import type { BlockGraph } from '../../block/graph/block-graph.ts';
+import { moveUsers, refreshNodes } from '../../block/graph/changes.ts';
+import { whileDrained } from '../../block/graph/drain.ts';
+import { linksBetween } from '../../block/graph/freeze.ts';
+import { infoOf } from '../../block/graph/image-info.ts';
+import type { Node } from '../../block/graph/node.ts';
+import { type OperationPart, operations } from '../../block/graph/operations.ts';
+import { makeFilter } from '../../block/graph/own-filter.ts';
+import { changeBacking, replaceNode, takeOut } from '../../block/graph/reshape.ts';
+import { transact } from '../../block/graph/transaction.ts';
+import { Perm } from '../../block/permissions-bits.ts';
+import { Usage } from '../../errors/block-error.ts';
+import type { ErrorPolicy } from '../error-policy.ts';
+import { Holdings } from '../holdings.ts';
+import type { Job, JobInit } from '../job.ts';
+import type { JobList } from '../job-list.ts';
+import { belowTop, type SyncMode } from '../mirror-job.ts';
+import { type CopyMode, LiveMirror, type LiveMirrorOptions } from './live-mirror.ts';
+import { MirrorFilter } from './mirror-filter.ts';
+
+/** Settings of the job, without what it works on. */
+export interface MirrorSettings {
+  readonly speed?: number;
+  /** Bytes, a power of two from 512 to 64 MiB; default the cluster size of the target, from 4 to 64 KiB. */
+  readonly granularity?: number | undefined;
+  /** Bytes; default 16 MiB. */
+  readonly bufSize?: number | undefined;
+  /** Default true. */
+  readonly unmap?: boolean | undefined;
+  readonly copyMode?: CopyMode | undefined;
+  readonly onSourceError?: ErrorPolicy | undefined;
+  readonly onTargetError?: ErrorPolicy | undefined;
+  /** Name of the filter node; default a generated one. */
+  readonly filterName?: string | undefined;
+}
+
+export interface LiveMirrorRequest extends MirrorSettings {
+  /** Its users go on through the filter. */
+  readonly source: Node;
+  readonly target: Node;
+  readonly sync: SyncMode;
+  /** On completion the users of this node get the target; default those of the source. */
+  readonly replaces?: Node | undefined;
+  /** The target reads as zeroes all over. */
+  readonly targetReadsZero?: boolean | undefined;
+  /** On completion the target gets the backing file of the source (or with sync `none` the source) where it has none. */
+  readonly sourceBacking?: boolean | undefined;
+}
+
+export interface ActiveCommitRequest extends MirrorSettings {
+  readonly top: Node;
+  /** A layer below. */
+  readonly base: Node;
+  /** End when all is there, the users staying on top. */
+  readonly endWhenReady?: boolean | undefined;
+}
+
+const MIN_GRANULARITY = 512;
+const MAX_GRANULARITY = 64 * 1024 * 1024;
+const BUF_SIZE = 16 * 1024 * 1024;
+
+/** The job that makes `target` show what `source` shows, and keeps it so until it is completed; to be started. */
+export async function liveMirror(
+  jobs: JobList,
+  graph: BlockGraph,
+  request: LiveMirrorRequest,
+  init: Partial<JobInit> = {},
+): Promise<Job> {
+  const { source, target, sync, replaces, sourceBacking = false } = request;
+  if (source === target) throw new Usage(`node '${source.name}' cannot be mirrored to itself`);
+  const base = sync === 'top' ? belowTop(source) : undefined;
+  const backing = sync === 'none' ? source : belowTop(source);
+  return setUp(jobs, graph, {
+    type: 'mirror',
+    settings: request,
+    init,
+    source,
+    target,
+    rows: { ...operations['mirror-live'], intermediate: undefined },
+    options: {
+      sync,
+      base,
+      targetReadsZero: request.targetReadsZero ?? false,
+      endWhenReady: false,
+      growTarget: false,
+    },
+    replaces,
+    newBacking: sourceBacking && !target.backing ? backing : undefined,
+  });
+}
+
+/** The job that brings what is above `base` into it; on completion the users of `top` get `base`. To be started. */
+export async function activeCommit(
+  jobs: JobList,
+  graph: BlockGraph,
+  request: ActiveCommitRequest,
+  init: Partial<JobInit> = {},
+): Promise<Job> {
+  const { top, base, endWhenReady = false } = request;
+  if (top === base) throw new Usage(`node '${top.name}' cannot be committed into itself`);
+  linksBetween(top, base);
+  const target = operations['commit-active'].target;
+  const grows = base.io.size < top.io.size;
+  return setUp(jobs, graph, {
+    type: 'commit',
+    settings: request,
+    init,
+    source: top,
+    target: base,
+    rows: {
+      ...operations['commit-active'],
+      target: grows ? { ...target, perm: target.perm | Perm.RESIZE } : target,
+    },
+    options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true },
+    replaces: undefined,
+    newBacking: undefined,
+  });
+}
+
+interface Plan {
+  readonly type: 'mirror' | 'commit';
+  readonly settings: MirrorSettings;
+  readonly init: Partial<JobInit>;
+  readonly source: Node;
+  readonly target: Node;
+  readonly rows: {
+    readonly main: OperationPart;
+    readonly source: OperationPart;
+    readonly target: OperationPart;
+    /** Present where the target is a layer below the source. */
+    readonly intermediate: OperationPart | undefined;
+  };
+  readonly options: Pick<LiveMirrorOptions, 'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget'>;
+  readonly replaces: Node | undefined;
+  readonly newBacking: Node | undefined;
+}
+
+async function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
+  const { source, target, rows, settings } = plan;
+  const granularity = await granularityOf(settings.granularity, target);
+  const filter = await makeFilter(graph, {
+    driver: 'mirror_top',
+    name: settings.filterName,
+    below: source,
+    make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
+  });
+  const undo = new Closer();
+  const held = new Holdings(graph);
+  undo.push(() => takeDown(graph, filter));
+  undo.push(() => held.close());
+  filter.held = true;
+  try {
+    await replaceNode(graph, { from: source, to: filter });
+    const from = held.attach(source, { user: `the source of the ${plan.type} job`, permissions: rows.source });
+    const to = held.attach(target, { user: `the target of the ${plan.type} job`, permissions: rows.target });
+    if (rows.intermediate) held.freeze(filter, target);
+    const scene = { graph, plan, filter, held, source: from, target: to };
+    const body = bodyOf(scene, granularity);
+    const made = jobs.add({ speed: settings.speed ?? 0, ...plan.init, type: plan.type, body });
+    undo.push(async () => {
+      made.cancel();
+      await made.finished.catch(() => undefined);
+    });
+    holdAll(made, scene);
+    const image = imageOf(filter);
+    image.target = to.root;
+    image.observer = body;
+    filter.held = false;
+    return made;
+  } catch (error) {
+    await undo.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+/** What the job has in the graph. */
+interface Scene {
+  readonly graph: BlockGraph;
+  readonly plan: Plan;
+  readonly filter: Node;
+  readonly source: Backend;
+  readonly target: Backend;
+  readonly held: Holdings;
+}
+
+function holdAll(job: Job, { plan, filter, held }: Scene): void {
+  const { rows } = plan;
+  held.giveTo(job);
+  held.hold(job, filter, 'main node', rows.main);
+  if (!rows.intermediate) return;
+  for (const { node } of linksBetween(plan.source, plan.target)) {
+    if (node !== plan.target) held.hold(job, node, 'intermediate node', rows.intermediate);
+  }
+}
+
+function bodyOf(scene: Scene, granularity: number): LiveMirror {
+  const { settings, options } = scene.plan;
+  const { bufSize = BUF_SIZE } = settings;
+  return new LiveMirror({
+    ...options,
+    source: scene.source,
+    target: scene.target,
+    granularity,
+    bufSize: bufSize === 0 ? BUF_SIZE : bufSize,
+    unmap: settings.unmap ?? true,
+    copyMode: settings.copyMode ?? 'background',
+    onSourceError: settings.onSourceError ?? 'report',
+    onTargetError: settings.onTargetError ?? 'report',
+    finish: (how, catchUp) => finish(scene, how, catchUp),
+    abandon: async () => {
+      scene.held.release();
+      await takeDown(scene.graph, scene.filter);
+    },
+  });
+}
+
+/** The end of a job: the last of the data, then all users at once to where they go on. */
+async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => Promise<void>): Promise<void> {
+  const { graph, plan, filter, held } = scene;
+  const from = (how === 'complete' && plan.replaces) || filter;
+  const to = how === 'complete' ? plan.target : plan.source;
+  await whileDrained([filter, plan.target, from], async () => {
+    await catchUp();
+    // Nobody else may write to the target while the job does, and from now on others do.
+    held.release();
+    transact((transaction) => {
+      stopFilter(filter, (undo) => transaction.add({ abort: undo }));
+      if (how === 'complete' && plan.newBacking) changeBacking(transaction, plan.target, plan.newBacking);
+      moveUsers(transaction, { from, to });
+      if (from !== filter) moveUsers(transaction, { from: filter, to: plan.source });
+      refreshNodes(transaction, [...new Set([from, filter, to, plan.source])]);
+    });
+  });
+  await graph.closeIfUnused(from);
+}
+
+async function takeDown(graph: BlockGraph, filter: Node): Promise<void> {
+  if (filter.closing) return;
+  stopFilter(filter, () => undefined);
+  await takeOut(graph, filter);
+}
+
+/** The filter only passes on from now on, and needs nothing of what is below. */
+function stopFilter(filter: Node, onAbort: (undo: () => void) => void): void {
+  const image = imageOf(filter);
+  const { observer } = image;
+  image.stopped = true;
+  image.observer = undefined;
+  onAbort(() => {
+    image.stopped = false;
+    image.observer = observer;
+  });
+}
+
+function imageOf(filter: Node): MirrorFilter {
+  if (filter.image instanceof MirrorFilter) return filter.image;
+  throw new Error(`node '${filter.name}' is no mirror`);
+}
+
+async function granularityOf(wanted: number | undefined, target: Node): Promise<number> {
+  if (wanted === undefined || wanted === 0) return defaultGranularity((await infoOf(target))?.clusterSize);
+  if (wanted >= MIN_GRANULARITY && wanted <= MAX_GRANULARITY && Number.isInteger(Math.log2(wanted))) return wanted;
+  throw new Usage(`granularity ${wanted} is not a power of two from ${MIN_GRANULARITY} to ${MAX_GRANULARITY}`);
+}

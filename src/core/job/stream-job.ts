@@ -1,0 +1,184 @@
+/**
+ * Streaming: what the layers below have of a disk is copied up into a layer, which then needs them no more. It is used
+ * all the time, through a copy-on-read filter that the job has the ranges fetched by.
+ */
+import { Closer } from '../async/closer.ts';
+import type { Backend } from '../block/backend/backend.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { whileDrained } from '../block/graph/drain.ts';
+import { linkDown, linksBetween } from '../block/graph/freeze.ts';
+import type { Node } from '../block/graph/node.ts';
+import { operations } from '../block/graph/operations.ts';
+import { changeBacking, insertFilter, takeOut } from '../block/graph/reshape.ts';
+import { transact } from '../block/graph/transaction.ts';
+import { BlockError, Usage } from '../errors/block-error.ts';
+import { assertRenamable, nameBacking } from './backing-link.ts';
+import { copy } from './copy-engine/copy.ts';
+import type { ErrorPolicy } from './error-policy.ts';
+import { Holdings } from './holdings.ts';
+import type { Job, JobBody, JobInit } from './job.ts';
+import type { JobList } from './job-list.ts';
+
+export interface StreamRequest {
+  /** The layer that is filled. */
+  readonly top: Node;
+  /** What lies here or below is not copied and stays the backing file. One of the two, or neither: all is copied. */
+  readonly base?: Node | undefined;
+  /** The lowest layer that is copied from. */
+  readonly bottom?: Node | undefined;
+  /** What `top` is to say of its backing file; default the name of it. */
+  readonly backingFile?: string | undefined;
+  readonly onError?: ErrorPolicy | undefined;
+  readonly filterName?: string | undefined;
+}
+
+/** The job, to be started. Throws with the graph as it was. */
+export async function stream(
+  jobs: JobList,
+  graph: BlockGraph,
+  request: StreamRequest,
+  init: Partial<JobInit> = {},
+): Promise<Job> {
+  const top = belowFilters(request.top);
+  const { base, bottom } = boundsOf(top, request);
+  assertRenamable(top);
+  const undo = new Closer();
+  const { filterName } = request;
+  const filter = await insertFilter(graph, top, {
+    driver: 'copy-on-read',
+    ...(filterName === undefined ? {} : { 'node-name': filterName }),
+    ...(bottom ? { bottom: bottom.name } : {}),
+  });
+  filter.held = true;
+  const held = new Holdings(graph);
+  undo.push(() => takeOut(graph, filter));
+  undo.push(() => held.close());
+  try {
+    const { main, active, intermediate } = operations.stream;
+    const source = held.attach(filter, { user: 'the stream job', permissions: main });
+    if (bottom) held.freeze(filter, bottom);
+    const body = new StreamBody({ graph, request, top, base, filter, source, held });
+    const job = jobs.add({ ...init, type: 'stream', body });
+    undo.push(async () => {
+      job.cancel();
+      await job.finished.catch(() => undefined);
+    });
+    held.giveTo(job);
+    held.hold(job, filter, 'main node', { perm: 0, shared: main.shared });
+    held.hold(job, top, 'active node', active);
+    for (const { node } of bottom ? linksBetween(top, bottom) : []) {
+      held.hold(job, node, 'intermediate node', intermediate);
+    }
+    filter.held = false;
+    return job;
+  } catch (error) {
+    await undo.close().catch(() => undefined);
+    throw error;
+  }
+}
+
+function belowFilters(node: Node): Node {
+  let from = node;
+  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
+  return from;
+}
+
+/** The layer that stays, and the lowest one that is copied from; undefined where there is none. */
+function boundsOf(top: Node, request: StreamRequest): { base: Node | undefined; bottom: Node | undefined } {
+  if (request.base && request.bottom) throw new Usage("'base' and 'bottom' cannot be given together");
+  if (request.bottom) {
+    if (belowFilters(request.bottom) !== request.bottom) {
+      throw new Usage(`node '${request.bottom.name}' is a filter, it cannot be the bottom of a stream`);
+    }
+    linksBetween(top, request.bottom);
+    if (request.bottom === top) throw new Usage(`node '${top.name}' cannot be the bottom of a stream into itself`);
+    return { base: request.bottom.backing?.node, bottom: request.bottom };
+  }
+  if (request.base === top) throw new BlockError(`node '${top.name}' cannot be streamed from itself`);
+  const links = request.base ? linksBetween(top, request.base) : allLinks(top);
+  const layers = links.map((link) => link.node).filter((node) => node !== request.base);
+  return { base: request.base, bottom: layers.filter((node) => !node.passedOn).at(-1) };
+}
+
+function allLinks(top: Node): ReturnType<typeof linksBetween> {
+  const links = [];
+  for (let edge = linkDown(top); edge; edge = linkDown(edge.node)) links.push(edge);
+  return links;
+}
+
+interface Scene {
+  readonly graph: BlockGraph;
+  readonly request: StreamRequest;
+  readonly top: Node;
+  readonly base: Node | undefined;
+  readonly filter: Node;
+  readonly source: Backend;
+  readonly held: Holdings;
+}
+
+class StreamBody implements JobBody {
+  readonly #scene: Scene;
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  async run(job: Job): Promise<void> {
+    const { source, base, request, filter, top } = this.#scene;
+    const { onError = 'report' } = request;
+    job.setTotal(source.size);
+    if (!top.backing) return;
+    const fetch = async ({ offset, length }: { offset: number; length: number }): Promise<void> => {
+      for (;;) {
+        try {
+          return await filter.image.prefetch?.(offset, length);
+        } catch (error) {
+          if ((await job.onError('read', onError, error)) === 'ignore') {
+            this.#incomplete = true;
+            return;
+          }
+        }
+      }
+    };
+    await copy({
+      sources: [{ backend: source, targetOffset: 0, below: top, ...(base ? { base } : {}) }],
+      target: { backend: source, readsZero: false },
+      control: {
+        checkpoint: () => job.checkpoint(),
+        throttle: (bytes) => job.throttle(bytes),
+        advance: (bytes) => job.advance(bytes),
+        onError: (operation, error) => job.onError(operation, onError, error),
+        warn: () => undefined,
+      },
+      sparse: 512,
+      unordered: true,
+      move: fetch,
+    });
+    await top.io.flush();
+  }
+
+  /** Something could not be copied: the layers below are still needed. */
+  #incomplete = false;
+
+  async prepare(): Promise<void> {
+    const { graph, request, top, base, filter, held, source } = this.#scene;
+    await source.flush();
+    if (!this.#incomplete && top.backing) {
+      await nameBacking(top, base, request.backingFile);
+    }
+    held.release();
+    const before = top.backing?.node;
+    await whileDrained([filter, ...(base ? [base] : [])], () => {
+      if (this.#incomplete || before === base) return;
+      transact((transaction) => changeBacking(transaction, top, base));
+      top.backingOverridden = false;
+    });
+    await takeOut(graph, filter);
+    if (before && before !== base) await graph.closeIfUnused(before);
+  }
+
+  async abort(): Promise<void> {
+    this.#scene.held.release();
+    await takeOut(this.#scene.graph, this.#scene.filter);
+  }
+}

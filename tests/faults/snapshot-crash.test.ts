@@ -137,11 +137,16 @@ async function expectUsable(file: MemoryFile, spec: NodeSpec, { found, version2,
   const disk = await open(file, spec);
   const { lines, corruptions } = await checkDisk(disk);
   // Version 2 has no dirty bit: flags may be wrong, which costs a copy at worst.
-  if (version2) expect(lines.filter((line) => !/OFLAG_COPIED|Leaked/.test(line)), what).toEqual([]);
-  else expect({ corruptions, lines: lines.filter((line) => !line.startsWith('Leaked')) }, what).toEqual({
-    corruptions: 0,
-    lines: [],
-  });
+  if (version2)
+    expect(
+      lines.filter((line) => !/OFLAG_COPIED|Leaked/.test(line)),
+      what,
+    ).toEqual([]);
+  else
+    expect({ corruptions, lines: lines.filter((line) => !line.startsWith('Leaked')) }, what).toEqual({
+      corruptions: 0,
+      lines: [],
+    });
   const mark = Buffer.alloc(64 * 1024, 0xee);
   await disk.write(32 * 1024, mark);
   await disk.close();

@@ -6,10 +6,11 @@ import type { NodeSpec } from '../../core/block/graph/spec.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { activeCommit } from '../../core/job/mirror/start.ts';
+import { recordBase } from '../../core/job/record-base.ts';
 import { isRecord } from '../../core/options/index.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { type ImageRequest, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { type ImageRequest, imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 import { runWithProgress } from './run-with-progress.ts';
 
 export const commit = command({
@@ -34,6 +35,7 @@ export const commit = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img commit overlay.qcow2', 'Write what overlay.qcow2 holds to its backing file, and empty it'],
@@ -50,19 +52,19 @@ export const commit = command({
         adjust: (spec) => withWritableBase(spec, depth),
       });
       const top = image.image;
+      const base = layersOf(top)[depth] ?? top;
       try {
-        const job = await activeCommit(
-          new JobList(),
-          images.graph,
-          { top, base: layersOf(top)[depth] ?? top, endWhenReady: true },
-          { speed: options.rate ?? 0 },
-        );
+        const settings = { speed: options.rate ?? 0 };
+        const job = await activeCommit(new JobList(), images.graph, { top, base, endWhenReady: true }, settings);
+        // From now on images on the base can tell that it has been changed.
+        if (base.image.generation?.value === undefined) await base.image.generation?.start();
         await runWithProgress(io, job, options);
         if (!options.keep && options.base === undefined) await layerOf(top).image.makeEmpty?.();
       } catch (error) {
         throw namingImage(file, error, 'commit');
       }
       await image.close();
+      if (depth === 1) await recordBase(images.graph, imageSpec(request));
       if (!options.quiet) io.stdout.write('Image committed.\n');
       return 0;
     }),

@@ -70,6 +70,10 @@ export const shared = {
     default: 'all',
     help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
   },
+  strictBase: {
+    long: 'strict-base',
+    help: 'Refuse an image whose backing file has changed since it was made on it, rather than warn',
+  },
 } as const satisfies OptionSpecs;
 
 /** Reader of a cache mode option: the word as the properties it stands for. */
@@ -82,13 +86,15 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs }: Surroundings): BlockGraph {
-  return new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
+function newGraph(io: Io, { refs, strictBase = false }: Surroundings): BlockGraph {
+  const say = (message: string): void => warn(io, message);
+  return new BlockGraph({ drivers: driverList, references: refs, strictBase, warn: say });
 }
 
 /** What the command line says of the graph as a whole; the options of a subcommand have it. */
 export interface Surroundings {
   readonly refs: ReferencePolicy;
+  readonly strictBase?: boolean;
   readonly objects: readonly UserObject[];
   /** Exit status when an object cannot be defined; default that of any failure. */
   readonly openStatus?: number;

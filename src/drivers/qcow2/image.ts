@@ -1,4 +1,5 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
+import { randomBytes } from 'node:crypto';
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   BackingCapability,
@@ -8,6 +9,7 @@ import type {
   CheckResult,
   Extent,
   Flags,
+  GenerationCapability,
   HostExtent,
   Image,
   ImageInfo,
@@ -29,6 +31,7 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
+import { fingerprint, generation, writeOwn } from './own-extensions.ts';
 import { read, readv } from './read.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
@@ -43,6 +46,7 @@ export class Qcow2Image implements Image {
   readonly writeFlags = Flag.UNCHANGED;
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
+  readonly generation: GenerationCapability;
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
@@ -66,12 +70,22 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      get fingerprint() {
+        return fingerprint(disk);
+      },
+      record: (data) => writeOwn(disk, ExtensionType.BASE_FINGERPRINT, data),
       linked: (edge) => {
         disk.backing = edge;
       },
     };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
+    this.generation = {
+      get value() {
+        return generation(disk);
+      },
+      start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
+    };
     this.check = { run: (options) => this.#check(options) };
     this.#startCleaner(disk.settings.cacheCleanInterval);
   }

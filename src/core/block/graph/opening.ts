@@ -11,6 +11,7 @@ import type { BlockGraph } from './block-graph.ts';
 import { type CommonOptions, type InheritedModes, isCommon } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import { localPath, resolveName } from './file-name.ts';
+import { checkBase } from './fingerprint.ts';
 import { Node } from './node.ts';
 import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
@@ -107,6 +108,8 @@ export class Opening {
     });
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
+    const { strictBase = false, warn } = this.#graph.settings;
+    if (!this.#attempt.modes.noIo) checkBase(node, { strict: strictBase, warn });
     this.#graph.add(node);
     return node;
   }

@@ -1,4 +1,4 @@
-import { displayName, resolveName } from '../../core/block/graph/file-name.ts';
+import { displayName, hasProtocol, resolveName } from '../../core/block/graph/file-name.ts';
 import type { Node } from '../../core/block/graph/node.ts';
 import { realName } from '../../core/block/graph/opening.ts';
 import { operations } from '../../core/block/graph/operations.ts';
@@ -85,13 +85,12 @@ async function depthOf(images: OpenImages, request: ImageRequest, base: string |
   }
 }
 
-/** A layer goes by the name its overlay has for it, and by that of its file. */
+/** A layer goes by the name its overlay has for it, and by that of its file; relative names are meant against the overlay. */
 function isCalled(node: Node, overlay: Node | undefined, name: string): boolean {
-  if (overlay?.image.backing?.fileName === name || displayName(node) === name) return true;
-  const wanted = realName(name);
-  if (realName(node.fileName) === wanted) return true;
-  // Relative names are meant against the overlay.
-  return overlay !== undefined && realName(resolveName(overlay.fileName, name)) === realName(node.fileName);
+  if (overlay === undefined) return false;
+  if (overlay.image.backing?.fileName === name) return true;
+  if (hasProtocol(name)) return displayName(node) === name;
+  return realName(resolveName(overlay.fileName, name)) === realName(node.fileName);
 }
 
 /** The images of a chain, filters left out. */

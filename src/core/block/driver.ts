@@ -216,6 +216,8 @@ export interface BackingCapability {
   linked?(backing: Edge | undefined): void;
   /** What was recorded of the backing file (`graph/fingerprint.ts`). */
   readonly fingerprint?: Uint8Array | undefined;
+  /** The image holds nothing of its own: it shows what the backing file shows, everywhere. */
+  readonly isEmpty?: boolean;
   /** Record it on disk; left out where there is no room. */
   record?(fingerprint: Uint8Array | undefined): Promise<void>;
 }

@@ -73,6 +73,9 @@ export class Qcow2Image implements Image {
       get fingerprint() {
         return fingerprint(disk);
       },
+      get isEmpty() {
+        return disk.l1.nextUsed(0, disk.l1.entries) === disk.l1.entries;
+      },
       record: (data) => writeOwn(disk, ExtensionType.BASE_FINGERPRINT, data),
       linked: (edge) => {
         disk.backing = edge;

@@ -67,10 +67,23 @@ function timeOf(data: Buffer): string {
   return `${text}.${String(data.readUInt32BE(24)).padStart(9, '0')}`;
 }
 
-/** Tell, or refuse with `strict`, when the base of an image has changed since it was recorded. */
-export function checkBase(node: Node, policy: { readonly strict: boolean; warn(message: string): void }): void {
+/**
+ * Tell, or refuse with `strict`, when the base of an image has changed since it was recorded. What holds nothing of its
+ * own cannot have become wrong: it records the base as it is now, where it can be written to.
+ */
+export async function checkBase(
+  node: Node,
+  policy: { readonly strict: boolean; warn(message: string): void },
+): Promise<void> {
   const change = changeOfBase(node);
   if (change === undefined) return;
+  const { backing } = node.image;
+  if (backing?.isEmpty) {
+    if (node.modes.readOnly || backing.fileName === undefined) return;
+    const generation = node.backing?.node.image.generation?.value;
+    await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
+    return;
+  }
   const name = node.image.backing?.fileName ?? '';
   const message = `the backing file '${name}' of '${node.fileName}' has changed since the image was made on it: ${change}`;
   if (!policy.strict) {

@@ -76,7 +76,7 @@ export class Opening {
       this.#checkWritable();
       const options = this.#driverOptions(driver);
       image = await driver.open(this.#context(driver, options));
-      return this.#finish(driver, image, options);
+      return await this.#finish(driver, image, options);
     } catch (error) {
       this.#failed = true;
       await image?.close().catch(() => undefined);
@@ -91,7 +91,7 @@ export class Opening {
     return this.#attempt.frame.graph;
   }
 
-  #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Node {
+  async #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Promise<Node> {
     const node = new Node({
       name: this.#attempt.name,
       driver,
@@ -109,7 +109,7 @@ export class Opening {
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
     const { strictBase = false, warn } = this.#graph.settings;
-    if (!this.#attempt.modes.noIo) checkBase(node, { strict: strictBase, warn });
+    if (!this.#attempt.modes.noIo) await checkBase(node, { strict: strictBase, warn });
     this.#graph.add(node);
     return node;
   }

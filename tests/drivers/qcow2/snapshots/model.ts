@@ -3,11 +3,7 @@ import { expect } from 'vitest';
 import { Backend } from '../../../../src/core/block/backend/backend.ts';
 import { openNode } from '../../../../src/core/block/graph/open.ts';
 import { operations } from '../../../../src/core/block/graph/operations.ts';
-import {
-  snapshotApply,
-  snapshotCreate,
-  snapshotRemove,
-} from '../../../../src/core/block/graph/snapshot-operations.ts';
+import { snapshotApply, snapshotCreate, snapshotRemove } from '../../../../src/core/block/graph/snapshot-operations.ts';
 import type { NodeSpec } from '../../../../src/core/block/graph/spec.ts';
 import { checkDisk, firstDifference, openDisk, readDisk } from '../../../support/disk.ts';
 import type { Random } from '../../../support/random.ts';

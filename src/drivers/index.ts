@@ -13,6 +13,9 @@ function erased<O extends Readonly<Record<string, unknown>>>(driver: Driver<O>):
 /** `QFI\xfb`, at offset 0. */
 const QCOW2_MAGIC = 0x514649fb;
 
+/** `LUKS`, at offset 0; two more bytes and a version follow. */
+const LUKS_MAGIC = 0x4c554b53;
+
 function startsWith(head: Uint8Array, magic: number): boolean {
   return head.length >= 4 && new DataView(head.buffer, head.byteOffset).getUint32(0) === magic;
 }
@@ -65,6 +68,20 @@ const entries: readonly DriverEntry[] = [
     load: async () => erased((await import('./file/host-device.ts')).hostDeviceDriver),
   },
   {
+    name: 'luks',
+    kind: 'format',
+    creatable: true,
+    magic: (head) => startsWith(head, LUKS_MAGIC),
+    load: async () => erased((await import('./luks/index.ts')).luksDriver),
+  },
+  {
+    name: 'nbd',
+    kind: 'protocol',
+    schemes: ['nbd', 'nbds', 'nbd+unix', 'nbds+unix', 'nbd+tcp', 'nbds+tcp'],
+    creatable: true,
+    load: async () => erased((await import('./nbd/index.ts')).nbdDriver),
+  },
+  {
     name: 'null-aio',
     kind: 'protocol',
     schemes: ['null-aio'],
@@ -103,6 +120,16 @@ const entries: readonly DriverEntry[] = [
     name: 'snapshot',
     kind: 'format',
     load: async () => erased((await import('./snapshot/index.ts')).snapshotDriver),
+  },
+  {
+    name: 'copy-before-write',
+    kind: 'filter',
+    load: async () => erased((await import('./copy-before-write/index.ts')).copyBeforeWriteDriver),
+  },
+  {
+    name: 'snapshot-access',
+    kind: 'format',
+    load: async () => erased((await import('./snapshot-access/index.ts')).snapshotAccessDriver),
   },
   {
     name: 'throttle',

@@ -1,7 +1,7 @@
 import type { BlockGraph } from '../core/block/graph/block-graph.ts';
 import { Usage } from '../core/errors/block-error.ts';
 import { inspectBacking } from '../core/job/backing-file.ts';
-import { createImage as create } from '../core/job/create-image.ts';
+import { createImage as create, creationOptions } from '../core/job/create-image.ts';
 import { crumple } from '../core/options/tree.ts';
 import { type GraphOptions, graphFor, type ObjectOptions } from './open.ts';
 
@@ -37,6 +37,13 @@ export async function createImage(fileName: string, options: CreateImageOptions 
     size ??= found.size;
     Object.assign(given, { backing_file: backing.fileName, backing_fmt: backing.format });
   }
-  if (size === undefined) throw new Usage(`the size of '${fileName}' is not given`);
-  await create(graph, { driver: format, fileName, options: { ...given, size }, ...(signal ? { signal } : {}) });
+  const { create: capability } = (await creationOptions(graph, format, fileName)).format;
+  if (size === undefined && !capability.sizeIsOptional?.(given))
+    throw new Usage(`the size of '${fileName}' is not given`);
+  await create(graph, {
+    driver: format,
+    fileName,
+    options: { ...given, ...(size === undefined ? {} : { size }) },
+    ...(signal ? { signal } : {}),
+  });
 }

@@ -30,7 +30,8 @@ export interface Surroundings {
 export async function makeImage(image: ImageToMake, { graph, signal, say }: Surroundings): Promise<void> {
   const found = await creationOptions(graph, image.format, image.file);
   const typed = withBacking(image, found);
-  const options = { ...typed, size: await sizeOf(image, typed, graph) };
+  const size = await sizeOf(image, { typed, format: found.format }, graph);
+  const options = { ...typed, ...(size === undefined ? {} : { size }) };
   say(formattingLine(image.file, found, options));
   try {
     await createImage(graph, { driver: image.format, fileName: image.file, options, signal });
@@ -54,7 +55,11 @@ function withBacking({ backing, backingFormat, options }: ImageToMake, found: Cr
 }
 
 /** The size as it was typed, or that of the backing file, which is looked at in any case unless told not to. */
-async function sizeOf(image: ImageToMake, typed: Typed, graph: BlockGraph): Promise<unknown> {
+async function sizeOf(
+  image: ImageToMake,
+  { typed, format }: { readonly typed: Typed; readonly format: CreationOptions['format'] },
+  graph: BlockGraph,
+): Promise<unknown> {
   if (image.size !== undefined && typed.size !== undefined) {
     throw new Usage('the size is given twice, as an argument and as an option');
   }
@@ -71,7 +76,7 @@ async function sizeOf(image: ImageToMake, typed: Typed, graph: BlockGraph): Prom
     else found = (await inspectBacking(graph, request)).size;
   }
   const size = given ?? found;
-  if (size !== undefined) return size;
+  if (size !== undefined || format.create.sizeIsOptional?.(typed)) return size;
   throw new Usage(`the size of '${image.file}' is not given`, {
     hint: 'Give it behind the name, such as 10G; it can be left out for an image with a backing file that is opened',
   });

@@ -6,9 +6,9 @@ import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
+import { makeTemporaryOverlay } from '../../core/job/temporary-overlay.ts';
 import { isJsonName, isRecord, type Options } from '../../core/options/index.ts';
 import { traced } from '../cli/trace-option.ts';
-import { makeOverlay } from './overlay.ts';
 
 /** How to open an image, whatever it is called. */
 export interface OpenModes {
@@ -111,7 +111,7 @@ export async function openImage(graph: BlockGraph, request: ImageRequest, modes:
   try {
     const spec = finishSpec(specOf(graph, request), modes);
     if (!modes.snapshot) return await openSpec(graph, { spec, modes, name, dispose: () => undefined });
-    const overlay = await makeOverlay(graph, spec);
+    const overlay = await makeTemporaryOverlay(graph, spec);
     try {
       return await openSpec(graph, { spec: overlay.spec, modes, name, dispose: overlay.dispose });
     } catch (error) {

@@ -1,11 +1,35 @@
 /**
- * The program `nbd`, which serves an image over the NBD protocol.
+ * The program `nbd`: serves disk images over the NBD protocol, and lists what another server has.
  *
- * It is not built yet: calling it ends in one line that says so, and exit status 1.
+ * What belongs here: the command line, where to listen, the life of the process (signals, background, pid file), and
+ * telling what happens. What does not: the protocol and the server (`core/nbd`, `core/export`).
  */
+import type { Io } from '../cli/io.ts';
+import { runParsed } from '../cli/main.ts';
+import { parseArguments } from '../cli/parse-arguments.ts';
+import { processIo } from '../cli/process-io.ts';
+import type { AnyCommand } from '../cli/record.ts';
+import { report } from '../cli/report.ts';
+import { commandLine } from './command-line.ts';
+import { daemonCommand, isForDaemon } from './daemon-options.ts';
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
-export async function main(_argv: readonly string[], programName: string): Promise<number> {
-  process.stderr.write(`${programName}: not built yet: this version of Blockyard has the programs img and io\n`);
-  return 1;
+export async function main(argv: readonly string[], programName: string): Promise<number> {
+  const io = processIo(programName.replace(/\.c?js$/, ''));
+  try {
+    // A signal is how a server is told to end: once it has ended well, that is success.
+    return await run(argv, io);
+  } finally {
+    io.end();
+  }
+}
+
+/** {@link main} on any {@link Io}. */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  try {
+    const record: AnyCommand = isForDaemon(argv, io.programName) ? daemonCommand : commandLine;
+    return await runParsed(record, parseArguments(record, argv), io);
+  } catch (error) {
+    return report(error, io);
+  }
 }

@@ -13,6 +13,7 @@
 
 import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
+import type { DirtyBitmap } from '../bitmap/index.ts';
 import type { HostFile } from '../host/index.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { AmendCapability } from './amend.ts';
@@ -25,6 +26,7 @@ import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
 import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { PointInTimeCapability } from './point-in-time.ts';
 import type { SnapshotCapability } from './snapshots.ts';
 
 export type { AmendCapability, AmendContext } from './amend.ts';
@@ -181,6 +183,8 @@ export interface Image {
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */
   invalidate?(): Promise<void>;
+  /** Of a filter that keeps the disk as it was: that state, for others to read and to copy. */
+  readonly pointInTime?: PointInTimeCapability;
   /** How a copy should treat the page cache of what it reads; absent where there is none. */
   readonly pageCache?: PageCacheCapability;
   /** The state of a suspended machine, kept beside the disk; its offsets are its own, in whole sectors. */
@@ -293,6 +297,8 @@ export interface OpenContext<O extends Options = Options> {
    * the request. Returns undefined when there is to be none; throws when the policy on references forbids it.
    */
   openChild(request: ChildRequest): Promise<Edge | undefined>;
+  /** The bits of a bitmap of another node; throws ENOENT where there is none, and where it cannot be used. */
+  dirtyBitmap(node: string, name: string): DirtyBitmap;
   /** The driver was guessed from the content, not named by anybody. */
   readonly probed: boolean;
   /** The format that `head`, the first bytes of a disk, looks like; undefined for none but raw. */
@@ -328,6 +334,8 @@ export interface Driver<O extends Options = Options> {
   readonly schemes?: readonly string[];
   /** Options for a file name with such a scheme, or for a plain path on the default protocol. */
   parseFileName?(name: string): Record<string, unknown>;
+  /** The one name that says the same as these options; undefined where there is none. */
+  nameFor?(options: O): string | undefined;
   /** Runtime options that decide what data is seen; they go into a `json:` file name. */
   readonly strongOptions?: readonly string[];
   /** Ready image, or throws with everything it took closed (push to `context.closer` while acquiring). */

@@ -81,3 +81,11 @@ function selectorText({ id, name }: SnapshotSelector): string {
 export function noSnapshots({ fileName, driver }: { fileName: string; driver: { name: string } }): NotSupported {
   return new NotSupported(`'${fileName}' cannot have snapshots: the format '${driver.name}' has none`);
 }
+
+/** The error for going back to a snapshot of a disk whose changes are recorded. */
+export function bitmapsInTheWay(fileName: string): BlockError {
+  return new BlockError(`'${fileName}' has bitmaps, which would not tell of the change that a snapshot brings`, {
+    code: 'EBUSY',
+    hint: 'Remove them first, with img bitmap --remove',
+  });
+}

@@ -42,7 +42,7 @@ export interface LockState {
 const NOTHING: LockState = { permissions: 0, shared: ALL };
 
 export class FileLocks {
-  readonly #file: HostFile;
+  #file: HostFile;
   /** False where locks are off or not to be had: then all methods succeed and do nothing. */
   readonly active: boolean;
   #held: LockState = NOTHING;
@@ -111,6 +111,19 @@ export class FileLocks {
   take(permissions: number, shared: number): void {
     this.prepare(permissions, shared);
     this.commit();
+  }
+
+  /**
+   * Hold on `file`, the same one opened once more, what is held on the one so far, which is to be closed now. Nothing is
+   * asked of others: what is held was granted already, and the two would only find each other.
+   */
+  moveTo(file: HostFile): void {
+    this.#file = file;
+    const taken = this.#takenBytes;
+    const unshared = this.#unsharedBytes;
+    this.#takenBytes = 0;
+    this.#unsharedBytes = 0;
+    if (this.active) this.#lock(taken, unshared);
   }
 
   /** Give all locks back; closing the file does the same. */

@@ -14,6 +14,7 @@ import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
+import { crumple, flatten } from '../options/tree.ts';
 import { inspectBacking } from './backing-file.ts';
 import { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 import type { DiskPart } from './copy-engine/types.ts';
@@ -107,23 +108,23 @@ function checkBitmaps({ bitmaps, sources }: ConvertOptions): void {
   keptBitmaps(bitmapNode(source.image), bitmaps);
 }
 
-/** Copy the disk, then the bitmaps; the target is kept open in between. */
+/** Copy the disk, then the bitmaps; the job closes what it copies, so both images are held until that is done. */
 async function withBitmaps(
   graph: BlockGraph,
   target: Node,
   options: ConvertOptions,
   copyDisk: () => Promise<void>,
 ): Promise<void> {
-  const [source] = options.sources;
-  const to = bitmapNode(target);
-  target.held = true;
+  const broken = options.bitmaps ?? 'refuse';
+  const held = [...options.sources.map((source) => source.image), target];
+  const [source = target] = held;
+  for (const node of held) node.held = true;
   try {
     await copyDisk();
-    const broken = options.bitmaps ?? 'refuse';
-    if (source) await copyBitmaps(bitmapNode(source.image), to, { broken, warn: (line) => options.warn?.(line) });
+    await copyBitmaps(bitmapNode(source), bitmapNode(target), { broken, warn: (line) => options.warn?.(line) });
   } finally {
-    target.held = false;
-    await graph.closeIfUnused(target);
+    for (const node of held) node.held = false;
+    for (const node of held.reverse()) await graph.closeIfUnused(node);
   }
 }
 
@@ -166,15 +167,25 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   return backingFile !== undefined;
 }
 
+/** What a new image was encrypted with opens it too. */
+function secretsOf(create: Options): Record<string, unknown> {
+  const flat = Object.entries(flatten(create));
+  return crumple(Object.fromEntries(flat.filter(([name]) => /(^|\.)key-secret$/.test(name))));
+}
+
 async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boolean): Promise<Backend> {
   const { direct, noFlush, writethrough } = target.cache ?? UNSAFE;
   try {
-    return await Backend.open(graph, target.spec, {
-      user: `the target '${target.fileName}'`,
-      permissions: operations.mirror.target,
-      writethrough,
-      open: { modes: { direct, noFlush, unmap } },
-    });
+    return await Backend.open(
+      graph,
+      { ...target.spec, ...secretsOf(target.create ?? {}) },
+      {
+        user: `the target '${target.fileName}'`,
+        permissions: operations.mirror.target,
+        writethrough,
+        open: { modes: { direct, noFlush, unmap } },
+      },
+    );
   } catch (error) {
     throw naming('open', target.fileName, error);
   }

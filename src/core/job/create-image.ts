@@ -87,6 +87,7 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
     closer,
     ...(request.signal ? { signal: request.signal } : {}),
     ...(request.progress ? { progress: request.progress } : {}),
+    object: (kind, id) => graph.objects.find(kind, id),
     warn: (message) => graph.settings.warn(message),
   });
   if (!protocol) {
@@ -150,6 +151,7 @@ async function makeFile(
       fileName: localPath(file.name) ?? file.name,
       createFile: () => Promise.reject(new Error('a protocol creates one file')),
       closer: none,
+      object: (kind, id) => graph.objects.find(kind, id),
       warn: (message) => graph.settings.warn(message),
     });
   } finally {

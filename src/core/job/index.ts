@@ -9,6 +9,8 @@
 export { AmendBody, type AmendRequest, amendJob, amendOptions } from './amend-job.ts';
 
 export { assertBackingName, type BackingFacts, type BackingRequest, inspectBacking } from './backing-file.ts';
+export { BackupBody, type BackupOptions, backupJob } from './backup-job.ts';
+export { type BackupSync, type BitmapMode, backupSyncs, bitmapModes, planBackup } from './backup-plan.ts';
 export { BitmapMergeBody, bitmapMergeJob, type MergeRequest } from './bitmap-merge.ts';
 export { CheckBody, type CheckRequest, checkJob } from './check-job.ts';
 export { type CommitRequest, commitLayers } from './commit-job.ts';

@@ -1,6 +1,7 @@
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { Job, type JobInit } from './job.ts';
+import { Listeners } from './listeners.ts';
 
 /**
  * The jobs of one program by id, from their making until they are dismissed. How many may work on a node is
@@ -9,6 +10,8 @@ import { Job, type JobInit } from './job.ts';
 export class JobList {
   readonly #jobs = new Map<string, Job>();
   #counter = 0;
+  /** Told of every job when it is made. */
+  readonly events = new Listeners<{ added: Job }>();
 
   /** Make a job; without an id it gets one. Throws when the id is taken. */
   add(init: Omit<JobInit, 'id'> & { readonly id?: string }): Job {
@@ -19,6 +22,7 @@ export class JobList {
     job.events.on('state', ({ to }) => {
       if (to === 'null') this.#jobs.delete(id);
     });
+    this.events.emit('added', job);
     return job;
   }
 

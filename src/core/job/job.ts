@@ -84,6 +84,7 @@ export class Job implements EdgeParent {
   #state: JobState = 'created';
   #progress: JobProgress = { done: 0, total: 0 };
   #error: BlockError | undefined;
+  #ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
   #pausedByUser = false;
   /** Too late for cancelling. */
   #finalizing = false;
@@ -131,8 +132,23 @@ export class Job implements EdgeParent {
     return this.#limit.speed;
   }
 
+  /** Whether it waits since a request failed, until it is resumed. */
+  get ioStatus(): 'ok' | 'failed' | 'nospace' {
+    return this.#ioStatus;
+  }
+
   get pausedByUser(): boolean {
     return this.#pausedByUser;
+  }
+
+  /** Goes from pending to concluded without being told. */
+  get autoFinalize(): boolean {
+    return this.#init.autoFinalize !== false;
+  }
+
+  /** Is forgotten once concluded. */
+  get autoDismiss(): boolean {
+    return this.#init.autoDismiss !== false;
   }
 
   describe(): string {
@@ -160,6 +176,7 @@ export class Job implements EdgeParent {
     this.#ask('resume');
     if (!this.#pausedByUser) throw new BlockError(`${this.describe()} is not paused`);
     this.#pausedByUser = false;
+    this.#ioStatus = 'ok';
     this.#endPause();
   }
 
@@ -245,6 +262,7 @@ export class Job implements EdgeParent {
     const error = asBlockError(thrown);
     const action = errorAction(policy, error);
     this.events.emit('error', { operation, action, error });
+    if (action === 'stop') this.#ioStatus = error.code === 'ENOSPC' ? 'nospace' : 'failed';
     if (action === 'ignore') return 'ignore';
     if (action === 'report' || this.#abort.signal.aborted) throw error;
     if (!this.#pausedByUser) {

@@ -29,6 +29,8 @@ export interface FieldInfo {
   /** Accepted, but not shown in help (an old spelling). */
   readonly hidden?: boolean;
   readonly choices?: readonly string[];
+  /** A text that is a number mostly, and may be written as one. */
+  readonly orNumber?: boolean;
   /** Smallest and largest number or size in bytes. */
   readonly min?: number;
   readonly max?: number;

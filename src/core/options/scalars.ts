@@ -112,11 +112,14 @@ export interface TextFieldOptions extends FieldOptions {
   /** Longest accepted text, in UTF-8 bytes. */
   readonly maxBytes?: number;
   readonly nonEmpty?: boolean;
+  /** It is a number mostly, and the control socket takes it as one too. */
+  readonly orNumber?: boolean;
 }
 
 /** Any text. */
 export function text<const P extends TextFieldOptions>(options: P): Present<string, P> {
-  return converted(infoFrom('text', options), options, (input) => {
+  const info = infoFrom('text', options, options.orNumber ? { orNumber: true } : {});
+  return converted(info, options, (input) => {
     const value = toText(input);
     if (value === undefined) return expects('a text', input);
     if (options.nonEmpty && value === '') return new Refusal('must not be empty');

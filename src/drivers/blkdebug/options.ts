@@ -21,7 +21,7 @@ export const injectErrorFields = {
   event,
   state,
   iotype: choice(requestKinds, { help: 'Kind of request that fails; by default any but block-status' }),
-  errno: text({ help: 'Number or name of the error, 0 for none', default: '5' }),
+  errno: text({ help: 'Number or name of the error, 0 for none', default: '5', orNumber: true }),
   sector: integer({ help: 'Sector of 512 bytes that the request must touch, -1 for any', default: -1, min: -1 }),
   'delay-ns': integer({ help: 'Time that the request is held back, in nanoseconds', default: 0, min: 0 }),
   once: bool({ help: 'The rule is gone when it has been used', default: false }),

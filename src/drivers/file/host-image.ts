@@ -11,6 +11,7 @@ import type {
   Limits,
   PageCachePass,
   PermissionCapability,
+  ReopenCapability,
   TruncateOptions,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
@@ -27,30 +28,48 @@ import {
   HostSpace,
   type LockingMode,
 } from '../../core/host/index.ts';
+import { prepareReopen } from './reopen.ts';
 
 export class HostImage implements Image {
-  readonly limits: Limits;
+  limits: Limits;
   readonly zeroFlags = Flag.MAY_UNMAP;
   readonly readsZeroWhenFresh: boolean;
   readonly permissions: PermissionCapability;
+  readonly reopen: ReopenCapability;
   readonly blockSizes?: { readonly logical: number; readonly physical: number };
   readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
   readonly pageCache = { begin: () => this.#beginPass() };
-  readonly #file: HostFile;
-  readonly #extents: HostExtents;
-  readonly #space: HostSpace;
+  #file: HostFile;
+  #extents: HostExtents;
+  #space: HostSpace;
 
   constructor(file: HostFile, locking: LockingMode, device: BlockDeviceInfo | undefined) {
+    const locks = FileLocks.open(file, locking);
+    this.reopen = {
+      prepare: (options, modes) =>
+        prepareReopen({ options, modes, file: this.#file, locking }, (fresh) => {
+          locks.moveTo(fresh);
+          this.#use(fresh, device);
+        }),
+    };
     this.#file = file;
     this.#extents = new HostExtents(file);
     this.#space = new HostSpace(file);
-    this.permissions = FileLocks.open(file, locking);
+    this.permissions = locks;
     this.readsZeroWhenFresh = file.kind === 'regular';
     this.limits = limitsOf(file, device);
     if (device) {
       this.blockSizes = { logical: device.logicalBlockSize, physical: device.physicalBlockSize };
       if (device.geometry) this.geometry = device.geometry;
     }
+  }
+
+  /** Go on with the same file, opened once more. */
+  #use(file: HostFile, device: BlockDeviceInfo | undefined): void {
+    this.#file = file;
+    this.#extents = new HostExtents(file);
+    this.#space = new HostSpace(file);
+    this.limits = limitsOf(file, device);
   }
 
   get size(): number {

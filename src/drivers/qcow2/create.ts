@@ -24,6 +24,10 @@ export const createCapability: CreateCapability = {
   withProtocolOptions: true,
   run: create,
   displayOrder: CREATE_DISPLAY_ORDER,
+  wire: {
+    compat: { name: 'version', help: 'Version of the format', values: { v2: 'v2', v3: 'v3' } },
+    encryption: null,
+  },
   compresses: true,
   measure,
 };

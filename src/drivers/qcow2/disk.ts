@@ -61,8 +61,9 @@ export interface DiskInit {
 
 export class Disk {
   readonly fileName: string;
-  readonly modes: OpenModes;
-  readonly settings: Settings;
+  /** These two change when the node is reopened (`reopen.ts`). */
+  modes: OpenModes;
+  settings: Settings;
   readonly header: Header;
   readonly parts: HeaderParts;
   readonly geometry: Geometry;
@@ -110,7 +111,7 @@ export class Disk {
     this.announces = init.file.node.image.event !== undefined;
   }
 
-  /** The parts that need the disk themselves; called once, by open.ts. */
+  /** The parts that need the disk themselves; called by open.ts, and again when they are to be other ones. */
   assemble(parts: DiskParts): void {
     this.#parts = parts;
     this.sliceEntries = parts.l2.entrySize / this.geometry.l2EntrySize;

@@ -7,7 +7,7 @@ import { after, all, type Maybe } from '../../core/async/maybe.ts';
 import type { Disk } from './disk.ts';
 import { hostOffset } from './meta/entries.ts';
 import { type BitmapsExtension, decodeBitmapsExtension, ExtensionType, findExtension } from './meta/extensions.ts';
-import { Autoclear, Incompatible } from './meta/features.ts';
+import { Autoclear, Incompatible, KNOWN_AUTOCLEAR } from './meta/features.ts';
 import { type Snapshot, validateSnapshotL1 } from './meta/snapshot-table.ts';
 import { viewOf } from './meta/struct.ts';
 import { renewGeneration } from './own-extensions.ts';
@@ -20,6 +20,7 @@ export function beforeWrite(disk: Disk): Maybe<void> {
   if (state.preparing) return state.preparing;
   const done = inOrder([
     () => disk.assertUsable(),
+    () => dropUnknownAutoclear(disk),
     () => collectPlaces(disk),
     () => disk.bitmaps?.beginWriting(),
     () => renewGeneration(disk),
@@ -33,6 +34,16 @@ export function beforeWrite(disk: Disk): Maybe<void> {
     state.preparing = undefined;
   });
   return state.preparing;
+}
+
+/** Unknown autoclear bits go, since what they stand for will not be kept in step. */
+export function dropUnknownAutoclear(disk: Disk): Maybe<void> {
+  const { header } = disk;
+  const known = header.autoclear & KNOWN_AUTOCLEAR;
+  const kept = disk.dataFile === undefined ? known & ~Autoclear.DATA_FILE_RAW : known;
+  if (kept === header.autoclear) return;
+  header.autoclear = kept;
+  return inOrder([() => disk.writeHeaderFields(), () => disk.file.flush()]);
 }
 
 function collectPlaces(disk: Disk): Maybe<void> {

@@ -14,6 +14,7 @@ import type {
   Image,
   ImageInfo,
   Limits,
+  ReopenCapability,
   SnapshotCapability,
   TruncateOptions,
   VmStateCapability,
@@ -33,6 +34,7 @@ import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { fingerprint, generation, writeOwn } from './own-extensions.ts';
 import { read, readv } from './read.ts';
+import { prepareReopen } from './reopen.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
@@ -47,6 +49,7 @@ export class Qcow2Image implements Image {
   readonly readsZeroWhenFresh = true;
   readonly backing: BackingCapability;
   readonly generation: GenerationCapability;
+  readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
@@ -81,6 +84,9 @@ export class Qcow2Image implements Image {
         disk.backing = edge;
       },
     };
+    this.reopen = {
+      prepare: (options, modes) => prepareReopen(disk, options, modes, () => this.#startCleaner()),
+    };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
     this.generation = {
@@ -90,7 +96,7 @@ export class Qcow2Image implements Image {
       start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
     };
     this.check = { run: (options) => this.#check(options) };
-    this.#startCleaner(disk.settings.cacheCleanInterval);
+    this.#startCleaner();
   }
 
   get size(): number {
@@ -226,10 +232,13 @@ export class Qcow2Image implements Image {
     if (this.disk.modes.noIo) throw new NotSupported(`'${this.disk.fileName}' was opened for its header only`);
   }
 
-  #startCleaner(interval: number): void {
+  #startCleaner(): void {
+    const interval = this.disk.settings.cacheCleanInterval;
+    clearInterval(this.#cleaner);
+    this.#marks = { l2: 0, refcounts: 0 };
     if (interval === 0 || this.disk.modes.noIo) return;
-    const { l2, refcounts } = this.disk;
     this.#cleaner = setInterval(() => {
+      const { l2, refcounts } = this.disk;
       l2.dropClean(this.#marks.l2);
       refcounts.cache.dropClean(this.#marks.refcounts);
       this.#marks = { l2: l2.mark, refcounts: refcounts.cache.mark };

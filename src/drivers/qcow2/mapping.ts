@@ -126,7 +126,7 @@ function mapSubclusters(disk: DiskView, table: Table, at: Position): Run {
   const host = hosted ? hostOffset(firstHi, firstLo) : -1;
   if (hosted) checkHost(disk, host, at.cluster);
   const startSub = Math.floor(at.inCluster / subclusterSize);
-  const kind = subclusterKind(disk, view, at.index, startSub);
+  const kind = subclusterKind(disk, view, { index: at.index, sub: startSub, hosted });
   let covered = -(at.inCluster - startSub * subclusterSize);
   let sub = startSub;
   for (let index = at.index; covered < at.limit; index++, sub = 0) {
@@ -137,7 +137,7 @@ function mapSubclusters(disk: DiskView, table: Table, at: Position): Run {
       if (next === ClusterKind.COMPRESSED || (next === ClusterKind.NORMAL) !== hosted) break;
       if (hosted && hostOffset(hi, lo) !== host + (index - at.index) * clusterSize) break;
     }
-    while (sub < 32 && subclusterKind(disk, view, index, sub) === kind) {
+    while (sub < 32 && subclusterKind(disk, view, { index, sub, hosted }) === kind) {
       covered += subclusterSize;
       sub++;
     }
@@ -147,11 +147,24 @@ function mapSubclusters(disk: DiskView, table: Table, at: Position): Run {
   return { kind, length, host: hosted ? host + at.inCluster : -1, hi: firstHi, lo: firstLo };
 }
 
-function subclusterKind(disk: DiskView, view: DataView, index: number, sub: number): RunKind {
+interface Subcluster {
+  readonly index: number;
+  readonly sub: number;
+  /** Its cluster has a place. */
+  readonly hosted: boolean;
+}
+
+function subclusterKind(disk: DiskView, view: DataView, { index, sub, hosted }: Subcluster): RunKind {
   const zero = (view.getUint32(index * 16 + 8) >>> sub) & 1;
   const allocated = (view.getUint32(index * 16 + 12) >>> sub) & 1;
   if (zero && allocated) {
     throw disk.corrupt(`subcluster ${sub} of L2 entry ${index} is marked both allocated and zero`, {
+      structure: 'L2',
+      index,
+    });
+  }
+  if (allocated && !hosted) {
+    throw disk.corrupt(`subcluster ${sub} of L2 entry ${index} is marked allocated, but its cluster is not`, {
       structure: 'L2',
       index,
     });

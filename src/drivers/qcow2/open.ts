@@ -1,25 +1,21 @@
 /** Opening: header and tables are judged before anything is believed, and before anything else is opened. */
 import type { OpenContext } from '../../core/block/driver.ts';
-import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { isZero } from '../../core/bytes/zero.ts';
 import { BlockError, CorruptImage, NotSupported } from '../../core/errors/block-error.ts';
-import { Allocator } from './allocator.ts';
+import { assemble } from './assemble.ts';
 import { loadBitmaps } from './bitmaps/load.ts';
 import type { CheckedImage } from './check/index.ts';
-import { CompressedSpace } from './compressed-space.ts';
 import { Disk } from './disk.ts';
-import { refreshPlaces } from './first-write.ts';
+import { dropUnknownAutoclear } from './first-write.ts';
 import { L1Table } from './l1-table.ts';
 import { decodeExtensions, ExtensionType, findExtension, stringExtension } from './meta/extensions.ts';
 import {
-  Autoclear,
   decodeFeatureNames,
   describeFeatures,
   FEATURE_NAMES,
   FeatureGroup,
   Incompatible,
-  KNOWN_AUTOCLEAR,
   KNOWN_INCOMPATIBLE,
 } from './meta/features.ts';
 import { geometryOf } from './meta/geometry.ts';
@@ -31,13 +27,8 @@ import {
   type Header,
   validateHeader,
 } from './meta/header.ts';
-import { cacheSizes, overlapKinds, type Qcow2Options, settingsOf } from './options.ts';
-import { OverlapCheck } from './overlap-check.ts';
-import { RefcountTable } from './refcount-table.ts';
-import { Refcounts } from './refcounts.ts';
+import { type Qcow2Options, settingsOf } from './options.ts';
 import { readSnapshots } from './snapshots-read.ts';
-import { TableCache } from './table-cache.ts';
-import { WriteOut } from './write-out.ts';
 
 type Context = OpenContext<Qcow2Options>;
 
@@ -73,7 +64,7 @@ export async function openDisk(context: Context): Promise<Disk> {
     warn: (message) => context.warn(message),
   });
   assemble(disk, tables.refcountTable, context.options);
-  if (disk.writable && !modes.noIo) await makeWritable(disk);
+  if (disk.writable && !modes.noIo) await dropUnknownAutoclear(disk);
   disk.bitmaps = await loadBitmaps(disk);
   const driver = stringExtension(extensions, ExtensionType.BACKING_FORMAT);
   disk.backing = await context.openChild({
@@ -120,7 +111,7 @@ function refuseUnknownFeatures(header: Header, table: Uint8Array | undefined, fi
 }
 
 /** Images that may be looked at but not used as asked. */
-function refuseState(header: Header, { fileName, modes }: Context): void {
+export function refuseState(header: Header, { fileName, modes }: Pick<Context, 'fileName' | 'modes'>): void {
   if (header.cryptMethod !== Crypt.NONE && !modes.noIo) {
     const method = header.cryptMethod === Crypt.AES ? 'AES' : 'LUKS';
     throw new NotSupported(`'${fileName}' is encrypted with ${method}, which is not supported yet`);
@@ -188,58 +179,6 @@ async function openDataFile(context: Context, header: Header, name: string | und
   if (!wanted && edge) throw new BlockError(`'${fileName}' has no external data file: 'data-file' cannot be given`);
   if (edge) context.child('file').role = 'metadata';
   return edge;
-}
-
-function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options): void {
-  const { geometry, header, file, fileName } = disk;
-  const sizes = cacheSizes(options, geometry, header.size);
-  const source = (event: BlockEvent) => () => ({
-    read: (offset: number, buf: Uint8Array) => disk.announcing(event, () => disk.file.read(offset, buf)),
-  });
-  const writer = new WriteOut(disk);
-  const overlap = new OverlapCheck(geometry.clusterSize, overlapKinds(options));
-  const l2 = new TableCache({
-    source: source('l2_load'),
-    entrySize: sizes.l2Entry,
-    maxBytes: sizes.l2,
-    writeUnit: 512,
-    relieve: () => writer.run(),
-  });
-  const refcounts = new Refcounts({
-    table: new RefcountTable(header.refcountTableOffset, refcountTable, geometry.clusterSize),
-    cache: new TableCache({
-      source: source('refblock_load'),
-      entrySize: geometry.clusterSize,
-      maxBytes: sizes.refcount,
-      writeUnit: 512,
-      relieve: () => writer.relieveRefcounts(),
-    }),
-    geometry,
-    fileName,
-  });
-  const allocator = new Allocator({
-    refcounts,
-    geometry,
-    fileName,
-    fileSize: file.size,
-    blockAdded: (offset) => overlap.add('refcount-block', offset),
-    tableMoved: () => refreshPlaces(disk),
-    announce: (event) => file.event(event),
-  });
-  const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });
-  disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });
-}
-
-/** Unknown autoclear bits go, since what they stand for will not be kept in step. */
-async function makeWritable(disk: Disk): Promise<void> {
-  const { header } = disk;
-  const known = header.autoclear & KNOWN_AUTOCLEAR;
-  const raw = disk.dataFile === undefined ? known & ~Autoclear.DATA_FILE_RAW : known;
-  if (raw !== header.autoclear) {
-    header.autoclear = raw;
-    await disk.writeHeaderFields();
-    await disk.file.flush();
-  }
 }
 
 /** Counts that lag behind are mended before any of them is believed. */

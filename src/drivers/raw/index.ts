@@ -14,6 +14,7 @@ import type {
   Image,
   Limits,
   OpenContext,
+  ReopenCapability,
   TruncateOptions,
 } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
@@ -40,11 +41,12 @@ class RawImage implements Image {
   readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly readsZeroWhenFresh: boolean;
+  readonly reopen: ReopenCapability;
   /** Present only where a fault injector below listens. */
   readonly event?: NonNullable<Image['event']>;
   readonly #file: Edge;
-  readonly #start: number;
-  readonly #length: number | undefined;
+  #start: number;
+  #length: number | undefined;
   /** Set where the format was guessed. */
   readonly #sniff: Sniff | undefined;
 
@@ -53,8 +55,25 @@ class RawImage implements Image {
     this.#start = window.offset;
     this.#length = window.size;
     this.#sniff = sniff;
+    this.reopen = { prepare: async (next) => this.#prepareReopen(next as RawOptions) };
     if (file.node.image.event) this.event = (name) => file.event(name);
     this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
+  }
+
+  async #prepareReopen(next: RawOptions): ReturnType<ReopenCapability['prepare']> {
+    const file = this.#file;
+    const { role } = file;
+    checkWindow(next, file);
+    file.role = isWindow(next) ? 'data' : 'filtered';
+    return {
+      commit: () => {
+        this.#start = next.offset;
+        this.#length = next.size;
+      },
+      abort: () => {
+        file.role = role;
+      },
+    };
   }
 
   get limits(): Limits {
@@ -163,10 +182,6 @@ class RawImage implements Image {
     return { perm: (usual.perm & ~changes) | (users.perm & changes), shared: usual.shared };
   }
 
-  async allocatedSize(): Promise<number> {
-    return (await this.#file.node.image.allocatedSize?.()) ?? this.size;
-  }
-
   async close(): Promise<void> {}
 }
 
@@ -174,18 +189,27 @@ function wholeSectors(limits: Limits): number {
   return Math.max(PROBED, limits.requestAlignment ?? 1);
 }
 
-async function open(context: OpenContext<RawOptions>): Promise<Image> {
-  const file = context.child('file');
-  const { offset, size } = context.options;
+function isWindow({ offset, size }: RawOptions): boolean {
+  return offset > 0 || size !== undefined;
+}
+
+/** Throws when the window does not lie within the file. */
+function checkWindow({ offset, size }: RawOptions, file: Edge): void {
+  const { fileName } = file.node;
   const available = file.size;
   if (offset > available) {
-    throw new BlockError(`raw offset ${offset} lies past the end of '${context.fileName}' (${available} bytes)`);
+    throw new BlockError(`raw offset ${offset} lies past the end of '${fileName}' (${available} bytes)`);
   }
-  // A window is a part of its file: it needs the file itself to keep its length.
-  if (offset > 0 || size !== undefined) file.role = 'data';
   if (size !== undefined && size > available - offset) {
-    throw new BlockError(`raw size ${size} at offset ${offset} exceeds '${context.fileName}' (${available} bytes)`);
+    throw new BlockError(`raw size ${size} at offset ${offset} exceeds '${fileName}' (${available} bytes)`);
   }
+}
+
+async function open(context: OpenContext<RawOptions>): Promise<Image> {
+  const file = context.child('file');
+  checkWindow(context.options, file);
+  // A window is a part of its file: it needs the file itself to keep its length.
+  if (isWindow(context.options)) file.role = 'data';
   if (context.probed && !context.modes.readOnly) {
     context.warn(
       `the format of '${context.fileName}' was not given and was guessed as raw; ` +

@@ -3,7 +3,7 @@
  * nodes share. What the limits are and who waits how long is for core/block/throttle; here is only where they apply.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import type { Driver, Flags, OpenContext } from '../../core/block/driver.ts';
+import type { Driver, Flags, OpenContext, ReopenCapability } from '../../core/block/driver.ts';
 import { FilterImage } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { hasLimits, limitFields, limitsFrom, ThrottleGroup, type ThrottleMember } from '../../core/block/throttling.ts';
@@ -18,11 +18,25 @@ const options = defineOptions({
 type ThrottleOptions = OptionsOf<typeof options>;
 
 class ThrottleImage extends FilterImage {
-  readonly #member: ThrottleMember;
+  #member: ThrottleMember;
+  readonly reopen: ReopenCapability;
 
-  constructor(file: Edge, member: ThrottleMember) {
+  /** `join` finds the group that options name. */
+  constructor(file: Edge, member: ThrottleMember, join: (options: ThrottleOptions) => ThrottleMember) {
     super(file);
     this.#member = member;
+    this.reopen = {
+      prepare: async (options) => {
+        const next = join(options as ThrottleOptions);
+        return {
+          commit: () => {
+            this.#member.release();
+            this.#member = next;
+          },
+          abort: () => next.release(),
+        };
+      },
+    };
   }
 
   override read(offset: number, buf: Uint8Array): Maybe<void> {
@@ -69,15 +83,15 @@ class ThrottleImage extends FilterImage {
   }
 }
 
-function groupOf(context: OpenContext<ThrottleOptions>): ThrottleGroup {
-  const { 'throttle-group': id, ...own } = context.options;
+function groupOf(options: ThrottleOptions, named: OpenContext['object']): ThrottleGroup {
+  const { 'throttle-group': id, ...own } = options;
   const limits = limitsFrom(own);
   if (id === undefined) {
     if (!hasLimits(limits)) throw new Usage("driver 'throttle' needs a limit, or 'throttle-group'");
     return new ThrottleGroup(limits);
   }
   if (hasLimits(limits)) throw new Usage("driver 'throttle' takes limits of its own or 'throttle-group', not both");
-  return context.object('throttle-group', id);
+  return named('throttle-group', id);
 }
 
 function lengthOf(bufs: readonly Uint8Array[]): number {
@@ -91,5 +105,8 @@ export const throttleDriver: Driver<ThrottleOptions> = {
   kind: 'filter',
   options,
   strongOptions: ['throttle-group', ...Object.keys(limitFields)],
-  open: async (context) => new ThrottleImage(context.child('file'), groupOf(context).join()),
+  async open(context) {
+    const join = (given: ThrottleOptions) => groupOf(given, context.object).join();
+    return new ThrottleImage(context.child('file'), join(context.options), join);
+  },
 };

@@ -197,7 +197,7 @@ describe('img convert refuses', () => {
     [['-n', '-O', 'raw', '--target-image-opts'], /options '-O' and '--target-image-opts' cannot be used together/],
     [['-n', '--target-is-zero', '-B', 'x', '-F', 'raw'], /cannot be used together/],
     [['-l', 'snap'], /cannot have snapshots: the format 'raw' has none/],
-    [['--bitmaps'], /bitmaps cannot be copied yet/],
+    [['--bitmaps'], /format 'raw' of '[^']*' /],
     [['--skip-broken-bitmaps'], /needs --bitmaps/],
     [['-F', 'raw'], /needs a backing file/],
     [['-c'], /format 'raw' cannot store compressed data/],

@@ -35,6 +35,9 @@ async function create(driver: Driver<never>, fileName: string, options: object):
     fileName,
     closer: new Closer(),
     createFile: () => Promise.reject(new Error('not here')),
+    object: () => {
+      throw new Error('there are no objects');
+    },
     warn: () => undefined,
   } satisfies CreateContext);
 }

@@ -5,6 +5,9 @@
  */
 import type { Maybe } from '../../async/maybe.ts';
 import { BlockError } from '../../errors/block-error.ts';
+import { accounted, accountedRead, accountedWrite } from '../accounting/accounted.ts';
+import { Accounting } from '../accounting/accounting.ts';
+import type { IoKind } from '../accounting/counters.ts';
 import type { Extent, Flags, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { BlockGraph } from '../graph/block-graph.ts';
@@ -16,8 +19,12 @@ import type { NodeSpec } from '../graph/spec.ts';
 import { type ChainExtent, chainStatus } from '../graph/status.ts';
 import { Perm, type PermMask, permNames } from '../permissions-bits.ts';
 import { totalLength } from '../request/pieces.ts';
+import type { ThrottleMember } from '../throttle/group.ts';
+import { type ErrorPolicies, Gate, InvalidRequest } from './gate.ts';
 
 export interface BackendSettings {
+  /** What it is called from outside, where anybody may refer to it: the id of an export. */
+  readonly name?: string;
   /** For messages: "the source", "export 'e'". */
   readonly user: string;
   readonly permissions: OperationPart;
@@ -28,11 +35,11 @@ export interface BackendSettings {
 
 export class Backend implements EdgeParent, AsyncDisposable {
   readonly kind = 'backend';
+  readonly accounts = new Accounting();
   readonly #graph: BlockGraph;
   readonly #settings: BackendSettings;
   #root: Edge | undefined;
-  #quiesced = 0;
-  #resume: (() => void)[] = [];
+  readonly #gate = new Gate();
   #closed: Promise<void> | undefined;
 
   private constructor(graph: BlockGraph, settings: BackendSettings) {
@@ -94,6 +101,10 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.root.limits;
   }
 
+  get writethrough(): boolean {
+    return this.#settings.writethrough ?? false;
+  }
+
   describe(): string {
     return this.#settings.user;
   }
@@ -109,63 +120,128 @@ export class Backend implements EdgeParent, AsyncDisposable {
     this.#graph.setPermissions(this.root, permissions);
   }
 
+  get name(): string | undefined {
+    return this.#settings.name;
+  }
+
+  /** Have requests keep to the limits of a group; undefined for no limits. */
+  setThrottle(member: ThrottleMember | undefined): void {
+    this.#gate.setMember(member);
+  }
+
+  /** What is done about requests that fail; undefined reports them to whoever made them. */
+  get errorPolicies(): ErrorPolicies | undefined {
+    return this.#gate.policies;
+  }
+
+  set errorPolicies(policies: ErrorPolicies | undefined) {
+    this.#gate.setPolicies(policies);
+  }
+
+  /** Requests wait since one failed, until {@link resume}. */
+  get stopped(): boolean {
+    return this.#gate.stopped;
+  }
+
+  resume(): void {
+    this.#gate.resume();
+  }
+
   drainBegin(): void {
-    if (!this.#settings.unqueued) this.#quiesced++;
+    if (!this.#settings.unqueued) this.#gate.quiesce();
   }
 
   drainEnd(): void {
-    if (this.#settings.unqueued) return;
-    this.#quiesced--;
-    if (this.#quiesced > 0) return;
-    const waiting = this.#resume;
-    this.#resume = [];
-    for (const resume of waiting) resume();
+    if (!this.#settings.unqueued) this.#gate.unquiesce();
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.read(offset, buf));
-    return this.#inside(offset, buf.length).read(offset, buf);
+    if (!this.#gate.open) return this.#gate.pass('read', buf.length, () => this.#read(offset, buf));
+    return this.#read(offset, buf);
+  }
+
+  #read(offset: number, buf: Uint8Array): Maybe<void> {
+    return accountedRead(this.accounts, this.#inside(offset, buf.length), offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.readv(offset, bufs));
-    return this.#inside(offset, totalLength(bufs)).readv(offset, bufs);
+    const length = totalLength(bufs);
+    if (!this.#gate.open) return this.#gate.pass('read', length, () => this.#readv(offset, bufs, length));
+    return this.#readv(offset, bufs, length);
+  }
+
+  #readv(offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
+    const root = this.#inside(offset, length);
+    return accounted(this.accounts, 'read', length, () => root.readv(offset, bufs));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.write(offset, buf, flags));
-    return this.#writable(offset, buf.length, flags).write(offset, buf, this.#writeFlags(flags));
+    if (!this.#gate.open) return this.#gate.pass('write', buf.length, () => this.#write(offset, buf, flags));
+    return this.#write(offset, buf, flags);
+  }
+
+  #write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
+    const root = this.#writable(offset, buf.length, flags);
+    return accountedWrite(this.accounts, root, offset, buf, this.#writeFlags(flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.writev(offset, bufs, flags));
-    return this.#writable(offset, totalLength(bufs), flags).writev(offset, bufs, this.#writeFlags(flags));
+    const length = totalLength(bufs);
+    if (!this.#gate.open) return this.#gate.pass('write', length, () => this.#writev(offset, bufs, flags));
+    return this.#writev(offset, bufs, flags);
+  }
+
+  #writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
+    const length = totalLength(bufs);
+    const root = this.#writable(offset, length, flags);
+    return this.#writing(offset, length, () => root.writev(offset, bufs, this.#writeFlags(flags)));
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.writeCompressed(offset, buf));
+    if (!this.#gate.open) return this.#gate.pass('write', buf.length, () => this.#writeCompressed(offset, buf));
+    return this.#writeCompressed(offset, buf);
+  }
+
+  #writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
     const root = this.#writable(offset, buf.length, Flag.COMPRESSED);
-    if (!this.#settings.writethrough) return root.writeCompressed(offset, buf);
-    return root.write(offset, buf, Flag.COMPRESSED | Flag.FUA);
+    const through = this.#settings.writethrough;
+    return this.#writing(offset, buf.length, () =>
+      through ? root.write(offset, buf, Flag.COMPRESSED | Flag.FUA) : root.writeCompressed(offset, buf),
+    );
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.zero(offset, length, flags));
-    return this.#writable(offset, length, flags).zero(offset, length, this.#writeFlags(flags));
+    if (!this.#gate.open) return this.#gate.pass('write', length, () => this.#zero(offset, length, flags));
+    return this.#zero(offset, length, flags);
+  }
+
+  #zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    const root = this.#writable(offset, length, flags);
+    return this.#writing(offset, length, () => root.zero(offset, length, this.#writeFlags(flags)));
   }
 
   discard(offset: number, length: number): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.discard(offset, length));
-    return this.#writable(offset, length, Flag.NONE).discard(offset, length);
+    if (!this.#gate.open) return this.#gate.pass('write', length, () => this.#discard(offset, length));
+    return this.#discard(offset, length);
+  }
+
+  #discard(offset: number, length: number): Maybe<void> {
+    const root = this.#writable(offset, length, Flag.NONE, 'unmap');
+    return accounted(this.accounts, 'unmap', length, () => root.discard(offset, length));
   }
 
   flush(): Maybe<void> {
-    if (this.#quiesced > 0) return this.#whenRunning().then(() => this.flush());
-    return this.root.flush();
+    if (!this.#gate.open) return this.#gate.pass(undefined, 0, () => this.#flush());
+    return this.#flush();
+  }
+
+  #flush(): Maybe<void> {
+    const { root } = this;
+    return accounted(this.accounts, 'flush', 0, () => root.flush());
   }
 
   async truncate(size: number, options: TruncateOptions = {}): Promise<void> {
-    while (this.#quiesced > 0) await this.#whenRunning();
+    await this.#gate.whenRunning();
     this.#assertMay(this.root, Perm.RESIZE);
     await this.root.truncate(size, options);
   }
@@ -181,8 +257,10 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   copyRangeTo(offset: number, target: Backend, targetOffset: number, length: number): Maybe<boolean> {
-    const waiting = [this, target].find((each) => each.#quiesced > 0);
-    if (waiting) return waiting.#whenRunning().then(() => this.copyRangeTo(offset, target, targetOffset, length));
+    const waiting = [this, target].find((each) => each.#gate.held);
+    if (waiting) return waiting.#gate.whenRunning().then(() => this.copyRangeTo(offset, target, targetOffset, length));
+    // Limits and policies are kept request by request, which a copy in the kernel is not.
+    if (!this.#gate.open || !target.#gate.open) return false;
     // The kernel's copies know no write-through; written data does.
     if (target.#settings.writethrough) return false;
     const to = target.#writable(targetOffset, length, Flag.NONE);
@@ -196,6 +274,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#gate.end();
     const edge = this.#root;
     if (!edge) return;
     let failure: unknown;
@@ -221,38 +300,41 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.close();
   }
 
+  #writing(offset: number, length: number, action: () => Maybe<void>): Maybe<void> {
+    return accounted(this.accounts, 'write', this.accounts.reaching(offset, length), action);
+  }
+
   #writeFlags(flags: Flags): Flags {
     return this.#settings.writethrough ? flags | Flag.FUA : flags;
   }
 
   /** The root, for a request of whole bytes that lies within the disk. */
-  #inside(offset: number, length: number): Edge {
+  #inside(offset: number, length: number, kind: IoKind = 'read'): Edge {
     const root = this.#root;
     const whole = Number.isInteger(offset) && Number.isInteger(length);
     if (root && whole && offset >= 0 && length >= 0 && offset + length <= root.size) return root;
-    throw new BlockError(`request of ${length} bytes at ${offset} is outside the disk of ${this.size} bytes`, {
+    this.accounts.invalid(kind);
+    throw new InvalidRequest(`request of ${length} bytes at ${offset} is outside the disk of ${this.size} bytes`, {
       code: 'EIO',
     });
   }
 
-  #writable(offset: number, length: number, flags: Flags): Edge {
-    const root = this.#inside(offset, length);
-    this.#assertMay(root, (flags & Flag.UNCHANGED) === 0 ? Perm.WRITE : Perm.WRITE | Perm.WRITE_UNCHANGED);
+  #writable(offset: number, length: number, flags: Flags, kind: IoKind = 'write'): Edge {
+    const root = this.#inside(offset, length, kind);
+    const may = (flags & Flag.UNCHANGED) === 0 ? Perm.WRITE : Perm.WRITE | Perm.WRITE_UNCHANGED;
+    if ((root.perm & may) === 0) this.accounts.invalid(kind);
+    this.#assertMay(root, may);
     return root;
   }
 
   /** Without the permission no lock is held that keeps other programs away. */
   #assertMay(root: Edge, permissions: PermMask): void {
     if ((root.perm & permissions) !== 0) return;
-    throw new BlockError(
+    throw new InvalidRequest(
       `${this.#settings.user} has no ${permNames(permissions)} permission on ${root.node.describe()}`,
       {
         code: 'EPERM',
       },
     );
-  }
-
-  #whenRunning(): Promise<void> {
-    return new Promise((resolve) => this.#resume.push(resolve));
   }
 }

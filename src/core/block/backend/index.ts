@@ -6,3 +6,4 @@
  */
 export { Backend, type BackendSettings } from './backend.ts';
 export { type CacheMode, cacheMode, cacheModeNames } from './cache-mode.ts';
+export type { ErrorPolicies, FailedRequest } from './gate.ts';

@@ -107,6 +107,13 @@ export function mergeable(target: NamedBitmap, sources: readonly BitmapPlace[]):
   });
 }
 
+/** The bits of a bitmap that somebody is going to read. */
+export function usableBits(node: Node, name: string): Bits {
+  const bitmap = node.io.bitmaps.get(name);
+  bitmap.assertUsable({ readOnly: true });
+  return bitmap.bits;
+}
+
 export function bitmapSha256(node: Node, name: string): string {
   return node.io.bitmaps.get(name).bits.sha256();
 }

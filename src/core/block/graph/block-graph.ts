@@ -100,6 +100,11 @@ export class BlockGraph implements AsyncDisposable {
     if (node.parents.size === 0 && !node.held && this.nodes.get(node.name) === node) await this.#close(node);
   }
 
+  /** Close `node` below its users, who must not get through to it any more (`force-close.ts`). */
+  async closeUsed(node: Node): Promise<void> {
+    await this.#close(node);
+  }
+
   /** Close every node that is only held by name, top first, then let the objects go. */
   async close(): Promise<void> {
     const failures: unknown[] = [];

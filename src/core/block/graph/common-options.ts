@@ -1,6 +1,6 @@
 /** Options that every node has, whatever its driver. */
 import { bool, choice, defineOptions, type OptionsOf, text } from '../../options/fields.ts';
-import type { OpenModes } from '../driver.ts';
+import type { ChildRole, OpenModes } from '../driver.ts';
 
 export const commonOptions = defineOptions({
   driver: text({ help: 'Driver of the node; found by probing when absent' }),
@@ -71,5 +71,20 @@ export function resolveModes(own: CommonOptions, inherited: InheritedModes): Inh
     unmap: own.discard === undefined ? inherited.unmap : own.discard === 'unmap' || own.discard === 'on',
     forceShare: own['force-share'] ?? inherited.forceShare,
     forRepair: inherited.forRepair,
+  };
+}
+
+/** What a child that is opened with its parent takes over from it. */
+export function modesForChild(
+  parent: InheritedModes,
+  child: { readonly role: ChildRole; readonly readOnly?: boolean | undefined; readonly filterAbove: boolean },
+): InheritedModes {
+  const isBacking = child.role === 'cow';
+  const unmap = child.role === 'filtered' && child.filterAbove ? parent.unmap : true;
+  return {
+    ...parent,
+    readOnly: child.readOnly ?? (isBacking ? true : parent.readOnly),
+    unmap: isBacking ? false : unmap,
+    forRepair: !isBacking && parent.forRepair,
   };
 }

@@ -1,7 +1,9 @@
 import type { Maybe } from '../../async/maybe.ts';
+import { accounted, accountedRead, accountedWrite } from '../accounting/accounted.ts';
 import type { ChildRole, Extent, Flags, HostExtent, Limits, TruncateOptions } from '../driver.ts';
 import type { BlockEvent } from '../events.ts';
 import type { PermMask } from '../permissions-bits.ts';
+import { totalLength } from '../request/pieces.ts';
 import type { Node } from './node.ts';
 
 /** Whoever holds an edge: a node (for its children), a backend, or a job. */
@@ -11,6 +13,8 @@ export interface EdgeParent {
   readonly node?: Node | undefined;
   /** For messages: "node 'disk0'", "the export 'e'". */
   describe(): string;
+  /** Every write of it is stable before it completes. */
+  readonly writethrough?: boolean;
   /** Stop sending new requests down until the matching end; requests in flight go on. */
   drainBegin?(): void;
   drainEnd?(): void;
@@ -34,6 +38,8 @@ export class Edge {
   /** Taken and shared permissions now in force; changed by `graph/permissions.ts` only. */
   perm: PermMask = 0;
   shared: PermMask = 15;
+  /** The child was opened with its parent, and takes over its modes when those change; else it was named. */
+  follows: { readonly readOnly: boolean | undefined } | undefined;
   /** A job relies on this link: it must not be moved. */
   frozen = 0;
 
@@ -59,35 +65,45 @@ export class Edge {
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.node.io.read(offset, buf);
+    const { node } = this;
+    return accountedRead(node.accounts, node.io, offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    return this.node.io.readv(offset, bufs);
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'read', totalLength(bufs), () => io.readv(offset, bufs));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    return this.node.io.write(offset, buf, flags);
+    const { node } = this;
+    return accountedWrite(node.accounts, node.io, offset, buf, flags);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
-    return this.node.io.writev(offset, bufs, flags);
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'write', accounts.reaching(offset, totalLength(bufs)), () =>
+      io.writev(offset, bufs, flags),
+    );
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.node.io.writeCompressed(offset, buf);
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'write', accounts.reaching(offset, buf.length), () => io.writeCompressed(offset, buf));
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
-    return this.node.io.zero(offset, length, flags);
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'write', accounts.reaching(offset, length), () => io.zero(offset, length, flags));
   }
 
   discard(offset: number, length: number): Maybe<void> {
-    return this.node.io.discard(offset, length);
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'unmap', length, () => io.discard(offset, length));
   }
 
   flush(): Maybe<void> {
-    return this.node.io.flush();
+    const { accounts, io } = this.node;
+    return accounted(accounts, 'flush', 0, () => io.flush());
   }
 
   truncate(size: number, options: TruncateOptions = {}): Promise<void> {

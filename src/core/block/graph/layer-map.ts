@@ -53,6 +53,9 @@ async function rangeAt(top: Node, offset: number, length: number): Promise<MapRa
     const below = node.backing && belowFilters(node.backing.node);
     // What no layer below can have reads as zeroes: a chain ends here, or a shorter disk lies below.
     const zero = extent.zero || (!extent.allocated && (below === undefined || offset >= below.io.size));
+    // A hole whose content nobody vouches for is in no place either.
+    const unknown = !extent.data && !zero && below === undefined;
+    if (unknown) return { offset, length: span, depth, present: false, zero, data: false, compressed: false };
     if (extent.allocated || zero || below === undefined) {
       return {
         offset,

@@ -1,8 +1,10 @@
 import { asBlockError } from '../../errors/block-error.ts';
+import { Accounting } from '../accounting/accounting.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
+import type { CommonOptions } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 
 export interface NodeInit {
@@ -10,6 +12,8 @@ export interface NodeInit {
   readonly driver: Driver;
   readonly image: Image;
   readonly modes: OpenModes;
+  /** What was said of the modes; all else was inherited. */
+  readonly own?: CommonOptions;
   /** Options the node was opened with, as the user or the parent gave them, without children. */
   readonly options: Readonly<Record<string, unknown>>;
   readonly fileName: string;
@@ -35,12 +39,14 @@ export class Node implements EdgeParent {
   readonly driver: Driver;
   readonly image: Image;
   readonly io: NodeIo;
+  readonly accounts = new Accounting();
   readonly probed: boolean;
   /** The backing file is another than the header says. */
   backingOverridden: boolean;
   readonly fileName: string;
   readonly nameSays: ReadonlySet<string>;
-  readonly detectZeroes: DetectZeroes;
+  detectZeroes: DetectZeroes;
+  own: CommonOptions;
   options: Readonly<Record<string, unknown>>;
   modes: OpenModes;
   /** Kept by name although nothing above uses it. */
@@ -58,6 +64,7 @@ export class Node implements EdgeParent {
     this.driver = init.driver;
     this.image = init.image;
     this.modes = init.modes;
+    this.own = init.own ?? {};
     this.options = init.options;
     this.fileName = init.fileName;
     this.nameSays = init.nameSays ?? new Set(['filename']);

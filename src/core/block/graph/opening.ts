@@ -5,10 +5,11 @@ import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { isRecord } from '../../options/field.ts';
 import { fieldsOf } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
+import { usableBits } from '../bitmaps/verbs.ts';
 import type { ChildRequest, ChildRole, ChildSlot, Driver, Image, OpenContext } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
 import type { BlockGraph } from './block-graph.ts';
-import { type CommonOptions, type InheritedModes, isCommon } from './common-options.ts';
+import { type CommonOptions, type InheritedModes, isCommon, modesForChild } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import { localPath, resolveName } from './file-name.ts';
 import { checkBase } from './fingerprint.ts';
@@ -16,6 +17,7 @@ import { Node } from './node.ts';
 import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
 import { assertReferenceAllowed } from './references.ts';
+import { slotsOf } from './slots.ts';
 import {
   entryOf,
   FILE_NAME_TO_PARSE,
@@ -92,14 +94,16 @@ export class Opening {
   }
 
   async #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Promise<Node> {
+    const ownName = driver.nameFor?.(options);
     const node = new Node({
       name: this.#attempt.name,
       driver,
       image,
       modes: this.#attempt.modes,
+      own: this.#attempt.own,
       options,
-      fileName: this.#fileName(options),
-      nameSays: new Set(['filename', ...Object.keys(this.#parsedName(driver))]),
+      fileName: ownName ?? this.#fileName(options),
+      nameSays: new Set(['filename', ...Object.keys(ownName === undefined ? this.#parsedName(driver) : options)]),
       detectZeroes: this.#attempt.own['detect-zeroes'] ?? 'off',
       children: this.#edges,
       objects: this.#objects,
@@ -241,6 +245,7 @@ export class Opening {
         if (!edge) throw new Error(`driver '${driver.name}' has no child '${wanted}'`);
         return edge;
       },
+      dirtyBitmap: (node, bitmap) => usableBits(frame.graph.find(node), bitmap),
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
@@ -295,6 +300,7 @@ export class Opening {
     try {
       if (this.#failed) throw new BlockError(`opening node '${this.#attempt.name}' has failed already`);
       const edge = this.#graph.attach(link, this.#permissionsFor(request.role));
+      if (typeof value !== 'string') edge.follows = { readOnly: request.readOnly };
       this.#edges.push(edge);
       return edge;
     } catch (error) {
@@ -327,16 +333,8 @@ export class Opening {
     }
   }
 
-  #inheritedBy(request: ChildRequest): InheritedModes {
-    const { modes } = this.#attempt;
-    const readOnly = request.readOnly ?? (request.role === 'cow' ? true : modes.readOnly);
-    const unmap = request.role === 'filtered' && this.#driver?.kind === 'filter' ? modes.unmap : true;
-    return {
-      ...modes,
-      readOnly,
-      unmap: request.role === 'cow' ? false : unmap,
-      forRepair: request.role !== 'cow' && modes.forRepair,
-    };
+  #inheritedBy({ role, readOnly }: ChildRequest): InheritedModes {
+    return modesForChild(this.#attempt.modes, { role, readOnly, filterAbove: this.#driver?.kind === 'filter' });
   }
 
   #lineage(reference: { image: string; resolved: string }): readonly string[] {
@@ -355,14 +353,6 @@ export class Opening {
     }
     return chain;
   }
-}
-
-function slotsOf(driver: Driver): readonly ChildSlot[] {
-  if (driver.slots) return driver.slots;
-  if (driver.kind === 'protocol') return [];
-  return [
-    { name: 'file', role: driver.kind === 'filter' ? 'filtered' : 'metadata+data', anyNode: driver.kind === 'filter' },
-  ];
 }
 
 /** A plain file name is for the driver to read, since it is none of its options. */

@@ -37,6 +37,9 @@ export const operations = {
     source: { perm: R, shared: R | U },
     target: { perm: W | Z, shared: U },
   },
+  /** Serving to others: nobody may resize what they were told the size of. */
+  export: { image: { perm: R, shared: R | W | U } },
+  'export-writable': { image: { perm: R | W, shared: R | W | U } },
   /** Under use: through a filter on top of the source, which is what other users see. */
   'mirror-live': {
     main: { perm: R, shared: R | W | U },
@@ -67,6 +70,11 @@ export const operations = {
   rebase: {
     image: { perm: R | W | U, shared: R | U },
     backing: { perm: R, shared: ALL },
+  },
+  /** The filter that a backup puts in reads and writes for it. */
+  backup: {
+    source: { perm: 0, shared: R | W | U },
+    target: { perm: 0, shared: R | W | U },
   },
 } as const satisfies Record<string, OperationRow>;
 

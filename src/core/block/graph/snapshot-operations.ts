@@ -4,6 +4,7 @@
  */
 import type { SnapshotInfo } from '../image-info.ts';
 import {
+  bitmapsInTheWay,
   findSnapshot,
   type NewSnapshot,
   noSnapshots,
@@ -43,7 +44,9 @@ export function snapshotApply(graph: BlockGraph, node: Node, wanted: string | Sn
   return quietly(graph, node, 'snapshot-apply', async ({ node: owner, snapshots }) => {
     const before = owner.image.size;
     const { fileName } = owner;
-    await snapshots.apply(findSnapshot(snapshots.list(), wanted, { fileName, means: 'id-first' }));
+    const found = findSnapshot(snapshots.list(), wanted, { fileName, means: 'id-first' });
+    if (owner.io.bitmaps.count > 0) throw bitmapsInTheWay(owner.fileName);
+    await snapshots.apply(found);
     if (owner.image.size !== before) owner.resized();
   });
 }

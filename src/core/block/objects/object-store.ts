@@ -98,7 +98,7 @@ export class ObjectStore {
     if (!entry) {
       throw new BlockError(`there is no ${KIND_NAMES[kind]} '${id}'`, {
         code: 'ENOENT',
-        hint: `Define it with --object ${kind},id=${id},…`,
+        hint: `Define it with --object ${EXAMPLES[kind] ?? kind},id=${id},…`,
       });
     }
     if (entry.type.kind !== kind) {
@@ -180,7 +180,12 @@ const KIND_NAMES: Readonly<Record<ObjectKind, string>> = {
   'throttle-group': 'throttle group',
   secret: 'secret',
   iothread: 'iothread',
+  'tls-creds': 'credentials for TLS',
+  authz: 'authorisation object',
 };
+
+/** A type for kinds that no type is named after. */
+const EXAMPLES: { readonly [K in ObjectKind]?: string } = { 'tls-creds': 'tls-creds-x509', authz: 'authz-list' };
 
 function readOptions(type: ObjectType, given: Options, what: string): Options {
   const tree = crumple(given);

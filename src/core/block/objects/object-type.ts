@@ -1,5 +1,7 @@
 /** What a type of user object is: one record, from which come checks, help and introspection. */
+import type { Authorizer } from '../../crypto/authorizer.ts';
 import type { Secret } from '../../crypto/secret.ts';
+import type { TlsCredentials } from '../../crypto/tls-credentials.ts';
 import type { OptionSchema, Options } from '../../options/schema.ts';
 import type { ThrottleGroup } from '../throttle/group.ts';
 
@@ -11,6 +13,8 @@ export interface ObjectKinds {
   'throttle-group': ThrottleGroup;
   secret: Secret;
   iothread: IoThread;
+  'tls-creds': TlsCredentials;
+  authz: Authorizer;
 }
 export type ObjectKind = keyof ObjectKinds;
 

@@ -12,6 +12,21 @@ function erased<O extends Options, K extends ObjectKind>(type: ObjectType<O, K>)
 /** Sorted by name. */
 export const objectEntries: readonly ObjectEntry[] = [
   {
+    name: 'authz-list',
+    summary: 'Who may connect, by a list of rules',
+    load: async () => erased((await import('./authz.ts')).authzList),
+  },
+  {
+    name: 'authz-list-file',
+    summary: 'Who may connect, by a list of rules in a file',
+    load: async () => erased((await import('./authz.ts')).authzListFile),
+  },
+  {
+    name: 'authz-simple',
+    summary: 'The one who may connect',
+    load: async () => erased((await import('./authz.ts')).authzSimple),
+  },
+  {
     name: 'iothread',
     summary: 'Accepted for scripts that name one; all requests are served by one thread',
     load: async () => erased((await import('./iothread.ts')).iothread),
@@ -30,6 +45,21 @@ export const objectEntries: readonly ObjectEntry[] = [
     name: 'throttle-group',
     summary: 'Limits on bytes and operations per second that nodes share',
     load: async () => erased((await import('./throttle-group.ts')).throttleGroup),
+  },
+  {
+    name: 'tls-creds-anon',
+    summary: 'TLS that hides what is said, but does not tell with whom',
+    load: async () => erased((await import('./tls-creds.ts')).tlsCredsAnon),
+  },
+  {
+    name: 'tls-creds-psk',
+    summary: 'TLS with keys that both ends share',
+    load: async () => erased((await import('./tls-creds.ts')).tlsCredsPsk),
+  },
+  {
+    name: 'tls-creds-x509',
+    summary: 'TLS with certificates',
+    load: async () => erased((await import('./tls-creds.ts')).tlsCredsX509),
   },
 ];
 

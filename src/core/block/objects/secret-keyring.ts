@@ -4,7 +4,7 @@ import { withContext } from '../../errors/block-error.ts';
 import { readKey } from '../../host/index.ts';
 import { defineOptions, integer, type OptionsOf } from '../../options/fields.ts';
 import type { ObjectType } from './object-type.ts';
-import { codingFields } from './secret.ts';
+import { codingFields } from './secret-coding.ts';
 
 const options = defineOptions({
   serial: integer({ help: 'Serial number of the key', required: true, min: -(2 ** 31), max: 2 ** 31 - 1 }),

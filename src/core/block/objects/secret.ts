@@ -2,15 +2,9 @@
 import fs from 'node:fs/promises';
 import { decodeSecret } from '../../crypto/secret.ts';
 import { Usage, withContext } from '../../errors/block-error.ts';
-import { choice, defineOptions, type OptionsOf, secretId, text } from '../../options/fields.ts';
+import { defineOptions, type OptionsOf, text } from '../../options/fields.ts';
 import type { ObjectType } from './object-type.ts';
-
-/** Options that say how a secret is wrapped; those of every type of secret. */
-export const codingFields = {
-  format: choice(['raw', 'base64'], { help: 'How the data is encoded', default: 'raw' }),
-  keyid: secretId({ help: 'Id of the secret that this one is encrypted with (AES-256 in CBC mode)' }),
-  iv: text({ help: 'Initialization vector of that encryption, base64' }),
-};
+import { codingFields } from './secret-coding.ts';
 
 const options = defineOptions({
   data: text({ help: 'The secret itself; other users can see it in the list of processes' }),

@@ -24,6 +24,7 @@ import { discardable, discardInPieces } from './discarding.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
+import { retiredImage } from './retired.ts';
 import type { NewRequest, RequestTracker } from './tracker.ts';
 import { type Fit, fitOf, readPadded, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
@@ -46,7 +47,7 @@ export interface IoOwner {
 export class NodeIo {
   readonly #requests = new InFlight();
   readonly #changes: Changes;
-  readonly #image: Image;
+  #image: Image;
   readonly #owner: IoOwner;
   #fit: Fit;
   /** Alignment less one: what must be clear in offsets and lengths. */
@@ -72,6 +73,11 @@ export class NodeIo {
     this.#maxTransfer = this.#fit.maxTransfer;
     this.#changes.align = this.#fit.align;
     return this.#fit;
+  }
+
+  /** The image is about to be closed although it has users: from now on every request fails. */
+  retire(): void {
+    this.#image = retiredImage(this.#owner.name, this.#image.size);
   }
 
   /** Changes in flight. */

@@ -188,7 +188,7 @@ export class StoredBitmaps implements BitmapStore {
     const entries = await writeBits(disk, bits, allocate);
     const clusters = Math.ceil((entries.length * TABLE_ENTRY_BYTES) / clusterSize);
     const tableOffset = await allocate(clusters);
-    await disk.file.write(tableOffset, padded(encodeTable(entries), clusters * clusterSize));
+    await disk.file.write(tableOffset, encodeTable(entries));
     const old = this.#entries.find((entry) => entry.name === name);
     return {
       tableOffset,
@@ -216,7 +216,7 @@ export class StoredBitmaps implements BitmapStore {
         const length = alignUp(bytes.length, clusterSize);
         place = { offset: await this.#allocate(length / clusterSize), length };
         taken.push(place);
-        await disk.file.write(place.offset, padded(bytes, length));
+        await disk.file.write(place.offset, bytes);
       }
       await disk.writer.settle();
       await this.#writeHeader(place && { ...place, length: bytes.length }, entries.length);
@@ -255,14 +255,11 @@ export class StoredBitmaps implements BitmapStore {
   }
 
   async #allocate(clusters: number): Promise<number> {
-    const { allocator, geometry, file } = this.#disk;
+    const { allocator, geometry } = this.#disk;
     const first = await allocator.allocate(clusters);
     const offset = first * geometry.clusterSize;
     this.#disk.assertNoOverlap(offset, clusters * geometry.clusterSize);
     allocator.touch(first + clusters);
-    // A cluster at the end of the file must be whole.
-    const end = offset + clusters * geometry.clusterSize;
-    if (end > file.size) await file.truncate(end, { exact: false });
     return offset;
   }
 
@@ -304,11 +301,4 @@ export class StoredBitmaps implements BitmapStore {
       allocator.free(offset / geometry.clusterSize, length / geometry.clusterSize, 'other');
     }
   }
-}
-
-function padded(bytes: Uint8Array, length: number): Uint8Array {
-  if (bytes.length === length) return bytes;
-  const whole = new Uint8Array(length);
-  whole.set(bytes);
-  return whole;
 }

@@ -52,7 +52,7 @@ export async function readTable(
     const ones = (lo & ALL_ONES) !== 0;
     const wrong = (hi & HI_RESERVED) !== 0 || (lo & LO_RESERVED) !== 0 || offset % clusterSize !== 0;
     if (wrong || (offset !== 0 && ones)) fail(`table entry ${index} is invalid: ${getHex(view, index)}`);
-    if (offset + clusterSize > file.size && offset !== 0) {
+    if (offset >= file.size) {
       fail(`table entry ${index} leads to ${offset}, past the end of the file at ${file.size}`);
     }
     entries.push(offset !== 0 ? offset : ones ? 'ones' : 'zeroes');

@@ -56,6 +56,8 @@ export class CheckState {
   readonly counts = new ClusterCounts();
   /** Clusters beyond the end of the file that something refers to. */
   readonly beyond = new Set<number>();
+  /** `beyond` has them all. */
+  beyondAll = true;
   /** Some active entry does not say that it is the only reference. */
   uncopied = false;
   /** Some count on disk is not the number of references. */
@@ -141,12 +143,22 @@ export class CheckState {
         `reference past the end of the file by a cluster or more: offset=0x${offset.toString(16)} size=0x${length.toString(16)}`,
         times,
       );
-      if (this.beyond.size < MAX_BEYOND) this.beyond.add(first);
+      this.#rememberBeyond(first, Math.floor((offset + length - 1) / clusterSize));
       return;
     }
     const last = Math.floor((offset + length - 1) / clusterSize);
     for (let cluster = first; cluster <= last; cluster++) this.referToCluster(cluster, times);
     if (last >= this.clusters) this.clusters = last + 1;
+  }
+
+  #rememberBeyond(first: number, last: number): void {
+    for (let cluster = Math.max(first, this.clusters); cluster <= last; cluster++) {
+      if (this.beyond.size >= MAX_BEYOND) {
+        this.beyondAll = false;
+        return;
+      }
+      this.beyond.add(cluster);
+    }
   }
 
   /** One reference to each of `length` clusters from `first` on, all within the file. */

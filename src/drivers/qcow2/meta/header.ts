@@ -123,10 +123,10 @@ export function validateHeader(header: Header, fileName: string, { forCheck = fa
   if (header.cryptMethod > Crypt.LUKS) fail('crypt_method', header.cryptMethod, 'allowed are 0 to 2');
   if (header.size > Limit.MAX_DISK_SIZE) fail('size', header.size, `the limit is ${Limit.MAX_DISK_SIZE}`);
   validateBacking(header, clusterSize, fail);
-  validateTables(header, clusterSize, fail);
   if (header.nbSnapshots > Limit.MAX_SNAPSHOTS && !forCheck) {
     fail('nb_snapshots', header.nbSnapshots, `the limit is ${Limit.MAX_SNAPSHOTS}`);
   }
+  validateTables(header, clusterSize, fail);
 }
 
 type Fail = (field: string, value: number | string, limit: string) => never;

@@ -40,13 +40,16 @@ export function canFixEntries(state: CheckState, walk: Walk): boolean {
 }
 
 /** Put right what the walk has noted; the counts in `state` are those of the entries as they will be. */
-export async function fixEntries(state: CheckState): Promise<void> {
-  const { file } = state.image;
+export async function fixEntries(state: CheckState, { l1 }: Walk): Promise<void> {
+  const { file, header } = state.image;
   const { clusterSize } = state.geometry;
   const before = state.result.corruptionsFixed;
   for (const { at, hi, lo } of state.l1Fixes) {
     const clean = l1WithoutReserved(hi, lo);
-    await file.write(at, entryBytes(clean.hi, clean.lo));
+    const bytes = entryBytes(clean.hi, clean.lo);
+    await file.write(at, bytes);
+    const inActive = at - header.l1TableOffset;
+    if (inActive >= 0 && inActive < l1.length) l1.set(bytes, inActive);
     state.fixed(`L1 entry with reserved bits set: ${hexEntry(hi, lo)}`);
     await state.breathe();
   }

@@ -1,4 +1,5 @@
 /** Clusters that nothing refers to, given out for the structures of a repair. */
+import { CorruptImage } from '../../../core/errors/block-error.ts';
 import type { CheckState } from '../check/state.ts';
 
 export class FreeClusters {
@@ -7,16 +8,21 @@ export class FreeClusters {
 
   /** None below `from` are given out. Cluster 0 never is. */
   constructor(state: CheckState, from: number) {
+    if (!state.beyondAll) {
+      throw new CorruptImage(
+        `'${state.image.fileName}': more references than can be remembered point past the end of the file, so that nothing can be placed there`,
+      );
+    }
     this.#state = state;
     this.#next = Math.max(1, from);
   }
 
   /** The first of `length` clusters in a row, counted from now on. */
   take(length: number): number {
-    const { counts } = this.#state;
+    const { counts, beyond } = this.#state;
     let start = this.#next;
     for (let cluster = start; cluster < start + length; cluster++) {
-      if (counts.get(cluster) !== 0) start = cluster + 1;
+      if (counts.get(cluster) !== 0 || beyond.has(cluster)) start = cluster + 1;
     }
     counts.addRun(start, length);
     // What was passed over is too short for runs; single clusters in it are not worth a search.

@@ -6,7 +6,7 @@
  *
  * The order, with a flush between any two steps, is such that breaking off anywhere leaves an image that reads as before
  * and is no worse than it was:
- *   cut the snapshot table → mend entries → counts → copied flags → other snapshot entries → dirty and corrupt bits.
+ *   cut the snapshot table → mend entries → counts → other snapshot entries → copied flags → dirty and corrupt bits.
  * Entries come before counts, since a count may only fall when what it counted is gone; copied flags come after them,
  * since a flag may only be set when the count is 1.
  */
@@ -42,14 +42,14 @@ export async function repairImage(image: CheckedImage, options: RepairOptions): 
   const freed = new FreedSpace();
   if (state.fixing) {
     await cutSnapshots(state, walk.snapshots);
-    await fixEntries(state);
+    await fixEntries(state, walk);
   }
   // Where references may be missing, what looks free may be data: new structures then go behind the end of the file.
   const from = walk.damage > 0 ? state.clusters : 1;
-  const table = await repairCounts(state, walk, { all, from, freed });
+  let table = await repairCounts(state, walk, { all, from, freed });
+  if (state.fixing) table = await rewriteSnapshots(state, walk.snapshots, { table, from, freed });
   await image.file.flush();
   await repairFlags(state, walk, table, all);
-  if (state.fixing) await rewriteSnapshots(state, walk.snapshots, { table, from, freed });
   await image.file.flush();
   if (walk.damage === 0) await freed.discard(state);
   if (state.result.corruptions === 0 && state.result.checkErrors === 0) {

@@ -34,19 +34,20 @@ export interface RewriteOptions {
   readonly freed: FreedSpace;
 }
 
-/** Write the entries anew where some have to change. */
+/** Write the entries anew where some have to change. Returns the refcount table that is now the image's. */
 export async function rewriteSnapshots(
   state: CheckState,
   found: FoundSnapshots,
   { table, from, freed }: RewriteOptions,
-): Promise<void> {
-  if (found.extraDropped === 0 && found.incomplete.length === 0) return;
+): Promise<RefcountTableCopy> {
+  if (found.extraDropped === 0 && found.incomplete.length === 0) return table;
   const { header, file } = state.image;
   const { clusterSize } = state.geometry;
   const snapshots = found.snapshots.map((snapshot) => ({ ...snapshot, diskSize: snapshot.diskSize ?? header.size }));
   const bytes = encodeSnapshotTable(snapshots);
   const first = new FreeClusters(state, from).take(Math.ceil(bytes.length / clusterSize));
   await file.write(first * clusterSize, bytes);
+  state.clusters = Math.max(state.clusters, Math.ceil(file.size / clusterSize));
   let current = table;
   if (hasAllBlocks(state, table)) await overwriteCounts(state, table);
   else current = await rebuildCounts(state, table, { from, freed });
@@ -65,4 +66,5 @@ export async function rewriteSnapshots(
   await overwriteCounts(state, current);
   for (const index of found.incomplete) state.note(`Repairing snapshot table entry ${index} is incomplete`);
   state.result.corruptionsFixed += found.extraDropped + found.incomplete.length;
+  return current;
 }

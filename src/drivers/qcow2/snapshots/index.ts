@@ -3,6 +3,7 @@
  * when it is first asked for.
  */
 import type { Image, NewSnapshot, SnapshotCapability, SnapshotInfo } from '../../../core/block/driver.ts';
+import { bitmapsInTheWay } from '../../../core/block/snapshots.ts';
 import { BlockError, NotSupported } from '../../../core/errors/block-error.ts';
 import type { Disk } from '../disk.ts';
 import { beforeWrite, bitmapsOf } from '../first-write.ts';
@@ -38,12 +39,7 @@ export class Qcow2Snapshots implements SnapshotCapability {
 
   apply(wanted: SnapshotInfo): Promise<void> {
     return this.#changing('go back to a snapshot', async () => {
-      if (bitmapsOf(this.#disk)) {
-        throw new BlockError(
-          `'${this.#disk.fileName}' has bitmaps, which would not tell of the change that a snapshot brings`,
-          { code: 'EBUSY', hint: 'Remove them first, with img bitmap --remove' },
-        );
-      }
+      if (bitmapsOf(this.#disk)) throw bitmapsInTheWay(this.#disk.fileName);
       const { applySnapshot } = await import('./apply.ts');
       return applySnapshot(this.#disk, this.#find(wanted));
     });

@@ -62,6 +62,9 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     probed: false,
     sniff: () => undefined,
     warn: (message) => setup.warnings?.push(message),
+    dirtyBitmap: () => {
+      throw new Error('no bitmaps here');
+    },
     object: (kind, id) => {
       throw new Error(`there is no ${kind} '${id}'`);
     },

@@ -51,6 +51,9 @@ export async function createImage(path: string, options: Readonly<Record<string,
       releases.push(made.release);
       return made.edge;
     },
+    object: () => {
+      throw new Error('there are no objects');
+    },
     warn: () => undefined,
   };
   try {

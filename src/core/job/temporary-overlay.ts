@@ -1,13 +1,13 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Backend } from '../../core/block/backend/backend.ts';
-import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { operations } from '../../core/block/graph/operations.ts';
-import type { NodeSpec } from '../../core/block/graph/spec.ts';
-import { createImage } from '../../core/job/create-image.ts';
+import { Backend } from '../block/backend/backend.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { operations } from '../block/graph/operations.ts';
+import type { NodeSpec } from '../block/graph/spec.ts';
+import { createImage } from './create-image.ts';
 
-export interface Overlay {
+export interface TemporaryOverlay {
   /** The overlay with the image below it. */
   readonly spec: NodeSpec;
   /** Remove the file. */
@@ -15,7 +15,7 @@ export interface Overlay {
 }
 
 /** A temporary qcow2 image that takes the writes meant for the image of `spec`. */
-export async function makeOverlay(graph: BlockGraph, spec: NodeSpec): Promise<Overlay> {
+export async function makeTemporaryOverlay(graph: BlockGraph, spec: NodeSpec): Promise<TemporaryOverlay> {
   const size = await sizeOf(graph, spec);
   const folder = fs.mkdtempSync(path.join(process.env.TMPDIR ?? temporaryFolder(), 'blockyard-overlay-'));
   const dispose = (): void => fs.rmSync(folder, { recursive: true, force: true });

@@ -1,0 +1,145 @@
+/** The storage daemon: a graph that the command line begins and control clients go on with. */
+import { BlockGraph } from '../../core/block/graph/block-graph.ts';
+import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { JobList } from '../../core/job/job-list.ts';
+import { BlockService, listenQmp, type QuitReason } from '../../core/qmp/index.ts';
+import { driverList } from '../../drivers/index.ts';
+import { type Io, warn } from '../cli/io.ts';
+import { objectValue } from '../cli/object-value.ts';
+import type { ParsedAny } from '../cli/record.ts';
+import { VERSION, versionText } from '../cli/version.ts';
+import { becomeDaemon, isDaemon, tellReady } from './background.ts';
+import { Chardevs } from './daemon-chardev.ts';
+import { addBlockdev, addExport, readOptions, startNbdServer } from './daemon-requests.ts';
+import { writePidFile } from './pid-file.ts';
+import { parseQmpAddress, serveStdio } from './qmp-address.ts';
+
+/** As of which QEMU commands and fields are. */
+const QEMU = { major: 10, minor: 0, micro: 13 };
+
+/** What is to be undone at the end, the last first. */
+type Endings = (() => Promise<void> | void)[];
+
+export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<number> {
+  if (options.version === true) {
+    io.stdout.write(versionText(io.programName));
+    return 0;
+  }
+  if (given.some(({ key }) => key === 'trace')) throw new NotSupported('--trace is not for this program');
+  if (options.daemonize === true && !isDaemon(io)) return becomeDaemon(false, io);
+  const life = new Life();
+  const graph = new BlockGraph({ drivers: driverList, references: 'all', warn: (text) => warn(io, text) });
+  const service = new BlockService({
+    graph,
+    jobs: new JobList(),
+    version: { qemu: QEMU, package: `blockyard ${VERSION}` },
+    quit: (reason) => life.end(reason),
+  });
+  const endings: Endings = [];
+  try {
+    await new Builder(service, io, endings).build(given);
+    if (typeof options.pidfile === 'string') endings.push(writePidFile(options.pidfile));
+    tellReady(io, { keepFolder: true });
+    service.events.emit('SHUTDOWN', { guest: false, reason: await life.ended(io.signal) });
+  } catch (error) {
+    await finish(service, endings).catch(() => undefined);
+    throw error;
+  }
+  await finish(service, endings);
+  return 0;
+}
+
+/** Serving and jobs end first, then the control clients go: they hear of it. */
+async function finish(service: BlockService, endings: Endings): Promise<void> {
+  const failures: unknown[] = [];
+  const note = (error: unknown): void => void failures.push(error);
+  await service.close().catch(note);
+  for (const ending of endings.reverse()) await Promise.resolve(ending()).catch(note);
+  if (failures.length > 0) throw failures[0];
+}
+
+class Builder {
+  readonly #service: BlockService;
+  readonly #io: Io;
+  readonly #endings: Endings;
+  readonly #chardevs: Chardevs;
+
+  constructor(service: BlockService, io: Io, endings: Endings) {
+    this.#service = service;
+    this.#io = io;
+    this.#endings = endings;
+    this.#chardevs = new Chardevs(service, io);
+    endings.push(() => this.#chardevs.close());
+  }
+
+  async build(given: ParsedAny['given']): Promise<void> {
+    for (const { key, value } of given) {
+      if (value === undefined) continue;
+      await this.#step(key, value);
+    }
+  }
+
+  async #step(key: string, value: string): Promise<void> {
+    const service = this.#service;
+    switch (key) {
+      case 'blockdev':
+        return addBlockdev(service, value);
+      case 'objects':
+        return service.graph.objects.add(objectValue(value, '--object').definition);
+      case 'chardev':
+        return this.#chardevs.add(value);
+      case 'monitor':
+        return this.#chardevs.addMonitor(readOptions(value, '--monitor', 'chardev'));
+      case 'qmp':
+        return this.#listen(value);
+      case 'nbdServer':
+        return startNbdServer(service, value);
+      case 'export':
+        return addExport(service, value);
+      case 'stats': {
+        const { serveStats } = await import('./stats-socket.ts');
+        this.#endings.push(await serveStats(service.graph, value));
+        return;
+      }
+      case 'metrics': {
+        const { serveMetrics } = await import('./metrics.ts');
+        this.#endings.push(await serveMetrics(service, value));
+        return;
+      }
+      default:
+        return;
+    }
+  }
+
+  async #listen(text: string): Promise<void> {
+    const address = parseQmpAddress(text, '--qmp');
+    if (address === 'stdio') {
+      if (isDaemon(this.#io)) throw new Usage('--qmp stdio cannot be used with --daemonize');
+      this.#endings.push(serveStdio(this.#service, this.#io, {}));
+      return;
+    }
+    const listener = await listenQmp(this.#service, address);
+    this.#endings.push(() => listener.close());
+  }
+}
+
+/** When the program is to end, and who says so. */
+class Life {
+  #resolve: ((reason: QuitReason) => void) | undefined;
+  readonly #ended = new Promise<QuitReason>((resolve) => {
+    this.#resolve = resolve;
+  });
+
+  end(reason: QuitReason): void {
+    this.#resolve?.(reason);
+  }
+
+  ended(signal: AbortSignal): Promise<QuitReason> {
+    const stop = (): void => this.end('host-signal');
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    // Sockets that wait for clients keep the process alive; without any, nothing else does.
+    const alive = setInterval(() => undefined, 2 ** 30);
+    return this.#ended.finally(() => clearInterval(alive));
+  }
+}

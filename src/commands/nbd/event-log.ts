@@ -1,0 +1,61 @@
+/** What a server has to tell, on standard error: lines for a person, or an object a line for a program. */
+import type { ListenAddress, ServerEvent } from '../../core/export/index.ts';
+import { commandName } from '../../core/nbd/index.ts';
+import type { Io } from '../cli/io.ts';
+
+export type LogEvent =
+  | ServerEvent
+  | { readonly type: 'listening'; readonly address: ListenAddress }
+  | { readonly type: 'stopping'; readonly reason: string };
+
+export interface LogSettings {
+  readonly format: 'text' | 'json' | undefined;
+  readonly verbose: boolean;
+}
+
+/** Where events go; without words for them only what failed is told. */
+export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogEvent) => void {
+  if (format === 'json') return (event) => io.stderr.write(`${JSON.stringify(jsonEvent(event))}\n`);
+  const all = verbose || format === 'text';
+  return (event) => {
+    const line = textOf(event);
+    if (all || isFailure(event)) io.stderr.write(`${io.programName}: ${line}\n`);
+  };
+}
+
+function isFailure(event: LogEvent): boolean {
+  return event.type === 'request-failed' || (event.type === 'disconnected' && event.error !== undefined);
+}
+
+function jsonEvent(event: LogEvent): Readonly<Record<string, unknown>> {
+  const time = new Date().toISOString();
+  const { type, ...rest } = event;
+  const named = event.type === 'request-failed' ? { ...rest, command: commandName(event.command) } : rest;
+  if (!('error' in event) || event.error === undefined) return { time, event: type, ...named };
+  const { code, message } = event.error;
+  return { time, event: type, ...named, error: { code, message } };
+}
+
+function textOf(event: LogEvent): string {
+  switch (event.type) {
+    case 'listening':
+      return `listening on ${addressOf(event.address)}`;
+    case 'stopping':
+      return `stopping: ${event.reason}`;
+    case 'connected':
+      return `client ${event.client} has connected`;
+    case 'refused':
+      return `client ${event.client} was turned away`;
+    case 'serving':
+      return `client ${event.client} uses export '${event.export}'`;
+    case 'request-failed':
+      return `client ${event.client}: ${commandName(event.command)} failed: ${event.error.message}`;
+    case 'disconnected':
+      return `client ${event.client} has left${event.error ? `: ${event.error.message}` : ''}`;
+  }
+}
+
+function addressOf(address: ListenAddress): string {
+  if (address.type === 'unix') return address.path;
+  return address.type === 'fd' ? `descriptor ${address.fd}` : `${address.host} port ${address.port}`;
+}

@@ -1,0 +1,82 @@
+/** Which exports are to be served: the one of FILE and its options, and those of `--export`. */
+import { Usage, withContext } from '../../core/errors/block-error.ts';
+import { bool, defineOptions, integer, text } from '../../core/options/fields.ts';
+import { parseKeyValues } from '../../core/options/keyval.ts';
+import { validate } from '../../core/options/parse.ts';
+import type { NbdLine } from './command-line.ts';
+
+export interface ExportRequest {
+  readonly name: string;
+  readonly description: string | undefined;
+  /** A file name, or an option string with `imageOpts`. */
+  readonly file: string;
+  readonly imageOpts: boolean;
+  readonly format: string | undefined;
+  readonly readOnly: boolean;
+  readonly snapshot: boolean;
+  /** Where it begins in the image, in bytes. */
+  readonly offset: number;
+  readonly bitmaps: readonly string[];
+  readonly allocationDepth: boolean;
+}
+
+const exportOptions = defineOptions({
+  name: text({ help: 'Name of the export', default: '' }),
+  file: text({ help: 'The image', required: true, nonEmpty: true }),
+  description: text({ help: 'For a human reader' }),
+  format: text({ help: 'Format of the image; guessed when not given' }),
+  'read-only': bool({ help: 'Let nobody write', default: false }),
+  snapshot: bool({ help: 'Let writes go to a temporary overlay', default: false }),
+  offset: integer({ help: 'Where in the image it begins, in bytes', default: 0, min: 0 }),
+  bitmap: text({ help: 'Dirty bitmap to tell of' }),
+  'allocation-depth': bool({ help: 'Tell which layer holds what', default: false }),
+});
+
+/** @throws Usage when there is nothing to serve, or two exports have one name. */
+export function exportRequests({ arguments: { file }, options }: NbdLine): ExportRequest[] {
+  const requests: ExportRequest[] = options.exports.map(parseExport);
+  if (file !== undefined) requests.unshift(mainExport(file, options));
+  if (requests.length === 0) throw new Usage('an image is missing: FILE or --export name=NAME,file=FILE');
+  const names = new Set<string>();
+  for (const { name } of requests) {
+    if (names.has(name)) throw new Usage(`two exports have the name '${name}'`);
+    names.add(name);
+  }
+  return requests;
+}
+
+function mainExport(file: string, options: NbdLine['options']): ExportRequest {
+  const { description, imageOpts, format, snapshot, offset, bitmaps, allocationDepth } = options;
+  return {
+    name: options.exportName,
+    description,
+    file,
+    imageOpts,
+    format,
+    readOnly: options.readOnly || options.loadSnapshot !== undefined,
+    snapshot,
+    offset,
+    bitmaps,
+    allocationDepth,
+  };
+}
+
+function parseExport(value: string): ExportRequest {
+  try {
+    const fields = validate(exportOptions, parseKeyValues(value), 'an export');
+    return {
+      name: fields.name,
+      description: fields.description,
+      file: fields.file,
+      imageOpts: false,
+      format: fields.format,
+      readOnly: fields['read-only'],
+      snapshot: fields.snapshot,
+      offset: fields.offset,
+      bitmaps: fields.bitmap === undefined ? [] : [fields.bitmap],
+      allocationDepth: fields['allocation-depth'],
+    };
+  } catch (error) {
+    throw new Usage(withContext('--export', error).message);
+  }
+}

@@ -1,0 +1,40 @@
+import path from 'node:path';
+import { Usage } from '../../core/errors/block-error.ts';
+import type { ListenAddress } from '../../core/export/index.ts';
+import { DEFAULT_PORT } from '../../core/nbd/index.ts';
+import type { Io } from '../cli/io.ts';
+import type { NbdOptions } from './command-line.ts';
+
+/** The first descriptor that a service manager hands over. */
+const FIRST_FD = 3;
+
+/** Where to listen: as the options say, or what the service manager handed over. */
+export function listenAddress(options: NbdOptions, io: Io): ListenAddress {
+  const { socket, bind = '0.0.0.0', port = DEFAULT_PORT } = options;
+  if (isActivated(io)) {
+    if (
+      options.connect !== undefined ||
+      socket !== undefined ||
+      options.bind !== undefined ||
+      options.port !== undefined
+    ) {
+      throw new Usage('-c, -k, -b and -p do not go with socket activation, which says where to listen');
+    }
+    return { type: 'fd', fd: FIRST_FD };
+  }
+  if (socket === undefined) return { type: 'inet', host: bind, port };
+  if (!path.isAbsolute(socket)) throw new Usage(`socket path '${socket}' is not absolute`);
+  return { type: 'unix', path: socket };
+}
+
+/** `sd_listen_fds(3)`: the variables are for this very process, and not for those it starts. */
+function isActivated(io: Io): boolean {
+  const { LISTEN_PID, LISTEN_FDS } = io.env;
+  if (LISTEN_PID === undefined || LISTEN_FDS === undefined || LISTEN_PID !== String(process.pid)) return false;
+  if (!/^\d+$/.test(LISTEN_FDS)) throw new Usage(`LISTEN_FDS is no number: '${LISTEN_FDS}'`);
+  const count = Number(LISTEN_FDS);
+  if (count === 0) return false;
+  for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete process.env[name];
+  if (count > 1) throw new Usage(`socket activation with ${count} sockets is not supported: there must be one`);
+  return true;
+}

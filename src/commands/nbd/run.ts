@@ -1,0 +1,38 @@
+/** What the command line asks for: serving, listing, or the kernel's disks. */
+import { Usage } from '../../core/errors/block-error.ts';
+import type { Io } from '../cli/io.ts';
+import { traceFile, tracePattern } from '../cli/trace-option.ts';
+import { versionText } from '../cli/version.ts';
+import { becomeDaemon, isDaemon } from './background.ts';
+import type { NbdLine } from './command-line.ts';
+import { exportRequests } from './export-requests.ts';
+import { listenAddress } from './listen-address.ts';
+import { serve } from './serve.ts';
+
+export async function runNbd(line: NbdLine, io: Io): Promise<number> {
+  const { options } = line;
+  if (options.version) {
+    io.stdout.write(versionText(io.programName));
+    return 0;
+  }
+  for (const pattern of options.tracePatterns) tracePattern(pattern, io);
+  if (options.disconnect !== undefined) return disconnect(line, io);
+  if (options.list) return (await import('./list.ts')).list(line, io);
+  const requests = exportRequests(line);
+  const address = listenAddress(options, io);
+  const traced = options.trace === undefined ? undefined : traceFile(options.trace, io);
+  if (options.fork && !isDaemon(io)) {
+    if (address.type === 'fd')
+      throw new Usage('--fork does not go with socket activation: the service manager has it in the background');
+    return becomeDaemon(options.verbose, io);
+  }
+  return serve({ options, requests, address, traceFile: traced }, io);
+}
+
+async function disconnect({ arguments: { file }, options }: NbdLine, io: Io): Promise<number> {
+  if (file !== undefined) throw new Usage('--disconnect takes no image');
+  const { disconnectDevice } = await import('./kernel-device.ts');
+  await disconnectDevice(options.disconnect ?? '');
+  io.stdout.write(`${options.disconnect} disconnected\n`);
+  return 0;
+}

@@ -1,0 +1,133 @@
+/** Serving: from the command line to the end of the process. */
+import { Closer } from '../../core/async/closer.ts';
+import { BlockGraph } from '../../core/block/graph/block-graph.ts';
+import { NotSupported } from '../../core/errors/block-error.ts';
+import { type ListenAddress, NbdServer, type ServerEvent } from '../../core/export/index.ts';
+import { driverList } from '../../drivers/index.ts';
+import { type Io, warn } from '../cli/io.ts';
+import { addObjects } from '../cli/object-value.ts';
+import { tellReady } from './background.ts';
+import type { NbdOptions } from './command-line.ts';
+import { serverCredentials } from './credentials.ts';
+import { eventLog, type LogEvent } from './event-log.ts';
+import type { ExportRequest } from './export-requests.ts';
+import { openExport } from './open-export.ts';
+import { writePidFile } from './pid-file.ts';
+
+export interface Serving {
+  readonly options: NbdOptions;
+  readonly requests: readonly ExportRequest[];
+  readonly address: ListenAddress;
+  readonly traceFile: string | undefined;
+}
+
+/** Backlog of a server that is meant for a few clients only. */
+function backlogOf({ persistent, shared }: NbdOptions): number | undefined {
+  return persistent || shared === 0 ? undefined : shared;
+}
+
+/** Open the images, listen, and serve until a signal, the last client or idleness ends it. */
+export async function serve(serving: Serving, io: Io): Promise<number> {
+  const { options, requests, traceFile } = serving;
+  if (options.loadSnapshot !== undefined) {
+    throw new NotSupported('serving an internal snapshot (--load-snapshot) is not supported by this version');
+  }
+  const closer = new Closer();
+  try {
+    const graph = new BlockGraph({ drivers: driverList, references: options.refs, warn: (text) => warn(io, text) });
+    const overlays = new Closer();
+    closer.push(() => overlays.close());
+    closer.push(() => graph.close());
+    await addObjects(graph, options.objects);
+    const log = eventLog(io, { format: options.log, verbose: options.verbose });
+    const life = new Life(options);
+    const server = new NbdServer({
+      shared: options.shared,
+      maxConnections: options.maxConnections,
+      handshakeLimit: options.handshakeLimit * 1000,
+      credentials: serverCredentials(graph, options),
+      onEvent: (event) => {
+        log(event);
+        life.noticed(event, server);
+      },
+    });
+    closer.push(() => server.stop());
+    for (const request of requests) {
+      const target = await openExport(graph, request, {
+        options,
+        traceFile,
+        onClose: (action) => overlays.push(action),
+      });
+      server.addExport(target);
+    }
+    await start(serving, { server, log, closer, io });
+    log({ type: 'stopping', reason: await life.end(io.signal, server) });
+  } catch (error) {
+    await closer.close().catch(() => undefined);
+    throw error;
+  }
+  await closer.close();
+  return 0;
+}
+
+interface Started {
+  readonly server: NbdServer;
+  readonly closer: Closer;
+  readonly io: Io;
+  log(event: LogEvent): void;
+}
+
+async function start({ options, address }: Serving, { server, log, closer, io }: Started): Promise<void> {
+  if (options.connect !== undefined) {
+    const { connectDevice } = await import('./kernel-device.ts');
+    await connectDevice(options.connect);
+  }
+  const bound = await server.listen(address, backlogOf(options));
+  if (options.pidFile !== undefined) closer.push(writePidFile(options.pidFile));
+  log({ type: 'listening', address: bound });
+  tellReady(io);
+}
+
+/** When the process is to end. */
+class Life {
+  readonly #options: NbdOptions;
+  #idle: NodeJS.Timeout | undefined;
+  #end: ((reason: string) => void) | undefined;
+  readonly #ended: Promise<string>;
+
+  constructor(options: NbdOptions) {
+    this.#options = options;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  /** Resolves with the reason. */
+  async end(signal: AbortSignal, server: NbdServer): Promise<string> {
+    const stop = (): void => this.#end?.('a signal asks for it');
+    signal.addEventListener('abort', stop, { once: true });
+    if (signal.aborted) stop();
+    this.#watchIdle(server);
+    try {
+      return await this.#ended;
+    } finally {
+      clearTimeout(this.#idle);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  noticed(event: ServerEvent, server: NbdServer): void {
+    if (event.type === 'connected') clearTimeout(this.#idle);
+    if (event.type !== 'disconnected' || server.connections > 0) return;
+    // Failed negotiations do not count: who only looked for a server has not been served.
+    if (event.served && !this.#options.persistent) this.#end?.('the last client has left');
+    else this.#watchIdle(server);
+  }
+
+  #watchIdle(server: NbdServer): void {
+    const { idleExit } = this.#options;
+    if (idleExit === undefined || server.connections > 0) return;
+    clearTimeout(this.#idle);
+    this.#idle = setTimeout(() => this.#end?.(`nobody was connected for ${idleExit} s`), idleExit * 1000);
+  }
+}

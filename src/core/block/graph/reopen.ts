@@ -1,0 +1,116 @@
+/**
+ * Giving nodes other options while they are in use: all of those asked for, or none.
+ *
+ *     plan      what changes where, children that follow their parents included; nothing is touched
+ *     prepare   drivers open what they need, and say what they cannot do       (users held back from here on)
+ *     change    modes, links and permissions, in one transaction
+ *     commit    drivers switch over, from the bottom up; this cannot fail
+ */
+
+import { isDeepStrictEqual } from 'node:util';
+import { NotSupported } from '../../errors/block-error.ts';
+import type { ReopenCapability } from '../driver.ts';
+import type { BlockGraph } from './block-graph.ts';
+import { refreshNodes, setChild } from './changes.ts';
+import { subtree, whileDrained } from './drain.ts';
+import type { Node } from './node.ts';
+import { type Plan, planReopening, type Reopening } from './reopen-plan.ts';
+import { type Transaction, transact } from './transaction.ts';
+
+export type { Reopening };
+
+type Prepared = Awaited<ReturnType<ReopenCapability['prepare']>>;
+
+/** Reopen; throws with everything as it was. */
+export async function reopenNodes(graph: BlockGraph, requests: readonly Reopening[]): Promise<void> {
+  const plans = await planReopening(graph, requests);
+  const dropped = plans.flatMap(({ children }) => children.flatMap(({ edge }) => (edge ? [edge.node] : [])));
+  const added = plans.flatMap(({ children }) => children.flatMap(({ to }) => (to ? [to] : [])));
+  const touched = [...new Set([...plans.map(({ node }) => node), ...dropped, ...added])];
+  await whileDrained(touched, () => carryOut(bottomUp(plans)));
+  for (const node of dropped) await graph.closeIfUnused(node);
+}
+
+async function carryOut(plans: readonly Plan[]): Promise<void> {
+  const prepared: Prepared[] = [];
+  try {
+    // From the top, since what is flushed above lands below.
+    for (const plan of [...plans].reverse()) await settle(plan);
+    for (const plan of plans) prepared.push(await prepare(plan));
+    transact((transaction) => change(transaction, plans));
+  } catch (error) {
+    for (const step of prepared.reverse()) await step.abort();
+    throw error;
+  }
+  for (const step of prepared) await step.commit();
+  for (const { node, modes } of plans) {
+    for (const bitmap of node.io.bitmaps.named) if (bitmap.persistent) bitmap.readOnly = modes.readOnly;
+    node.io.refit();
+  }
+}
+
+/** What is to be read-only must have nothing left to write. */
+async function settle({ node, modes }: Plan): Promise<void> {
+  if (!modes.readOnly || node.modes.readOnly) return;
+  await node.io.bitmaps.save();
+  await node.io.flush();
+}
+
+const NOTHING: Prepared = { commit: () => undefined, abort: () => undefined };
+
+async function prepare({ node, modes, options }: Plan): Promise<Prepared> {
+  const { reopen } = node.image;
+  if (reopen) return reopen.prepare(options, modes);
+  const changed = Object.keys({ ...node.options, ...options }).find(
+    (key) => !isDeepStrictEqual(node.options[key], options[key]),
+  );
+  if (changed !== undefined) {
+    throw new NotSupported(`option '${changed}' of node '${node.name}' cannot be changed while it is open`, {
+      data: { node: node.name, option: changed },
+    });
+  }
+  // A filter has no modes of its own to change: the graph asks the node.
+  if (node.driver.kind === 'filter' || modes.readOnly === node.modes.readOnly) return NOTHING;
+  throw new NotSupported(
+    `node '${node.name}' cannot become ${modes.readOnly ? 'read-only' : 'read-write'}: driver '${node.driver.name}' cannot switch while it is open`,
+  );
+}
+
+function change(transaction: Transaction, plans: readonly Plan[]): void {
+  for (const plan of plans) {
+    const { node } = plan;
+    const before = { modes: node.modes, own: node.own, options: node.options, detectZeroes: node.detectZeroes };
+    Object.assign(node, { modes: plan.modes, own: plan.own, options: plan.options });
+    node.detectZeroes = plan.own['detect-zeroes'] ?? 'off';
+    transaction.add({ abort: () => void Object.assign(node, before) });
+  }
+  for (const { node, children } of plans) {
+    for (const { name, role, to } of children) {
+      setChild(transaction, node, { name, role, node: to });
+      if (name === 'backing') linkBacking(transaction, node);
+    }
+  }
+  refreshNodes(transaction, [...new Set(plans.flatMap(({ node, children }) => [node, ...olds(children)]))]);
+}
+
+function olds(children: Plan['children']): Node[] {
+  return children.flatMap(({ edge, before }) => (edge && before ? [before] : []));
+}
+
+function linkBacking(transaction: Transaction, node: Node): void {
+  const { backingOverridden } = node;
+  node.backingOverridden = true;
+  transaction.add({
+    commit: () => node.image.backing?.linked?.(node.backing),
+    abort: () => {
+      node.backingOverridden = backingOverridden;
+    },
+  });
+}
+
+/** Each node after those of the others that lie below it. */
+function bottomUp(plans: readonly Plan[]): Plan[] {
+  const below = new Map(plans.map(({ node }) => [node, subtree(node)]));
+  const depth = (plan: Plan) => plans.filter(({ node }) => below.get(plan.node)?.has(node)).length;
+  return [...plans].sort((a, b) => depth(a) - depth(b));
+}

@@ -1,0 +1,182 @@
+/**
+ * READ.
+ *
+ * Small reads go straight into the block of replies. Larger ones have memory of their own and leave by reference.
+ * With structured replies, holes are not sent; without, or when the client wants one piece (DF), a long read has the
+ * line for itself and is sent as it is read.
+ */
+
+import { asBlockError } from '../errors/block-error.ts';
+import { AlignedPool } from '../host/index.ts';
+import {
+  ChunkType,
+  Command,
+  CommandFlag,
+  encodeChunk,
+  encodeError,
+  encodeHole,
+  errorNumber,
+  putReadHeader,
+  type RequestHeader,
+  readHeaderSize,
+} from '../nbd/index.ts';
+import { putSuccess } from './nbd-replies.ts';
+import type { Transmission } from './nbd-transmission.ts';
+
+/** Longest read or write that is done in one piece, in bytes. */
+export const PIECE = 512 * 1024;
+/** Up to here data is copied into the block of replies rather than sent by reference. */
+const SMALL = 16 * 1024;
+/** Below this, looking for holes costs more than sending zeroes. */
+const WORTH_A_LOOK = 16 * 1024;
+
+/** Memory for the data of requests of all connections. Aligned, so that a direct read needs no copy. */
+export const payloads = new AlignedPool(4096);
+
+/** Answer a read that was found to be in order. */
+export function read(transmission: Transmission, request: RequestHeader): Promise<void> | void {
+  const { length, flags } = request;
+  const { form } = transmission.session;
+  if (length === 0) {
+    if (form !== 'structured') return putSuccess(transmission, request);
+    // A read must be answered in chunks.
+    transmission.channel.sender.append(encodeChunk(form, request, { type: ChunkType.NONE, done: true }));
+    return;
+  }
+  if (length <= SMALL) return readSmall(transmission, request);
+  if (form !== 'simple' && (flags & CommandFlag.DF) === 0) return readChunks(transmission, request);
+  return length <= PIECE
+    ? readPiece(transmission, request, { ...request, done: true })
+    : readStream(transmission, request);
+}
+
+function readSmall({ channel: { sender }, session }: Transmission, request: RequestHeader): Promise<void> | void {
+  const { offset, length } = request;
+  const { form, target } = session;
+  const header = readHeaderSize(form);
+  sender.place(header + length);
+  const start = sender.at + header;
+  // May throw, or wait for what is not in memory.
+  const done = target.backend.read(offset, sender.bytes.subarray(start, start + length));
+  putReadHeader(sender.bytes, sender.at, form, request, { offset, length, done: true });
+  if (!(done instanceof Promise)) {
+    sender.commit(header + length);
+    return;
+  }
+  const reserved = sender.reserve(header + length);
+  return done.then(
+    () => sender.sendReserved(reserved),
+    (error: unknown) => {
+      sender.dropReserved(reserved);
+      throw error;
+    },
+  );
+}
+
+interface Piece {
+  readonly offset: number;
+  readonly length: number;
+  /** The last of the reply. */
+  readonly done: boolean;
+}
+
+/** One piece with its header, in memory of its own. */
+async function readPiece(
+  { channel: { sender }, session }: Transmission,
+  request: RequestHeader,
+  piece: Piece,
+): Promise<void> {
+  const { form, target } = session;
+  const data = payloads.take(piece.length);
+  try {
+    await target.backend.read(piece.offset, data);
+  } catch (error) {
+    payloads.give(data);
+    throw error;
+  }
+  const header = readHeaderSize(form);
+  sender.place(header);
+  putReadHeader(sender.bytes, sender.at, form, request, piece);
+  sender.commit(header);
+  sender.append(asBuffer(data), () => payloads.give(data));
+}
+
+/** Data and holes in chunks of their own ("Structured replies"). */
+async function readChunks(transmission: Transmission, request: RequestHeader): Promise<void> {
+  const { channel, session, settings } = transmission;
+  const { sender } = channel;
+  const end = request.offset + request.length;
+  for (let at = request.offset; at < end; ) {
+    const { length, zero } = await extentAt(transmission, at, end - at);
+    const done = at + length === end;
+    if (zero) {
+      const chunk = { type: ChunkType.OFFSET_HOLE, done };
+      sender.append(encodeChunk(session.form, request, chunk, encodeHole(at, length)));
+    } else {
+      await readPiece(transmission, request, { offset: at, length, done });
+    }
+    at += length;
+    if (at < end) {
+      transmission.served(length);
+      sender.flush();
+      if (sender.pending >= settings.memory()) await sender.room(settings.memory());
+    }
+  }
+}
+
+/** A run of data (at most a piece) or of zeroes. */
+async function extentAt(
+  { session: { target } }: Transmission,
+  offset: number,
+  length: number,
+): Promise<{ readonly length: number; readonly zero: boolean }> {
+  const piece = Math.min(length, PIECE);
+  if (length < WORTH_A_LOOK) return { length: piece, zero: false };
+  const extent = await target.backend.chainStatus(offset, length);
+  if (extent.length === 0) return { length: piece, zero: false };
+  if (extent.zero) return { length: extent.length, zero: true };
+  // Alternating small runs would make more headers than data: what is short is sent as data.
+  const data = Math.min(piece, Math.max(extent.length, WORTH_A_LOOK));
+  return { length: data, zero: false };
+}
+
+/** A long read in one chunk or none: the header says the whole length, then comes the data as it is read. */
+function readStream(transmission: Transmission, request: RequestHeader): Promise<void> {
+  const { channel, session } = transmission;
+  const { form, target } = session;
+  return channel.sender.stream(async (line) => {
+    const header = Buffer.alloc(readHeaderSize(form));
+    putReadHeader(header, 0, form, request, { ...request, done: false });
+    let failure: unknown;
+    for (let at = 0; at < request.length; at += PIECE) {
+      const data = payloads.take(Math.min(PIECE, request.length - at));
+      try {
+        if (failure === undefined) await target.backend.read(request.offset + at, data);
+        else data.fill(0);
+      } catch (error) {
+        // Nothing was sent yet: an ordinary failure.
+        if (at === 0 || form === 'simple') payloads.give(data);
+        if (at === 0) throw error;
+        if (form === 'simple') return transmission.break(error);
+        failure = error;
+        data.fill(0);
+      }
+      line.write(at === 0 ? [header, asBuffer(data)] : [asBuffer(data)], () => payloads.give(data));
+      await line.room(PIECE);
+    }
+    if (form !== 'simple') line.write([lastChunk(transmission, request, failure)]);
+  });
+}
+
+function lastChunk({ session: { form }, settings }: Transmission, request: RequestHeader, failure: unknown): Buffer {
+  if (failure === undefined) return encodeChunk(form, request, { type: ChunkType.NONE, done: true });
+  const error = asBlockError(failure);
+  settings.failed(Command.READ, error);
+  const payload = encodeError(errorNumber(error.code), error.message);
+  return encodeChunk(form, request, { type: ChunkType.ERROR, done: true }, payload);
+}
+
+/** What a socket takes without wrapping it again. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}

@@ -1,0 +1,142 @@
+/**
+ * WRITE, and the payloads of other requests.
+ *
+ * Small data is written from where it arrived; what is longer than a piece is written as it arrives, so that a
+ * request never takes more memory than a piece.
+ */
+import { Flag } from '../block/driver.ts';
+import { BlockError } from '../errors/block-error.ts';
+import {
+  Command,
+  CommandFlag,
+  commandName,
+  decodeStatusPayload,
+  Limit,
+  NbdError,
+  type RequestHeader,
+} from '../nbd/index.ts';
+import { refusal } from './nbd-check.ts';
+import { blockStatus } from './nbd-commands.ts';
+import { PIECE, payloads } from './nbd-reads.ts';
+import { putFailure } from './nbd-replies.ts';
+import type { Transmission } from './nbd-transmission.ts';
+import { nextTurn } from './turns.ts';
+
+/** Payloads that are too long are passed over up to here, so that the client can be told; beyond, it is cut off. */
+const MAX_SKIPPED = 2 * Limit.PAYLOAD;
+
+/** Read the payload of `request` and begin it; undefined when all of that could be done at once. */
+export function takePayload(transmission: Transmission, request: RequestHeader): Promise<void> | undefined {
+  if (request.command !== Command.WRITE) return takeOther(transmission, request);
+  const refused = refusal(request, request.length, transmission.session);
+  if (refused)
+    return skip(transmission, request, () => putFailure(transmission, request, refused.error, refused.message));
+  const data = transmission.channel.reader.take(request.length);
+  if (data === undefined) return takeData(transmission, request);
+  transmission.write(request, data);
+  return undefined;
+}
+
+/** Write data that is all there. */
+export function write(transmission: Transmission, request: RequestHeader, data: Uint8Array): Promise<void> | void {
+  const { backend } = transmission.session.target;
+  const done = data.length === 0 ? undefined : backend.write(request.offset, data, writeFlags(request));
+  if (done instanceof Promise) return done.then(() => transmission.succeed(request));
+  transmission.succeed(request);
+}
+
+/** The data has not all arrived: into memory of its own. */
+async function takeData(transmission: Transmission, request: RequestHeader): Promise<void> {
+  const { length } = request;
+  if (length > PIECE) return writeStream(transmission, request);
+  const { reader, sender } = transmission.channel;
+  const data = payloads.take(length);
+  try {
+    sender.flush();
+    await reader.readInto(data, 'the data of a write');
+  } catch (error) {
+    payloads.give(data);
+    throw error;
+  }
+  transmission.served(length);
+  transmission.follow(request, length, async () => {
+    try {
+      await write(transmission, request, data);
+    } finally {
+      payloads.give(data);
+    }
+  });
+}
+
+/** Longer than a piece: written as it arrives. After an error the rest is passed over, for the client to be told. */
+async function writeStream(transmission: Transmission, request: RequestHeader): Promise<void> {
+  const { reader, sender } = transmission.channel;
+  const { backend } = transmission.session.target;
+  // Data that is to be stable is so at the end, with one flush for all pieces.
+  const stable = (request.flags & CommandFlag.FUA) !== 0;
+  let failure: unknown;
+  sender.flush();
+  for (let at = 0; at < request.length; at += PIECE) {
+    const data = payloads.take(Math.min(PIECE, request.length - at));
+    try {
+      await reader.readInto(data, 'the data of a write');
+      // Errors of the block layer are the reply; those of the connection end it.
+      failure ??= await failureOf(async () => backend.write(request.offset + at, data));
+    } finally {
+      payloads.give(data);
+    }
+    await nextTurn();
+  }
+  transmission.follow(request, 0, async () => {
+    if (failure !== undefined) throw failure;
+    if (stable) await backend.flush();
+    transmission.succeed(request);
+  });
+}
+
+async function failureOf(action: () => Promise<void>): Promise<unknown> {
+  try {
+    await action();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** With extended headers any request may bring a payload; only block status has a use for it. */
+async function takeOther(transmission: Transmission, request: RequestHeader): Promise<void> {
+  const { command } = request;
+  if (command !== Command.BLOCK_STATUS || request.length > Limit.STRING) {
+    const message = `${commandName(command)} takes no payload of ${request.length} bytes`;
+    return skip(transmission, request, () => putFailure(transmission, request, NbdError.EINVAL, message));
+  }
+  const { reader } = transmission.channel;
+  const payload = decodeStatusPayload(await reader.readExactly(request.length, 'a payload', Limit.STRING));
+  const { contexts } = transmission.session;
+  const chosen = contexts.filter(({ id }) => payload?.ids.includes(id));
+  if (payload === undefined || chosen.length !== payload.ids.length || chosen.length === 0) {
+    const message = 'the payload of a block status names no contexts, twice the same, or one that was not negotiated';
+    return putFailure(transmission, request, NbdError.EINVAL, message);
+  }
+  const refused = refusal(request, payload.length, transmission.session);
+  if (refused) return putFailure(transmission, request, refused.error, refused.message);
+  transmission.follow(request, 0, () => blockStatus(transmission, request, payload.length, chosen));
+}
+
+/** Pass over the payload, then say why it is of no use. */
+async function skip(transmission: Transmission, request: RequestHeader, reply: () => void): Promise<void> {
+  const { session, channel } = transmission;
+  const most = session.form === 'extended' ? session.maximumPayload : MAX_SKIPPED;
+  if (request.length > most) {
+    throw new BlockError(`a payload of ${request.length} bytes is longer than the limit of ${most}`, {
+      code: 'EPROTO',
+    });
+  }
+  channel.sender.flush();
+  await channel.reader.skip(request.length, 'a payload');
+  reply();
+}
+
+function writeFlags({ flags }: RequestHeader): number {
+  return (flags & CommandFlag.FUA) !== 0 ? Flag.FUA : Flag.NONE;
+}

@@ -1,0 +1,187 @@
+/**
+ * Commands that can be part of a transaction. Each checks and acts, and returns how to undo it; a command by itself
+ * acts and forgets that.
+ */
+import {
+  addBitmap,
+  clearBitmap,
+  disableBitmap,
+  enableBitmap,
+  mergeBitmaps,
+  removeBitmap,
+  type Undo,
+} from '../block/bitmaps/index.ts';
+import type { BlockGraph } from '../block/graph/block-graph.ts';
+import type { Node } from '../block/graph/node.ts';
+import { addOverlay, replaceNode, setBacking } from '../block/graph/reshape.ts';
+import { snapshotCreate, snapshotRemove } from '../block/graph/snapshot-operations.ts';
+import { BlockError } from '../errors/block-error.ts';
+import type { Fields } from '../options/field.ts';
+import {
+  bool,
+  bytes,
+  choice,
+  type defineOptions,
+  either,
+  group,
+  list,
+  type OptionsOf,
+  text,
+} from '../options/fields.ts';
+import { findNode, namedNode, nodeName, nodeOrDevice } from './block-nodes.ts';
+import { overlayFor } from './new-image.ts';
+
+const required = { required: true } as const;
+
+export interface Action {
+  readonly name: string;
+  readonly help: string;
+  readonly fields: Fields;
+  /** Takes what the fields say. Throws with nothing changed. */
+  perform(args: never, graph: BlockGraph): Promise<Undo>;
+}
+
+function action<const F extends Fields>(record: {
+  readonly name: string;
+  readonly help: string;
+  readonly fields: F;
+  perform(args: OptionsOf<ReturnType<typeof defineOptions<F>>>, graph: BlockGraph): Promise<Undo>;
+}): Action {
+  return record as Action;
+}
+
+const bitmapFields = { node: nodeName('The node'), name: text({ help: 'Name of the bitmap', ...required }) };
+
+function bitmapAction(name: string, help: string, verb: (node: Node, name: string) => Promise<Undo>): Action {
+  return action({
+    name: `block-dirty-bitmap-${name}`,
+    help,
+    fields: bitmapFields,
+    perform: (args, graph) => verb(namedNode(graph, args.node), args.name),
+  });
+}
+
+const bitmapAdd = action({
+  name: 'block-dirty-bitmap-add',
+  help: 'Record from now on which parts of a disk change',
+  fields: {
+    ...bitmapFields,
+    granularity: bytes({ help: 'Unit that is recorded, a power of two; by default the cluster size, 4 to 64 KiB' }),
+    persistent: bool({ help: 'Keep it in the image', default: false }),
+    disabled: bool({ help: 'Do not record yet', default: false }),
+  },
+  perform: (args, graph) =>
+    addBitmap(namedNode(graph, args.node), args.name, {
+      granularity: args.granularity,
+      persistent: args.persistent,
+      recording: !args.disabled,
+    }),
+});
+
+const bitmapMerge = action({
+  name: 'block-dirty-bitmap-merge',
+  help: 'Add what is dirty in some bitmaps to another',
+  fields: {
+    node: nodeName('The node of the target'),
+    target: text({ help: 'The bitmap that they are added to', ...required }),
+    bitmaps: list(
+      either(
+        text({ help: 'A bitmap of that node', ...required }),
+        group(
+          { node: nodeName('The node'), name: text({ help: 'Its bitmap', ...required }) },
+          { help: 'Of another', ...required },
+        ),
+        { help: 'A bitmap', ...required },
+      ),
+      { help: 'What is added', ...required },
+    ),
+  },
+  perform({ node: name, target, bitmaps }, graph) {
+    const node = namedNode(graph, name);
+    const sources = bitmaps.map((each) =>
+      typeof each === 'string' ? { node, name: each } : { node: namedNode(graph, each.node), name: each.name },
+    );
+    return mergeBitmaps(node, target, sources);
+  },
+});
+
+const snapshot = action({
+  name: 'blockdev-snapshot',
+  help: 'Put an open image without a backing file on top of a node: its users write there from now on',
+  fields: { node: nodeName('The node that becomes the backing file'), overlay: nodeName('The image on top') },
+  perform: (args, graph) => putOnTop(graph, namedNode(graph, args.node), namedNode(graph, args.overlay)),
+});
+
+const snapshotSync = action({
+  name: 'blockdev-snapshot-sync',
+  help: 'Make an image on top of a node, or open the one that is there: its users write there from now on',
+  fields: {
+    ...nodeOrDevice,
+    'snapshot-file': text({ help: 'Name of the file', ...required, nonEmpty: true }),
+    'snapshot-node-name': text({ help: 'Name of the new node' }),
+    format: text({ help: 'Its format', default: 'qcow2' }),
+    mode: choice(['absolute-paths', 'existing'], {
+      help: 'Make the file, or use the one that is there',
+      default: 'absolute-paths',
+    }),
+  },
+  async perform(args, graph) {
+    const node = findNode(graph, args);
+    const overlay = await overlayFor(graph, node, {
+      fileName: args['snapshot-file'],
+      format: args.format,
+      nodeName: args['snapshot-node-name'],
+      make: args.mode === 'absolute-paths',
+    });
+    try {
+      return await putOnTop(graph, node, overlay);
+    } finally {
+      await graph.closeIfUnused(overlay);
+    }
+  },
+});
+
+/** The way back leads the users of the overlay to the node again. */
+async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Undo> {
+  await addOverlay(graph, node, overlay);
+  return async () => {
+    const { held } = overlay;
+    overlay.held = true;
+    await replaceNode(graph, { from: overlay, to: node });
+    await setBacking(graph, overlay, undefined);
+    overlay.held = held;
+    await graph.closeIfUnused(overlay);
+  };
+}
+
+const internal = action({
+  name: 'blockdev-snapshot-internal-sync',
+  help: 'Keep what a disk shows now within its image',
+  fields: { device: nodeName('The node'), name: text({ help: 'Name of the snapshot', ...required, nonEmpty: true }) },
+  async perform({ device, name }, graph) {
+    const node = namedNode(graph, device);
+    const made = await snapshotCreate(graph, node, { name });
+    return async () => void (await snapshotRemove(graph, node, { id: made.id }));
+  },
+});
+
+const abort = action({
+  name: 'abort',
+  help: 'Fail',
+  fields: {},
+  perform: () => Promise.reject(new BlockError("the transaction has the action 'abort'")),
+});
+
+/** Those that are commands too, and `abort`. */
+export const actions: readonly Action[] = [
+  bitmapAdd,
+  bitmapAction('remove', 'Forget a bitmap, also in the image', removeBitmap),
+  bitmapAction('clear', 'Have nothing be dirty in a bitmap', clearBitmap),
+  bitmapAction('enable', 'Have a bitmap record', enableBitmap),
+  bitmapAction('disable', 'Have a bitmap record no more', disableBitmap),
+  bitmapMerge,
+  snapshot,
+  snapshotSync,
+  internal,
+  abort,
+];

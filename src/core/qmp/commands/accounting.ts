@@ -1,0 +1,79 @@
+/** What requests there were, and how long they took. */
+
+import type { IoKind } from '../../block/accounting/counters.ts';
+import { Usage } from '../../errors/block-error.ts';
+import { anything, bool, bytes, group, integer, list, text } from '../../options/fields.ts';
+import { accountsOf } from '../backends.ts';
+import { type AnyCommand, command } from '../record.ts';
+import { blockStats } from '../stats.ts';
+
+const required = { required: true } as const;
+
+const queryStats = command({
+  name: 'query-blockstats',
+  help: 'Tell how many requests there were, how they ended and how long they took',
+  arguments: { 'query-nodes': bool({ help: 'Of every node, rather than of every export', default: false }) },
+  returns: list(
+    group(
+      {
+        device: text({ help: 'Id of the export' }),
+        'node-name': text({ help: 'The node', ...required }),
+        stats: anything({ help: 'The numbers: docs/accounting.md says what each means', ...required }),
+        parent: anything({ help: "The same of the child with the node's own data" }),
+        backing: anything({ help: 'The same of the backing file' }),
+      },
+      { help: 'An export or a node', ...required },
+    ),
+    { help: 'Exports or nodes', ...required },
+  ),
+  run: ({ 'query-nodes': nodes }, { service }) => blockStats(service.graph, nodes),
+});
+
+const boundaries = (help: string) => list(bytes({ help: 'Nanoseconds', ...required }), { help });
+
+const setHistogram = command({
+  name: 'block-latency-histogram-set',
+  help: 'Count latencies in bins with these boundaries from now on; without boundaries, no more',
+  arguments: {
+    id: text({ help: 'Id of an export, or name of a node', ...required }),
+    boundaries: boundaries('For all kinds of requests that have none of their own'),
+    'boundaries-read': boundaries('For reads'),
+    'boundaries-write': boundaries('For writes'),
+    'boundaries-flush': boundaries('For flushes'),
+    'boundaries-unmap': boundaries('For discards (ours)'),
+  },
+  run(args, { service }) {
+    const accounts = accountsOf(service.graph, args.id);
+    const kinds: readonly [IoKind, number[] | undefined][] = [
+      ['read', args['boundaries-read']],
+      ['write', args['boundaries-write']],
+      ['flush', args['boundaries-flush']],
+      ['unmap', args['boundaries-unmap']],
+    ];
+    const all = args.boundaries === undefined && kinds.every(([, own]) => own === undefined);
+    for (const [kind, own] of kinds) {
+      const wanted = own ?? args.boundaries;
+      // Other kinds keep what they have, unless all are called off.
+      if (wanted !== undefined || all) accounts.setHistogram(kind, wanted);
+    }
+  },
+});
+
+const setIntervals = command({
+  name: 'x-blockyard-stats-intervals-set',
+  help: 'Keep averages over the last seconds too, as timed_stats; an empty list for none',
+  features: ['unstable'],
+  arguments: {
+    id: text({ help: 'Id of an export, or name of a node', ...required }),
+    intervals: list(integer({ help: 'Seconds', ...required, min: 1, max: 86400 }), {
+      help: 'Their lengths',
+      ...required,
+    }),
+  },
+  run({ id, intervals }, { service }) {
+    if (intervals.length > 16) throw new Usage(`${intervals.length} intervals are more than the 16 that can be kept`);
+    accountsOf(service.graph, id).setIntervals(intervals);
+  },
+});
+
+export const accountingCommands: readonly AnyCommand[] = [queryStats, setHistogram, setIntervals];

@@ -1,0 +1,64 @@
+/** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
+import { linksBetween } from '../../block/graph/freeze.ts';
+import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
+import type { NodeSpec } from '../../block/graph/spec.ts';
+import { Usage } from '../../errors/block-error.ts';
+import { assertRenamable } from '../../job/backing-link.ts';
+import { isRecord } from '../../options/field.ts';
+import { anything, text } from '../../options/fields.ts';
+import { namedNode, nodeName } from '../block-nodes.ts';
+import { checkShape } from '../check-shape.ts';
+import { type AnyCommand, command } from '../record.ts';
+
+const changeBackingFile = command({
+  name: 'change-backing-file',
+  help: 'Have the header of an image name another backing file; what it shows now stays as it is',
+  arguments: {
+    device: nodeName('The disk that the image is a layer of'),
+    'image-node-name': nodeName('The image'),
+    'backing-file': text({ help: 'The text to write, empty for none', required: true }),
+  },
+  async run(args, { service: { graph } }) {
+    const device = namedNode(graph, args.device);
+    const node = namedNode(graph, args['image-node-name']);
+    linksBetween(device, node);
+    assertRenamable(node);
+    const text = args['backing-file'];
+    await reshape([node], () => undefined);
+    await node.image.backing?.change?.(
+      text === '' ? undefined : text,
+      text === '' ? undefined : node.image.backing.format,
+    );
+  },
+});
+
+const insert = command({
+  name: 'x-blockyard-insert-filter',
+  help: 'Put a filter on top of a node, between it and its users, while they go on',
+  arguments: {
+    'node-name': nodeName('The node below'),
+    filter: anything({ help: "Options of the filter's node, without 'file'", required: true }),
+  },
+  features: ['unstable'],
+  async run({ 'node-name': name, filter }, { service }) {
+    if (!isRecord(filter)) throw new Usage("Invalid parameter type for 'filter', expected: object");
+    if ('file' in filter) throw new Usage("Parameter 'filter.file' is unexpected");
+    const below = namedNode(service.graph, name);
+    const spec = { ...filter, file: name };
+    checkShape({ kind: 'named', name: 'BlockdevOptions' }, spec, await service.types(), 'filter');
+    const node = await insertFilter(service.graph, below, filter as NodeSpec);
+    node.held = typeof filter['node-name'] === 'string' && node.parents.size === 0;
+  },
+});
+
+const remove = command({
+  name: 'x-blockyard-remove-filter',
+  help: 'Take a filter out: its users use what it filtered, while they go on',
+  arguments: { 'node-name': nodeName('The filter') },
+  features: ['unstable'],
+  async run({ 'node-name': name }, { service: { graph } }) {
+    await removeFilter(graph, namedNode(graph, name));
+  },
+});
+
+export const graphCommands: readonly AnyCommand[] = [changeBackingFile, insert, remove];

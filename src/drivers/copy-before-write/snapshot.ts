@@ -1,0 +1,133 @@
+/**
+ * The snapshot behind the filter: what is saved of it, what is not yet, and how it is read.
+ *
+ * A cluster is wanted until it is saved. Saving holds the cluster's lock from looking at the bit to clearing it; so does
+ * reading a cluster that is not saved. A change of the disk first has everything wanted of its range saved, and what is
+ * saved is never wanted again: who holds the lock of a wanted cluster reads what it was.
+ */
+
+import { after, type Maybe } from '../../core/async/maybe.ts';
+import { RangeLock } from '../../core/async/range-lock.ts';
+import type { DirtyBitmap } from '../../core/bitmap/index.ts';
+import type { Extent } from '../../core/block/driver.ts';
+import { Flag } from '../../core/block/driver.ts';
+import type { Edge } from '../../core/block/graph/edge.ts';
+import { belowFilters, chainStatus } from '../../core/block/own-node.ts';
+import type { PointInTimeCapability } from '../../core/block/point-in-time.ts';
+import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
+import { isZero } from '../../core/bytes/zero.ts';
+import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
+
+/** Longest single copy in bytes, unless clusters are larger. */
+const PIECE = 1 << 20;
+
+export class Snapshot implements PointInTimeCapability {
+  readonly wanted: DirtyBitmap;
+  readonly readable: DirtyBitmap;
+  failure: BlockError | undefined;
+  readonly #file: Edge;
+  readonly #target: Edge;
+  readonly #lock = new RangeLock();
+
+  constructor(file: Edge, target: Edge, wanted: DirtyBitmap) {
+    this.#file = file;
+    this.#target = target;
+    this.wanted = wanted;
+    this.readable = wanted.clone();
+  }
+
+  /** Something of the range is not saved yet and is to be. */
+  wants(offset: number, length: number): boolean {
+    const { granularity } = this.wanted;
+    const start = alignDown(offset, granularity);
+    return this.failure === undefined && this.wanted.nextDirty(start, offset + length) >= 0;
+  }
+
+  async save(offset: number, length: number, compressed: boolean): Promise<void> {
+    const { granularity, size } = this.wanted;
+    const start = alignDown(offset, granularity);
+    const end = Math.min(alignUp(offset + length, granularity), size);
+    await this.#lock.run(start, end, async () => {
+      const piece = compressed ? granularity : Math.max(PIECE, granularity);
+      for (;;) {
+        const range = this.wanted.nextDirtyRange(start, end, piece);
+        if (!range) return;
+        await this.#copy(range.offset, range.length, compressed);
+        this.wanted.clear(range.offset, range.length);
+      }
+    });
+  }
+
+  async #copy(offset: number, length: number, compressed: boolean): Promise<void> {
+    const { zero, length: covered } = await onSide('read', () =>
+      chainStatus(this.#file.node, undefined, { offset, length, precise: true }),
+    );
+    if (zero && covered >= length) {
+      await onSide('write', () => this.#target.zero(offset, length, Flag.MAY_UNMAP));
+      return;
+    }
+    const buf = Buffer.allocUnsafeSlow(length);
+    await onSide('read', () => this.#file.read(offset, buf));
+    await onSide('write', () => {
+      if (isZero(buf)) return this.#target.zero(offset, length, Flag.MAY_UNMAP);
+      return compressed ? this.#target.writeCompressed(offset, buf) : this.#target.write(offset, buf);
+    });
+  }
+
+  async read(offset: number, buf: Uint8Array): Promise<void> {
+    this.#assertReadable(offset, buf.length);
+    const { granularity } = this.wanted;
+    const end = offset + buf.length;
+    await this.#lock.run(alignDown(offset, granularity), alignUp(end, granularity), async () => {
+      for (let at = offset; at < end; ) {
+        const extent = this.wanted.extentAt(at, end - at);
+        const part = buf.subarray(at - offset, at - offset + extent.length);
+        await (extent.dirty ? this.#file : this.#target).read(at, part);
+        at += extent.length;
+      }
+    });
+    // It may have been lost while it was read.
+    this.#assertReadable(offset, buf.length);
+  }
+
+  #assertReadable(offset: number, length: number): void {
+    if (this.failure) {
+      throw new BlockError(`the snapshot of '${this.#file.node.name}' is lost: ${this.failure.message}`, {
+        code: 'EACCES',
+        cause: this.failure,
+      });
+    }
+    const gap = this.readable.nextClean(offset, offset + length);
+    if (gap < 0) return;
+    throw new BlockError(`the snapshot of '${this.#file.node.name}' has nothing at ${gap}`, { code: 'EACCES' });
+  }
+
+  status(offset: number, length: number): Maybe<Extent> {
+    const readable = this.readable.extentAt(offset, length);
+    if (!readable.dirty) return { length: readable.length, allocated: false, data: false, zero: false };
+    const saved = this.wanted.extentAt(offset, readable.length);
+    const from = saved.dirty ? this.#file.node : belowFilters(this.#target);
+    const chain = chainStatus(from, undefined, { offset, length: saved.length, precise: true });
+    return after(chain, (extent) => ({
+      length: extent.length,
+      allocated: true,
+      data: extent.data,
+      zero: extent.zero,
+    }));
+  }
+
+  discard(offset: number, length: number): void {
+    this.readable.clear(offset, length);
+    this.wanted.clear(offset, length);
+  }
+}
+
+/** An error says on which side it happened. */
+async function onSide<T>(side: 'read' | 'write', action: () => Maybe<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (thrown) {
+    const cause = asBlockError(thrown);
+    throw new BlockError(cause.message, { code: cause.code, hint: cause.hint, data: { ...cause.data, side }, cause });
+  }
+}

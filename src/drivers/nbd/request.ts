@@ -1,0 +1,38 @@
+import type { BlockError } from '../../core/errors/block-error.ts';
+import type { ReadProgress } from '../../core/nbd/client/read-progress.ts';
+import type { ClientRequest, ExtentsReply } from '../../core/nbd/index.ts';
+
+/** A request whose promise is the only one it takes. */
+export class Request implements ClientRequest {
+  readonly command: number;
+  readonly flags: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly buffers: readonly Uint8Array[];
+  readonly #resolve: (status: ExtentsReply | undefined) => void;
+  readonly #reject: (error: BlockError) => void;
+  progress: ReadProgress | undefined = undefined;
+  error: BlockError | undefined = undefined;
+  errors = 0;
+  status: ExtentsReply | undefined = undefined;
+
+  constructor(
+    what: Pick<ClientRequest, 'command' | 'flags' | 'offset' | 'length'>,
+    buffers: readonly Uint8Array[],
+    resolve: (status: ExtentsReply | undefined) => void,
+    reject: (error: BlockError) => void,
+  ) {
+    this.command = what.command;
+    this.flags = what.flags;
+    this.offset = what.offset;
+    this.length = what.length;
+    this.buffers = buffers;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  done(error: BlockError | undefined): void {
+    if (error) this.#reject(error);
+    else this.#resolve(this.status);
+  }
+}

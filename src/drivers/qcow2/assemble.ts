@@ -1,0 +1,53 @@
+/** The parts of an open disk, put together: caches, reference counts, the allocator, the writer. */
+import type { BlockEvent } from '../../core/block/events.ts';
+import { Allocator } from './allocator.ts';
+import { CompressedSpace } from './compressed-space.ts';
+import type { Disk } from './disk.ts';
+import { refreshPlaces } from './first-write.ts';
+import { cacheSizes, overlapKinds, type Qcow2Options } from './options.ts';
+import { OverlapCheck } from './overlap-check.ts';
+import { RefcountTable } from './refcount-table.ts';
+import { Refcounts } from './refcounts.ts';
+import { TableCache } from './table-cache.ts';
+import { WriteOut } from './write-out.ts';
+
+/** `refcountTable` is that table as it is on disk. */
+export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options): void {
+  const { geometry, header, file, fileName } = disk;
+  const sizes = cacheSizes(options, geometry, header.size);
+  const source = (event: BlockEvent) => () => ({
+    read: (offset: number, buf: Uint8Array) => disk.announcing(event, () => disk.file.read(offset, buf)),
+  });
+  const writer = new WriteOut(disk);
+  const overlap = new OverlapCheck(geometry.clusterSize, overlapKinds(options));
+  const l2 = new TableCache({
+    source: source('l2_load'),
+    entrySize: sizes.l2Entry,
+    maxBytes: sizes.l2,
+    writeUnit: 512,
+    relieve: () => writer.run(),
+  });
+  const refcounts = new Refcounts({
+    table: new RefcountTable(header.refcountTableOffset, refcountTable, geometry.clusterSize),
+    cache: new TableCache({
+      source: source('refblock_load'),
+      entrySize: geometry.clusterSize,
+      maxBytes: sizes.refcount,
+      writeUnit: 512,
+      relieve: () => writer.relieveRefcounts(),
+    }),
+    geometry,
+    fileName,
+  });
+  const allocator = new Allocator({
+    refcounts,
+    geometry,
+    fileName,
+    fileSize: file.size,
+    blockAdded: (offset) => overlap.add('refcount-block', offset),
+    tableMoved: () => refreshPlaces(disk),
+    announce: (event) => file.event(event),
+  });
+  const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });
+  disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });
+}

@@ -1,0 +1,118 @@
+/** What the introspection says is what is accepted: every member of every command, and nothing beside. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { checkShape } from '../../../src/core/qmp/check-shape.ts';
+import { allCommands } from '../../../src/core/qmp/commands/index.ts';
+import { documentOf } from '../../../src/core/qmp/document.ts';
+import { DriverTypes } from '../../../src/core/qmp/driver-types.ts';
+import type { Shape, Types } from '../../../src/core/qmp/shape.ts';
+import { driverList } from '../../../src/drivers/index.ts';
+import { scene } from './client.ts';
+
+interface Info {
+  readonly name: string;
+  readonly 'meta-type': string;
+  readonly 'arg-type'?: string;
+  readonly 'ret-type'?: string;
+  readonly 'element-type'?: string;
+  readonly members?: readonly { readonly name?: string; readonly type?: string; readonly default?: null }[];
+  readonly variants?: readonly { readonly case: string; readonly type: string }[];
+  readonly values?: readonly string[];
+  readonly tag?: string;
+}
+
+const types: Types = await new DriverTypes(driverList).all();
+
+/** A value made of nothing but what the introspection says: all required members, and the optional ones that are scalars. */
+function sample(infos: ReadonlyMap<string, Info>, name: string, depth = 0): unknown {
+  const info = infos.get(name);
+  if (!info) throw new Error(`type '${name}' is not described`);
+  switch (info['meta-type']) {
+    case 'builtin':
+      return { int: 1, bool: true, str: 'text', null: null, any: 'x' }[name];
+    case 'enum':
+      return info.values?.[0];
+    case 'array':
+      return depth > 6 ? [] : [sample(infos, info['element-type'] ?? '', depth + 1)];
+    case 'alternate':
+      return sample(infos, info.members?.[0]?.type ?? '', depth + 1);
+    default:
+      return objectOf(infos, info, depth);
+  }
+}
+
+function objectOf(infos: ReadonlyMap<string, Info>, info: Info, depth: number, choice = 0): Record<string, unknown> {
+  const value: Record<string, unknown> = {};
+  for (const { name = '', type = '', ...rest } of info.members ?? []) {
+    if ('default' in rest && depth > 2) continue;
+    value[name] = sample(infos, type, depth + 1);
+  }
+  const variant = info.variants?.[choice];
+  if (!variant || !info.tag) return value;
+  const inner = infos.get(variant.type);
+  return { ...value, ...(inner ? objectOf(infos, inner, depth + 1) : {}), [info.tag]: variant.case };
+}
+
+async function infos(): Promise<ReadonlyMap<string, Info>> {
+  await using made = await scene();
+  const list = await made.client.run<Info[]>('query-qmp-schema');
+  const map = new Map(list.map((info) => [info.name, info]));
+  expect(map.size, 'no name stands for two things').toBe(list.length);
+  return map;
+}
+
+describe('query-qmp-schema', () => {
+  test('describes every type that it names', async () => {
+    const all = await infos();
+    const named = [...all.values()].flatMap((info) => [
+      ...[info['arg-type'], info['ret-type'], info['element-type']].filter((each) => each !== undefined),
+      ...(info.members ?? []).flatMap(({ type }) => type ?? []),
+      ...(info.variants ?? []).map(({ type }) => type),
+    ]);
+    expect(named.filter((name) => !all.has(name))).toEqual([]);
+  });
+
+  test('lists the commands that query-commands lists', async () => {
+    await using made = await scene();
+    const names = (await made.client.run<Info[]>('query-commands')).map(({ name }) => name);
+    const described = [...(await infos()).values()].filter((info) => info['meta-type'] === 'command');
+    expect(described.map(({ name }) => name).sort()).toEqual([...names].sort());
+    expect(names).toEqual([...new Set(names)]);
+  });
+
+  test.each(allCommands.map((each) => [each.name, each] as const))(
+    '%s takes what is described, and nothing else',
+    async (name, record) => {
+      const all = await infos();
+      const info = all.get(all.get(name)?.['arg-type'] ?? '');
+      if (!info) throw new Error(`${name} is not described`);
+      const cases = Math.max(1, info.variants?.length ?? 0);
+      for (let choice = 0; choice < cases; choice++) {
+        const value = objectOf(all, info, 0, choice);
+        accepts(record.argumentShape, value);
+        refuses(record.argumentShape, { ...value, 'no-such-member': 1 }, 'unexpected');
+        for (const member of info.members ?? []) {
+          if ('default' in member || member.name === undefined) continue;
+          const { [member.name]: _, ...without } = value;
+          refuses(record.argumentShape, without, 'is missing');
+        }
+      }
+    },
+  );
+});
+
+function accepts(shape: Shape, value: unknown): void {
+  checkShape(shape, value, types);
+}
+
+function refuses(shape: Shape, value: unknown, why: string): void {
+  expect(() => checkShape(shape, value, types)).toThrow(why);
+}
+
+test('docs/qmp.md is in step with the records', () => {
+  const path = join(import.meta.dirname, '..', '..', '..', 'docs', 'qmp.md');
+  const page = documentOf(types);
+  if (process.env.BLOCKYARD_UPDATE === '1') writeFileSync(path, page);
+  expect(readFileSync(path, 'utf8'), 'run with BLOCKYARD_UPDATE=1 to write it anew').toBe(page);
+});

@@ -1,4 +1,5 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
+import { randomBytes } from 'node:crypto';
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   AmendCapability,
@@ -9,6 +10,7 @@ import type {
   CheckResult,
   Extent,
   Flags,
+  GenerationCapability,
   HostExtent,
   Image,
   ImageInfo,
@@ -33,6 +35,7 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
+import { fingerprint, generation, writeOwn } from './own-extensions.ts';
 import { read, readv } from './read.ts';
 import { prepareReopen } from './reopen.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
@@ -49,6 +52,7 @@ export class Qcow2Image implements Image {
   readonly readsZeroWhenFresh: boolean;
   readonly amend: AmendCapability;
   readonly backing: BackingCapability;
+  readonly generation: GenerationCapability;
   readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
@@ -77,6 +81,13 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      get fingerprint() {
+        return fingerprint(disk);
+      },
+      get isEmpty() {
+        return disk.l1.nextUsed(0, disk.l1.entries) === disk.l1.entries;
+      },
+      record: (data) => writeOwn(disk, ExtensionType.BASE_FINGERPRINT, data),
       linked: (edge) => {
         disk.backing = edge;
       },
@@ -86,6 +97,12 @@ export class Qcow2Image implements Image {
     };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
+    this.generation = {
+      get value() {
+        return generation(disk);
+      },
+      start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
+    };
     this.check = { run: (options) => this.#check(options) };
     this.amend = {
       run: async (options, context) => {

@@ -24,7 +24,7 @@ export const qcow2Driver: Driver<Qcow2Options> = {
     { name: 'backing', role: 'cow', anyNode: true, lazy: true },
     { name: 'data-file', role: 'data', lazy: true },
   ],
-  strongOptions: ['data-file'],
+  strongOptions: ['data-file', 'encrypt'],
   probe(head) {
     if (head.length < 8) return 0;
     const view = viewOf(head);

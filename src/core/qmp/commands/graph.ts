@@ -47,7 +47,9 @@ const insert = command({
     const spec = { ...filter, file: name };
     checkShape({ kind: 'named', name: 'BlockdevOptions' }, spec, await service.types(), 'filter');
     const node = await insertFilter(service.graph, below, filter as NodeSpec);
-    node.held = typeof filter['node-name'] === 'string' && node.parents.size === 0;
+    // What a client has named is its own to take away.
+    node.held = typeof filter['node-name'] === 'string';
+    await service.graph.closeIfUnused(node);
   },
 });
 

@@ -1,6 +1,7 @@
 /** The list of commands, the only one. */
 import type { AnyCommand } from '../record.ts';
 import { accountingCommands } from './accounting.ts';
+import { backupCommands } from './backup.ts';
 import { controlCommands } from './control.ts';
 import { createCommands } from './create.ts';
 import { exportCommands } from './exports.ts';
@@ -25,7 +26,7 @@ export const families: readonly Family[] = [
   { title: 'Looking at nodes', commands: queryCommands },
   { title: 'Making images', commands: createCommands },
   { title: 'Snapshots, bitmaps and transactions', commands: transactionCommands },
-  { title: 'Jobs on nodes in use', commands: liveJobCommands },
+  { title: 'Jobs on nodes in use', commands: [...liveJobCommands, ...backupCommands] },
   { title: 'Jobs', commands: jobCommands },
   { title: 'Exports', commands: exportCommands },
   { title: 'Objects', commands: objectCommands },

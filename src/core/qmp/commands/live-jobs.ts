@@ -5,64 +5,17 @@ import { linkDown } from '../../block/graph/freeze.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { operations } from '../../block/graph/operations.ts';
 import { BlockError, Usage } from '../../errors/block-error.ts';
-import {
-  activeCommit,
-  amendJob,
-  commitLayers,
-  copyModes,
-  type ErrorPolicy,
-  type Job,
-  liveMirror,
-  stream,
-  syncModes,
-} from '../../job/index.ts';
+import { activeCommit, amendJob, commitLayers, copyModes, liveMirror, stream, syncModes } from '../../job/index.ts';
 import { anything, bool, bytes, choice, text, variant } from '../../options/fields.ts';
 import type { Options } from '../../options/schema.ts';
 import { findNode, namedNode, nodeName } from '../block-nodes.ts';
 import { amendOptionsOf } from '../driver-types.ts';
+import { begin, initOf, jobFields, onError, policy } from '../job-arguments.ts';
 import { mirrorTarget } from '../new-image.ts';
 import { type AnyCommand, command, unionCommand } from '../record.ts';
 import { named } from '../shape.ts';
 
 const required = { required: true } as const;
-
-const jobFields = {
-  'job-id': text({ help: 'Id of the job; made up when absent' }),
-  device: nodeName('The node'),
-  speed: bytes({ help: 'Limit in bytes per second, 0 for none', default: 0 }),
-  'auto-finalize': bool({ help: 'Go on from pending by itself', default: true }),
-  'auto-dismiss': bool({ help: 'Be forgotten when it has ended', default: true }),
-  'filter-node-name': text({ help: 'Name for the filter that the job puts into the graph' }),
-};
-
-const onError = (help: string) => choice(['report', 'ignore', 'enospc', 'stop', 'auto'], { help, default: 'report' });
-
-/** Without a guest to ask, `auto` waits for space and reports all else. */
-function policy(word: 'report' | 'ignore' | 'enospc' | 'stop' | 'auto'): ErrorPolicy {
-  return word === 'auto' ? 'enospc' : word;
-}
-
-interface JobArguments {
-  readonly 'job-id'?: string | undefined;
-  readonly speed: number;
-  readonly 'auto-finalize': boolean;
-  readonly 'auto-dismiss': boolean;
-}
-
-function initOf(args: JobArguments) {
-  const id = args['job-id'];
-  return {
-    ...(id === undefined ? {} : { id }),
-    speed: args.speed,
-    autoFinalize: args['auto-finalize'],
-    autoDismiss: args['auto-dismiss'],
-  };
-}
-
-/** Its end is told by events. */
-function begin(job: Job): void {
-  void job.start().catch(() => undefined);
-}
 
 const mirrorFields = {
   ...jobFields,

@@ -10,6 +10,7 @@
 import type { AmendContext } from '../../../core/block/driver.ts';
 import { Cancelled } from '../../../core/errors/block-error.ts';
 import type { Disk } from '../disk.ts';
+import { amendEncryption } from '../encryption/amend.ts';
 import { beforeWrite, clearDirtyBit } from '../first-write.ts';
 import { rewriteHeader } from '../header-update.ts';
 import { ExtensionType, withExtension } from '../meta/extensions.ts';
@@ -34,6 +35,7 @@ export async function amend(disk: Disk, options: AmendOptions, context: AmendCon
   if (plan.downgrade) await writeOutZeroes(disk, steps);
   await settle(disk);
   if (plan.refcountOrder !== disk.header.refcountOrder) await changeRefcountWidth(disk, plan.refcountOrder, steps);
+  if (options.encrypt !== undefined) await amendEncryption(disk.encryption, options, context);
   if (plan.downgrade) await toVersion2(disk);
   await disk.file.flush();
 }

@@ -76,7 +76,7 @@ function __img_keys
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.ivgen-alg=	Name of IV generator algorithm' \
                 'encrypt.ivgen-hash-alg=	Name of IV generator hash algorithm' \
-                'encrypt.key-secret=	ID of the secret with the AES key or LUKS passphrase' \
+                'encrypt.key-secret=	ID of the secret that provides the keyslot passphrase' \
                 'encryption=	Encrypt the image with format \'aes\' (deprecated in favor of encrypt.format=aes)' \
                 'extended_l2=	Extended L2 tables' \
                 'extent_size_hint=	Extent size hint for the file, 0 to set none' \
@@ -105,6 +105,11 @@ function __img_keys
                 'compat=	Compatibility level (v2 [0.10] or v3 [1.1])' \
                 'data_file=	File name of an external data file' \
                 'data_file_raw=	The external data file must stay valid as a raw image' \
+                'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
+                'encrypt.keyslot=	Select a single keyslot to modify explicitly' \
+                'encrypt.new-secret=	New secret to set in the matching keyslots. Empty string to erase' \
+                'encrypt.old-secret=	Select all keyslots that match this password' \
+                'encrypt.state=	Select new state of affected keyslots (active/inactive)' \
                 'lazy_refcounts=	Postpone refcount updates' \
                 'refcount_bits=	Width of a reference count entry in bits' \
                 'size=	Virtual disk size'
@@ -318,10 +323,56 @@ function __img_key_values
             printf '%s\n' \
                 'on' \
                 'off'
+        case 'create qcow2 encrypt.cipher-alg'
+            printf '%s\n' \
+                'aes-128' \
+                'aes-192' \
+                'aes-256' \
+                'des' \
+                '3des' \
+                'cast5-128' \
+                'serpent-128' \
+                'serpent-192' \
+                'serpent-256' \
+                'twofish-128' \
+                'twofish-192' \
+                'twofish-256' \
+                'sm4'
+        case 'create qcow2 encrypt.cipher-mode'
+            printf '%s\n' \
+                'cbc' \
+                'xts' \
+                'ecb' \
+                'ctr'
         case 'create qcow2 encrypt.format'
             printf '%s\n' \
                 'aes' \
                 'luks'
+        case 'create qcow2 encrypt.hash-alg'
+            printf '%s\n' \
+                'md5' \
+                'sha1' \
+                'sha224' \
+                'sha256' \
+                'sha384' \
+                'sha512' \
+                'ripemd160' \
+                'sm3'
+        case 'create qcow2 encrypt.ivgen-alg'
+            printf '%s\n' \
+                'plain' \
+                'plain64' \
+                'essiv'
+        case 'create qcow2 encrypt.ivgen-hash-alg'
+            printf '%s\n' \
+                'md5' \
+                'sha1' \
+                'sha224' \
+                'sha256' \
+                'sha384' \
+                'sha512' \
+                'ripemd160' \
+                'sm3'
         case 'create qcow2 encryption'
             printf '%s\n' \
                 'on' \
@@ -380,6 +431,10 @@ function __img_key_values
             printf '%s\n' \
                 'on' \
                 'off'
+        case 'amend qcow2 encrypt.state'
+            printf '%s\n' \
+                'active' \
+                'inactive'
         case 'amend qcow2 lazy_refcounts'
             printf '%s\n' \
                 'on' \
@@ -514,6 +569,7 @@ complete -c img -n '__img_using create' -s o -l options -x -a '(__img_format_key
 complete -c img -n '__img_using create' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using create' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using create' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using create' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using create' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a info -d 'Show what an image is'
@@ -524,6 +580,7 @@ complete -c img -n '__img_using info' -l backing-chain -d 'Show the backing file
 complete -c img -n '__img_using info' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using info' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using info' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using info' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using info' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a convert -d 'Copy disks into a new image, or one that exists, of any format'
@@ -553,6 +610,7 @@ complete -c img -n '__img_using convert' -l bitmaps -d 'Copy the bitmaps kept in
 complete -c img -n '__img_using convert' -l skip-broken-bitmaps -d 'Leave out broken bitmaps'
 complete -c img -n '__img_using convert' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using convert' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using convert' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using convert' -l cache-manners -x -a 'auto off' -d 'Whether the page cache is left as it was found'
 complete -c img -n '__img_using convert' -s h -l help -d 'Show this help'
 
@@ -564,6 +622,7 @@ complete -c img -n '__img_using dd' -l image-opts -d 'The input is a list of opt
 complete -c img -n '__img_using dd' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using dd' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using dd' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using dd' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using dd' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a map -d 'Show where the data of an image lies'
@@ -577,6 +636,7 @@ complete -c img -n '__img_using map' -l svg -r -F -d 'The same as a picture alon
 complete -c img -n '__img_using map' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using map' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using map' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using map' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using map' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a checksum -d 'Print a checksum of the content of a disk'
@@ -591,6 +651,7 @@ complete -c img -n '__img_using checksum' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using checksum' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using checksum' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using checksum' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using checksum' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using checksum' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a compare -d 'Compare the content of two images'
@@ -604,6 +665,7 @@ complete -c img -n '__img_using compare' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using compare' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using compare' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using compare' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using compare' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using compare' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a diff -d 'List where the content of two images differs'
@@ -618,6 +680,7 @@ complete -c img -n '__img_using diff' -s q -l quiet -d 'Print nothing: the answe
 complete -c img -n '__img_using diff' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using diff' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using diff' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using diff' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using diff' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a inspect -d 'Judge an image of unknown origin before anything trusts it'
@@ -652,6 +715,7 @@ complete -c img -n '__img_using measure' -l output -x -a 'human json' -d 'How to
 complete -c img -n '__img_using measure' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using measure' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using measure' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using measure' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using measure' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a bench -d 'Measure how fast an image can be read or written'
@@ -673,6 +737,7 @@ complete -c img -n '__img_using bench' -s U -l force-share -d 'Open the image ev
 complete -c img -n '__img_using bench' -l image-opts -d 'FILE is a list of options'
 complete -c img -n '__img_using bench' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using bench' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using bench' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using bench' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a amend -d 'Change options of an existing image'
@@ -685,6 +750,7 @@ complete -c img -n '__img_using amend' -s p -l progress -f -a 'human json' -d 'S
 complete -c img -n '__img_using amend' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using amend' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using amend' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using amend' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using amend' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a snapshot -d 'List, make, apply or remove the snapshots within an image'
@@ -700,6 +766,7 @@ complete -c img -n '__img_using snapshot' -s q -l quiet -d 'Print errors only; a
 complete -c img -n '__img_using snapshot' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using snapshot' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using snapshot' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using snapshot' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using snapshot' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a bitmap -d 'Make, change and remove the dirty bitmaps kept in an image'
@@ -718,6 +785,7 @@ complete -c img -n '__img_using bitmap' -s p -l progress -f -a 'human json' -d '
 complete -c img -n '__img_using bitmap' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using bitmap' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using bitmap' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using bitmap' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using bitmap' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a commit -d 'Bring what an image holds into its backing file'
@@ -731,6 +799,7 @@ complete -c img -n '__img_using commit' -s p -l progress -f -a 'human json' -d '
 complete -c img -n '__img_using commit' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using commit' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using commit' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using commit' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using commit' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a rebase -d 'Give an image another backing file'
@@ -747,6 +816,7 @@ complete -c img -n '__img_using rebase' -s p -l progress -f -a 'human json' -d '
 complete -c img -n '__img_using rebase' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using rebase' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using rebase' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using rebase' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using rebase' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a resize -d 'Make the disk of an image longer or shorter'
@@ -757,6 +827,7 @@ complete -c img -n '__img_using resize' -l shrink -d 'Allow the disk to become s
 complete -c img -n '__img_using resize' -s q -l quiet -d 'Print errors only'
 complete -c img -n '__img_using resize' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using resize' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c img -n '__img_using resize' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
 complete -c img -n '__img_using resize' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a help -d 'Show the commands there are, or tell about one'

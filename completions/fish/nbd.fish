@@ -64,7 +64,7 @@ function __nbd_keys
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.ivgen-alg=	Name of IV generator algorithm' \
                 'encrypt.ivgen-hash-alg=	Name of IV generator hash algorithm' \
-                'encrypt.key-secret=	ID of the secret with the AES key or LUKS passphrase' \
+                'encrypt.key-secret=	ID of the secret that provides the keyslot passphrase' \
                 'encryption=	Encrypt the image with format \'aes\' (deprecated in favor of encrypt.format=aes)' \
                 'extended_l2=	Extended L2 tables' \
                 'extent_size_hint=	Extent size hint for the file, 0 to set none' \
@@ -93,6 +93,11 @@ function __nbd_keys
                 'compat=	Compatibility level (v2 [0.10] or v3 [1.1])' \
                 'data_file=	File name of an external data file' \
                 'data_file_raw=	The external data file must stay valid as a raw image' \
+                'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
+                'encrypt.keyslot=	Select a single keyslot to modify explicitly' \
+                'encrypt.new-secret=	New secret to set in the matching keyslots. Empty string to erase' \
+                'encrypt.old-secret=	Select all keyslots that match this password' \
+                'encrypt.state=	Select new state of affected keyslots (active/inactive)' \
                 'lazy_refcounts=	Postpone refcount updates' \
                 'refcount_bits=	Width of a reference count entry in bits' \
                 'size=	Virtual disk size'
@@ -306,10 +311,56 @@ function __nbd_key_values
             printf '%s\n' \
                 'on' \
                 'off'
+        case 'create qcow2 encrypt.cipher-alg'
+            printf '%s\n' \
+                'aes-128' \
+                'aes-192' \
+                'aes-256' \
+                'des' \
+                '3des' \
+                'cast5-128' \
+                'serpent-128' \
+                'serpent-192' \
+                'serpent-256' \
+                'twofish-128' \
+                'twofish-192' \
+                'twofish-256' \
+                'sm4'
+        case 'create qcow2 encrypt.cipher-mode'
+            printf '%s\n' \
+                'cbc' \
+                'xts' \
+                'ecb' \
+                'ctr'
         case 'create qcow2 encrypt.format'
             printf '%s\n' \
                 'aes' \
                 'luks'
+        case 'create qcow2 encrypt.hash-alg'
+            printf '%s\n' \
+                'md5' \
+                'sha1' \
+                'sha224' \
+                'sha256' \
+                'sha384' \
+                'sha512' \
+                'ripemd160' \
+                'sm3'
+        case 'create qcow2 encrypt.ivgen-alg'
+            printf '%s\n' \
+                'plain' \
+                'plain64' \
+                'essiv'
+        case 'create qcow2 encrypt.ivgen-hash-alg'
+            printf '%s\n' \
+                'md5' \
+                'sha1' \
+                'sha224' \
+                'sha256' \
+                'sha384' \
+                'sha512' \
+                'ripemd160' \
+                'sm3'
         case 'create qcow2 encryption'
             printf '%s\n' \
                 'on' \
@@ -368,6 +419,10 @@ function __nbd_key_values
             printf '%s\n' \
                 'on' \
                 'off'
+        case 'amend qcow2 encrypt.state'
+            printf '%s\n' \
+                'active' \
+                'inactive'
         case 'amend qcow2 lazy_refcounts'
             printf '%s\n' \
                 'on' \
@@ -521,7 +576,7 @@ complete -c nbd -n '__nbd_using ""' -l tls-authz -x -d 'Who may connect, by an a
 complete -c nbd -n '__nbd_using ""' -l tls-hostname -x -d 'Name that the certificate of the server must have'
 complete -c nbd -n '__nbd_using ""' -l fork -d 'Go into the background once clients can connect'
 complete -c nbd -n '__nbd_using ""' -l pid-file -r -F -d 'File that holds the number of the process while it runs'
-complete -c nbd -n '__nbd_using ""' -s v -l verbose -d 'Tell of clients that come and go'
+complete -c nbd -n '__nbd_using ""' -s v -l verbose -d 'With --fork, keep standard error'
 complete -c nbd -n '__nbd_using ""' -l log -x -a 'text json' -d 'How to tell of clients and failures on standard error'
 complete -c nbd -n '__nbd_using ""' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
 complete -c nbd -n '__nbd_using ""' -l trace -r -F -d 'Record all requests to the opened images in FILE'

@@ -21,7 +21,6 @@ export const commandLine = command({
     "Commands come from -c, one each, else from standard input, one a line. 'io -c help' lists them.",
     "'io replay' issues the requests of a trace again; 'io replay --help' tells more.",
     'Every write is stable before its command ends, unless a cache mode says otherwise.',
-    'The exit status is 1 when any command failed; those behind it were run all the same.',
   ],
   arguments: { file: { name: 'FILE', optional: true, help: "The image; without one, 'open' opens it" } },
   options: {
@@ -60,6 +59,11 @@ export const commandLine = command({
     ["io -c 'read -v 0 512' disk.qcow2", 'The first sector in hexadecimal'],
     ["io -f raw -c 'write -P 7 1M 64k' -c 'read -P 7 1M 64k' disk.raw", 'Write a pattern and check it'],
     ['io -r disk.qcow2 < commands.txt', 'Commands from a file'],
+  ],
+  statuses: [
+    [0, 'all went well'],
+    [1, 'the image could not be opened, or any command failed; those behind it were run all the same'],
+    [130, 'interrupted'],
   ],
   run: runShell,
 });

@@ -6,15 +6,18 @@
  * carried out (`core/block`), and faults and breakpoints themselves (drivers).
  */
 import type { Io } from '../cli/io.ts';
-import { type Program, run as runOn, runProgram } from '../cli/main.ts';
+import { type Alone, type Program, run as runOn, runProgram } from '../cli/main.ts';
 import { commandLine } from './command-line.ts';
+
+/** What it does by itself. */
+export const ioAlone: Alone = { forms: [commandLine], pick: () => commandLine };
 
 /** Its subcommands stand beside the shell, which is what it does by itself. */
 export const ioProgram: Program = {
   name: 'io',
   summary: commandLine.summary,
   commands: { replay: async () => (await import('./replay.ts')).replay },
-  alone: { forms: [commandLine], pick: () => commandLine },
+  alone: ioAlone,
   topic: async (name) => (await import('./topic.ts')).shellTopic(name),
 };
 

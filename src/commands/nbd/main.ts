@@ -5,19 +5,22 @@
  * telling what happens. What does not: the protocol and the server (`core/nbd`, `core/export`).
  */
 import type { Io } from '../cli/io.ts';
-import { type Program, run as runOn } from '../cli/main.ts';
+import { type Alone, type Program, run as runOn } from '../cli/main.ts';
 import { processIo } from '../cli/process-io.ts';
 import { commandLine } from './command-line.ts';
 import { daemonCommand, isForDaemon } from './daemon-options.ts';
+
+/** It serves, or is the daemon. */
+export const nbdAlone: Alone = {
+  forms: [commandLine, daemonCommand],
+  pick: (argv, programName) => (isForDaemon(argv, programName) ? daemonCommand : commandLine),
+};
 
 export const nbdProgram: Program = {
   name: 'nbd',
   summary: commandLine.summary,
   commands: {},
-  alone: {
-    forms: [commandLine, daemonCommand],
-    pick: (argv, programName) => (isForDaemon(argv, programName) ? daemonCommand : commandLine),
-  },
+  alone: nbdAlone,
 };
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */

@@ -33,7 +33,7 @@ async function recordHelp(
   for (const { name: word, summary } of commands) addOperand(layout, 'Commands, as the first word:', word, summary);
   for (const spec of [...Object.values(record.options), HELP]) if (!spec.hidden) addOption(layout, spec);
   const examples = (record.examples ?? []).map(([line, what]) =>
-    exampleText(line.replace(/^\w+/, io.programName), what),
+    exampleText(line.replace(/^(?:img|io|nbd)(?= )/, io.programName), what),
   );
   const ending = [
     ...(examples.length > 0 ? [`Examples:\n${examples.join('\n')}`] : []),

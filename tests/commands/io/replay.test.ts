@@ -193,7 +193,7 @@ test.each(bad)('%s ends in one line', async (_, args, text, line) => {
     await disk(folder, 'a'),
   );
   // A wrong command line is told where the help is, too.
-  const stderr = text.replace("Try 'io replay --help' for more information\n", '');
+  const stderr = said.replace("Try 'io replay --help' for more information\n", '');
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(line) });
   expect(stderr.match(/\n/g)).toHaveLength(1);
 });

@@ -4,9 +4,10 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { programPath } from '../../support/cli.ts';
+import { findPeer, peersFor } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
 
-const PEER = '/usr/bin/qemu-storage-daemon';
+const PEER = findPeer('qemu-storage-daemon');
 
 type Answer = Readonly<Record<string, unknown>>;
 
@@ -102,13 +103,13 @@ function essence(answer: Answer | undefined, members: readonly string[] | undefi
     .sort((a, b) => String(a['node-name']).localeCompare(String(b['node-name'])));
 }
 
-describe.skipIf(!fs.existsSync(PEER))('beside qemu-storage-daemon', () => {
+describe.skipIf(peersFor('qemu-storage-daemon').missing)('beside qemu-storage-daemon', () => {
   test('the same script has the same answers', async () => {
     const cwd = tempDir();
     const link = path.join(cwd, 'qemu-storage-daemon');
     fs.symlinkSync(programPath('nbd'), link);
     const ours = await talk(process.execPath, [link], cwd);
-    const theirs = await talk(PEER, [], cwd);
+    const theirs = await talk(PEER ?? '', [], cwd);
     for (const [id, [command, members]] of script.entries()) {
       const find = (answers: Answer[]) =>
         essence(

@@ -25,17 +25,7 @@ const script: readonly (readonly [command: object, members?: readonly string[]])
   [{ execute: 'blockdev-add', arguments: { driver: 'raw', 'node-name': 'r', file: 'n', 'read-only': true } }],
   [
     { execute: 'query-named-block-nodes', arguments: { flat: true } },
-    [
-      'node-name',
-      'drv',
-      'ro',
-      'backing_file_depth',
-      'detect_zeroes',
-      'write_threshold',
-      'cache',
-      'active',
-      'encrypted',
-    ],
+    ['node-name', 'drv', 'ro', 'backing_file_depth', 'detect_zeroes', 'write_threshold', 'cache', 'encrypted'],
   ],
   [{ execute: 'blockdev-del', arguments: { 'node-name': 'n' } }],
   [{ execute: 'blockdev-del', arguments: { 'node-name': 'none' } }],

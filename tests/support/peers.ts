@@ -14,6 +14,7 @@ export const PEERS = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',
+  'qemu-storage-daemon': 'qemu-system-common',
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',

@@ -17,12 +17,6 @@ import { programPath, runProgram } from './support/cli.ts';
 import { tempDir } from './support/temp.ts';
 
 describe('bin', () => {
-  test('nbd says that it is not built yet', async () => {
-    const { code, stdout, stderr } = await runProgram('nbd', ['anything']);
-    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
-    expect(stderr).toBe('nbd: not built yet: this version of Blockyard has the programs img and io\n');
-  });
-
   test('a program started through a link of another name calls itself that', async () => {
     const { stderr } = await runProgram('nbd', [], { calledAs: 'qemu-nbd' });
     expect(stderr).toMatch(/^qemu-nbd: /);

@@ -5,10 +5,12 @@ import { expect, it } from 'vitest';
 import { renderMan } from '../src/commands/cli/man.ts';
 import { img } from '../src/commands/img/main.ts';
 import { renderIoMan } from '../src/commands/io/man.ts';
+import { renderNbdMan } from '../src/commands/nbd/man.ts';
 
 it.each([
   ['img', () => renderMan(img)],
   ['io', renderIoMan],
+  ['nbd', renderNbdMan],
 ] as const)('man/%s.1 is up to date', async (name, render) => {
   const path = join(import.meta.dirname, '..', 'man', `${name}.1`);
   const page = await render();

@@ -18,10 +18,10 @@ import { tempDirForSuite } from '../support/temp.ts';
 import { damage, type Span } from './metadata-damage.ts';
 
 /** Cases of one test, and after how many of them QEMU is asked. */
-const CASES = 250;
+const CASES = 225;
 const ASK_QEMU = 50;
 /** After how many cases the content is compared. */
-const COMPARE = 5;
+const COMPARE = 9;
 
 type Making = (folder: string) => Promise<string>;
 

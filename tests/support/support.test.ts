@@ -26,7 +26,7 @@ describe('cli', () => {
     const result = await runProgram('nbd', [], { calledAs: 'qemu-nbd', measureMemory: true });
     expect(result.code).toBe(1);
     expect(result.stdout).toBe('');
-    expect(result.stderr).toBe('qemu-nbd: not built yet: this version of Blockyard has the programs img and io\n');
+    expect(result.stderr).toBe('qemu-nbd: an image is missing: FILE or --export name=NAME,file=FILE\n');
     expect(result.elapsed).toBeGreaterThan(5);
     expect(result.peakMemory).toBeGreaterThan(10 * 1024 * 1024);
   });

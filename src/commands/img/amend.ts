@@ -45,6 +45,7 @@ export const amend = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img amend -o compat=1.1,lazy_refcounts=on disk.qcow2', 'Make use of version 3 of qcow2'],

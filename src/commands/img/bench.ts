@@ -77,6 +77,7 @@ export const bench = command({
     imageOpts: shared.imageOpts,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img bench -c 1000000 disk.qcow2', 'A million reads of 4 KiB, 64 at a time'],

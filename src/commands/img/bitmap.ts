@@ -65,6 +65,7 @@ export const bitmap = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img bitmap --add disk.qcow2 monday', 'Record what is written from now on'],

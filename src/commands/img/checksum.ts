@@ -52,6 +52,7 @@ export const checksum = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   statuses: [
     [0, 'Done, and as expected'],

@@ -1,4 +1,4 @@
-import { displayName, resolveName } from '../../core/block/graph/file-name.ts';
+import { displayName, hasProtocol, resolveName } from '../../core/block/graph/file-name.ts';
 import type { Node } from '../../core/block/graph/node.ts';
 import { realName } from '../../core/block/graph/opening.ts';
 import { operations } from '../../core/block/graph/operations.ts';
@@ -6,10 +6,11 @@ import type { NodeSpec } from '../../core/block/graph/spec.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { activeCommit } from '../../core/job/mirror/start.ts';
+import { recordBase } from '../../core/job/record-base.ts';
 import { isRecord } from '../../core/options/index.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { type ImageRequest, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { type ImageRequest, imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 import { runWithProgress } from './run-with-progress.ts';
 
 export const commit = command({
@@ -34,6 +35,7 @@ export const commit = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img commit overlay.qcow2', 'Write what overlay.qcow2 holds to its backing file, and empty it'],
@@ -50,19 +52,19 @@ export const commit = command({
         adjust: (spec) => withWritableBase(spec, depth),
       });
       const top = image.image;
+      const base = layersOf(top)[depth] ?? top;
       try {
-        const job = await activeCommit(
-          new JobList(),
-          images.graph,
-          { top, base: layersOf(top)[depth] ?? top, endWhenReady: true },
-          { speed: options.rate ?? 0 },
-        );
+        const settings = { speed: options.rate ?? 0 };
+        const job = await activeCommit(new JobList(), images.graph, { top, base, endWhenReady: true }, settings);
+        // From now on images on the base can tell that it has been changed.
+        if (base.image.generation?.value === undefined) await base.image.generation?.start();
         await runWithProgress(io, job, options);
         if (!options.keep && options.base === undefined) await layerOf(top).image.makeEmpty?.();
       } catch (error) {
         throw namingImage(file, error, 'commit');
       }
       await image.close();
+      if (depth === 1) await recordBase(images.graph, imageSpec(request));
       if (!options.quiet) io.stdout.write('Image committed.\n');
       return 0;
     }),
@@ -83,13 +85,12 @@ async function depthOf(images: OpenImages, request: ImageRequest, base: string |
   }
 }
 
-/** A layer goes by the name its overlay has for it, and by that of its file. */
+/** A layer goes by the name its overlay has for it, and by that of its file; relative names are meant against the overlay. */
 function isCalled(node: Node, overlay: Node | undefined, name: string): boolean {
-  if (overlay?.image.backing?.fileName === name || displayName(node) === name) return true;
-  const wanted = realName(name);
-  if (realName(node.fileName) === wanted) return true;
-  // Relative names are meant against the overlay.
-  return overlay !== undefined && realName(resolveName(overlay.fileName, name)) === realName(node.fileName);
+  if (overlay === undefined) return false;
+  if (overlay.image.backing?.fileName === name) return true;
+  if (hasProtocol(name)) return displayName(node) === name;
+  return realName(resolveName(overlay.fileName, name)) === realName(node.fileName);
 }
 
 /** The images of a chain, filters left out. */

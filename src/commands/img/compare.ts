@@ -41,6 +41,7 @@ export const compare = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   statuses: [
     [0, 'The images are the same'],

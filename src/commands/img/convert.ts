@@ -87,6 +87,7 @@ export const convert = command({
     skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
     cacheManners: {
       long: 'cache-manners',
       value: 'auto|off',

@@ -32,6 +32,7 @@ export const create = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img create -f qcow2 disk.qcow2 20G', 'A disk that takes space as it fills'],

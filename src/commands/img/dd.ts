@@ -33,6 +33,7 @@ export const dd = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img dd bs=1M count=100 if=disk.qcow2 of=head.raw', 'The first 100 MiB of a disk'],

@@ -49,6 +49,7 @@ export const diff = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   statuses: [
     [0, 'There is no difference'],

@@ -27,6 +27,7 @@ export const info = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img info disk.qcow2', 'What disk.qcow2 is'],

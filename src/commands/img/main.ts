@@ -20,6 +20,7 @@ export const img: Program = {
     checksum: async () => (await import('./checksum.ts')).checksum,
     compare: async () => (await import('./compare.ts')).compare,
     diff: async () => (await import('./diff.ts')).diff,
+    inspect: async () => (await import('./inspect.ts')).inspect,
     check: async () => (await import('./check.ts')).check,
     measure: async () => (await import('./measure.ts')).measure,
     bench: async () => (await import('./bench.ts')).bench,

@@ -47,6 +47,7 @@ export const map = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img map disk.qcow2', 'Which data lies where'],

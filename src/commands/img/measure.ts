@@ -41,6 +41,7 @@ export const measure = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img measure --size 100G -O qcow2', 'What an empty disk takes, and a full one'],

@@ -12,7 +12,7 @@ import { type OperationPart, operations } from '../../core/block/graph/operation
 import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
+import { BlockError, Cancelled, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
@@ -70,6 +70,10 @@ export const shared = {
     default: 'all',
     help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
   },
+  strictBase: {
+    long: 'strict-base',
+    help: 'Refuse an image whose backing file has changed since it was made on it, rather than warn',
+  },
 } as const satisfies OptionSpecs;
 
 /** Reader of a cache mode option: the word as the properties it stands for. */
@@ -82,13 +86,20 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs }: Surroundings): BlockGraph {
-  return new BlockGraph({ drivers: driverList, references: refs, warn: (message) => warn(io, message) });
+function newGraph(io: Io, { refs, strictBase = false }: Surroundings): BlockGraph {
+  return new BlockGraph({
+    drivers: driverList,
+    references: refs,
+    strictBase,
+    warn: (message) => warn(io, message),
+    signal: io.signal,
+  });
 }
 
 /** What the command line says of the graph as a whole; the options of a subcommand have it. */
 export interface Surroundings {
   readonly refs: ReferencePolicy;
+  readonly strictBase?: boolean;
   readonly objects: readonly UserObject[];
   /** Exit status when an object cannot be defined; default that of any failure. */
   readonly openStatus?: number;
@@ -167,7 +178,7 @@ export async function openImage(
 
 /** Say which image an error is about, unless it says so itself. */
 export function namingImage(name: string, error: unknown, action = 'open'): BlockError {
-  const named = error instanceof BlockError && error.message.includes(name);
+  const named = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(name));
   return named ? error : withContext(`Could not ${action} '${name}'`, error);
 }
 

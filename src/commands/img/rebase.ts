@@ -8,8 +8,9 @@ import { operations } from '../../core/block/graph/operations.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { rebaseJob } from '../../core/job/rebase-job.ts';
+import { recordBase } from '../../core/job/record-base.ts';
 import { command } from '../cli/record.ts';
-import { namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 import { runWithProgress } from './run-with-progress.ts';
 
 export const rebase = command({
@@ -37,6 +38,7 @@ export const rebase = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img rebase -b new-base.qcow2 -F qcow2 overlay.qcow2', 'Stand on new-base.qcow2, showing the same disk'],
@@ -57,6 +59,8 @@ export const rebase = command({
       );
       if (unsafe) {
         await changeName(image, { file, name, format: backingFormat });
+        await image.close();
+        await recordBase(images.graph, imageSpec({ name: file, ...options }));
         return 0;
       }
       try {
@@ -71,6 +75,7 @@ export const rebase = command({
           compressed: options.compress,
         });
         await runWithProgress(io, job, options, 2);
+        await recordBase(images.graph, imageSpec({ name: file, ...options }));
       } catch (error) {
         throw namingImage(file, error, 'rebase');
       }

@@ -37,6 +37,7 @@ export const resize = command({
     quiet: shared.quiet,
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img resize disk.qcow2 +10G', 'Add 10 GiB'],

@@ -64,6 +64,7 @@ export const snapshot = command({
     forceShare: { ...shared.forceShare, conflicts: ['create', 'apply', 'remove'] },
     objects: shared.objects,
     refs: shared.refs,
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img snapshot -c before-upgrade disk.qcow2', 'Keep the disk as it is now under a name'],

@@ -82,7 +82,7 @@ const options = {
     long: 'export',
     value: 'EXPORT',
     repeat: true,
-    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, offset, bitmap, allocation-depth',
+    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, load-snapshot, offset, bitmap, allocation-depth',
   },
   handshakeLimit: {
     long: 'handshake-limit',
@@ -188,7 +188,7 @@ const options = {
   },
   fork: { long: 'fork', help: 'Go into the background once clients can connect' },
   pidFile: { long: 'pid-file', value: 'PATH', help: 'File that holds the number of the process while it runs' },
-  verbose: { short: 'v', long: 'verbose', help: 'Tell of clients that come and go; with --fork, keep standard error' },
+  verbose: { short: 'v', long: 'verbose', help: 'With --fork, keep standard error' },
   log: {
     long: 'log',
     value: 'text|json',

@@ -82,8 +82,8 @@ export const daemonCommand = command({
 /** Names under which the whole program is this one. */
 const NAMES = ['qemu-storage-daemon', 'storage-daemon'];
 
-/** Options that no other form of the command line has. */
-const OWN = ['--blockdev', '--chardev', '--monitor', '--qmp', '--nbd-server', '--export', '--stats', '--metrics'];
+/** Options that no other form of the command line has (`--export` is one of serving a file, too). */
+const OWN = ['--blockdev', '--chardev', '--monitor', '--qmp', '--nbd-server', '--stats', '--metrics'];
 
 /** Is this command line for the daemon. */
 export function isForDaemon(argv: readonly string[], programName: string): boolean {

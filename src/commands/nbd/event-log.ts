@@ -10,13 +10,12 @@ export type LogEvent =
 
 export interface LogSettings {
   readonly format: 'text' | 'json' | undefined;
-  readonly verbose: boolean;
 }
 
 /** Where events go; without words for them only what failed is told. */
-export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogEvent) => void {
+export function eventLog(io: Io, { format }: LogSettings): (event: LogEvent) => void {
   if (format === 'json') return (event) => io.stderr.write(`${JSON.stringify(jsonEvent(event))}\n`);
-  const all = verbose || format === 'text';
+  const all = format === 'text';
   return (event) => {
     const line = textOf(event);
     if (all || isFailure(event)) io.stderr.write(`${io.programName}: ${line}\n`);

@@ -14,6 +14,8 @@ export interface ExportRequest {
   readonly format: string | undefined;
   readonly readOnly: boolean;
   readonly snapshot: boolean;
+  /** Serve this internal snapshot. */
+  readonly loadSnapshot: string | undefined;
   /** Where it begins in the image, in bytes. */
   readonly offset: number;
   readonly bitmaps: readonly string[];
@@ -26,6 +28,7 @@ const exportOptions = defineOptions({
   description: text({ help: 'For a human reader' }),
   format: text({ help: 'Format of the image; guessed when not given' }),
   'read-only': bool({ help: 'Let nobody write', default: false }),
+  'load-snapshot': text({ help: 'Serve this internal snapshot' }),
   snapshot: bool({ help: 'Let writes go to a temporary overlay', default: false }),
   offset: integer({ help: 'Where in the image it begins, in bytes', default: 0, min: 0 }),
   bitmap: text({ help: 'Dirty bitmap to tell of' }),
@@ -46,15 +49,16 @@ export function exportRequests({ arguments: { file }, options }: NbdLine): Expor
 }
 
 function mainExport(file: string, options: NbdLine['options']): ExportRequest {
-  const { description, imageOpts, format, snapshot, offset, bitmaps, allocationDepth } = options;
+  const { description, imageOpts, format, snapshot, loadSnapshot, offset, bitmaps, allocationDepth } = options;
   return {
     name: options.exportName,
     description,
     file,
     imageOpts,
     format,
-    readOnly: options.readOnly || options.loadSnapshot !== undefined,
+    readOnly: options.readOnly || loadSnapshot !== undefined,
     snapshot,
+    loadSnapshot,
     offset,
     bitmaps,
     allocationDepth,
@@ -70,7 +74,8 @@ function parseExport(value: string): ExportRequest {
       file: fields.file,
       imageOpts: false,
       format: fields.format,
-      readOnly: fields['read-only'],
+      readOnly: fields['read-only'] || fields['load-snapshot'] !== undefined,
+      loadSnapshot: fields['load-snapshot'],
       snapshot: fields.snapshot,
       offset: fields.offset,
       bitmaps: fields.bitmap === undefined ? [] : [fields.bitmap],

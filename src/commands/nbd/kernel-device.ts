@@ -1,15 +1,22 @@
-/** Disks that the kernel's own NBD client makes out of exports: `/dev/nbd*`. */
+/**
+ * Disks that the kernel's own NBD client makes out of exports: `/dev/nbd*`.
+ *
+ * Not done here: the ioctl that runs such a disk (NBD_DO_IT) holds a thread until it ends and wants a connected
+ * socket's descriptor, which Node does not give out. nbd-client does it on any server.
+ */
 import { statSync } from 'node:fs';
 import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
 
-export async function connectDevice(path: string): Promise<void> {
+/** What to do instead; always throws. */
+export function refuseConnect(path: string): never {
   assertDevice(path);
   throw new NotSupported(`connecting '${path}' is not supported by this version`, {
-    hint: `Serve on a unix socket and run nbd-client -unix SOCKET ${path}`,
+    hint: `Serve with -k SOCKET and run nbd-client -unix SOCKET ${path}`,
   });
 }
 
-export async function disconnectDevice(path: string): Promise<void> {
+/** What to do instead; always throws. */
+export function refuseDisconnect(path: string): never {
   assertDevice(path);
   throw new NotSupported(`disconnecting '${path}' is not supported by this version`, {
     hint: `Run nbd-client -d ${path}`,
@@ -20,6 +27,6 @@ function assertDevice(path: string): void {
   if (statSync(path, { throwIfNoEntry: false })?.isBlockDevice()) return;
   throw new BlockError(`'${path}' is no block device of this machine`, {
     code: 'ENODEV',
-    hint: "Load the kernel's driver (modprobe nbd), or use the export without it: -k SOCKET, then nbdfuse or img nbd+unix:///?socket=SOCKET",
+    hint: 'Load the driver of the kernel with modprobe nbd, or serve with -k SOCKET and use nbdfuse',
   });
 }

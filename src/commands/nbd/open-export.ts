@@ -5,6 +5,7 @@ import { withAio } from '../../core/block/graph/aio-spec.ts';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { Node } from '../../core/block/graph/node.ts';
 import { operations } from '../../core/block/graph/operations.ts';
+import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, withContext } from '../../core/errors/block-error.ts';
 import { type BitmapSource, Export } from '../../core/export/index.ts';
@@ -46,6 +47,7 @@ async function openBackend(graph: BlockGraph, request: ExportRequest, settings: 
   const { readOnly, offset } = request;
   let spec = specOf(graph, request);
   if (options.aio !== undefined) spec = withAio(spec, options.aio);
+  if (request.loadSnapshot !== undefined) spec = snapshotSpec(spec, request.loadSnapshot);
   if (request.snapshot) {
     const overlay = await makeTemporaryOverlay(graph, spec);
     settings.onClose(() => overlay.dispose());

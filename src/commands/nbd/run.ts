@@ -6,6 +6,7 @@ import { versionText } from '../cli/version.ts';
 import { becomeDaemon, isDaemon } from './background.ts';
 import type { NbdLine } from './command-line.ts';
 import { exportRequests } from './export-requests.ts';
+import { refuseConnect, refuseDisconnect } from './kernel-device.ts';
 import { listenAddress } from './listen-address.ts';
 import { serve } from './serve.ts';
 
@@ -16,7 +17,8 @@ export async function runNbd(line: NbdLine, io: Io): Promise<number> {
     return 0;
   }
   for (const pattern of options.tracePatterns) tracePattern(pattern, io);
-  if (options.disconnect !== undefined) return disconnect(line, io);
+  if (options.disconnect !== undefined) refuseDisconnect(options.disconnect);
+  if (options.connect !== undefined) refuseConnect(options.connect);
   if (options.list) return (await import('./list.ts')).list(line, io);
   const requests = exportRequests(line);
   const address = listenAddress(options, io);
@@ -27,12 +29,4 @@ export async function runNbd(line: NbdLine, io: Io): Promise<number> {
     return becomeDaemon(options.verbose, io);
   }
   return serve({ options, requests, address, traceFile: traced }, io);
-}
-
-async function disconnect({ arguments: { file }, options }: NbdLine, io: Io): Promise<number> {
-  if (file !== undefined) throw new Usage('--disconnect takes no image');
-  const { disconnectDevice } = await import('./kernel-device.ts');
-  await disconnectDevice(options.disconnect ?? '');
-  io.stdout.write(`${options.disconnect} disconnected\n`);
-  return 0;
 }

@@ -1,7 +1,6 @@
 /** Serving: from the command line to the end of the process. */
 import { Closer } from '../../core/async/closer.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { NotSupported } from '../../core/errors/block-error.ts';
 import { type ListenAddress, NbdServer, type ServerEvent } from '../../core/export/index.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
@@ -29,9 +28,6 @@ function backlogOf({ persistent, shared }: NbdOptions): number | undefined {
 /** Open the images, listen, and serve until a signal, the last client or idleness ends it. */
 export async function serve(serving: Serving, io: Io): Promise<number> {
   const { options, requests, traceFile } = serving;
-  if (options.loadSnapshot !== undefined) {
-    throw new NotSupported('serving an internal snapshot (--load-snapshot) is not supported by this version');
-  }
   const closer = new Closer();
   try {
     const graph = new BlockGraph({ drivers: driverList, references: options.refs, warn: (text) => warn(io, text) });
@@ -39,7 +35,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
     closer.push(() => overlays.close());
     closer.push(() => graph.close());
     await addObjects(graph, options.objects);
-    const log = eventLog(io, { format: options.log, verbose: options.verbose });
+    const log = eventLog(io, { format: options.log });
     const life = new Life(options);
     const server = new NbdServer({
       shared: options.shared,
@@ -78,10 +74,6 @@ interface Started {
 }
 
 async function start({ options, address }: Serving, { server, log, closer, io }: Started): Promise<void> {
-  if (options.connect !== undefined) {
-    const { connectDevice } = await import('./kernel-device.ts');
-    await connectDevice(options.connect);
-  }
   const bound = await server.listen(address, backlogOf(options));
   if (options.pidFile !== undefined) closer.push(writePidFile(options.pidFile));
   log({ type: 'listening', address: bound });

@@ -159,6 +159,8 @@ export interface Image {
   /** What the user sees in `info`, and what jobs need to know of clusters. */
   info?(): Maybe<ImageInfo>;
   readonly check?: CheckCapability;
+  /** A number of 8 bytes that is another one whenever the image has been changed. */
+  readonly generation?: GenerationCapability;
   readonly amend?: AmendCapability;
   /** Internal snapshots. */
   readonly snapshots?: SnapshotCapability;
@@ -216,6 +218,19 @@ export interface BackingCapability {
   change?(fileName: string | undefined, format: string | undefined): Promise<void>;
   /** From now on the content comes from this child where the image has none; the graph has linked it already. */
   linked?(backing: Edge | undefined): void;
+  /** What was recorded of the backing file (`graph/fingerprint.ts`). */
+  readonly fingerprint?: Uint8Array | undefined;
+  /** The image holds nothing of its own: it shows what the backing file shows, everywhere. */
+  readonly isEmpty?: boolean;
+  /** Record it on disk; left out where there is no room. */
+  record?(fingerprint: Uint8Array | undefined): Promise<void>;
+}
+
+export interface GenerationCapability {
+  /** Undefined where the image has none so far. */
+  readonly value: Uint8Array | undefined;
+  /** Give it one, if there is room. */
+  start(): Promise<void>;
 }
 
 export interface PermissionCapability {
@@ -290,6 +305,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** Aborted when nobody waits any longer for the image to open. */
+  readonly signal?: AbortSignal;
   /** What a user has defined under this id; the node holds on to it. Throws ENOENT for an unknown one. */
   object<K extends ObjectKind>(kind: K, id: string): ObjectKinds[K];
 }

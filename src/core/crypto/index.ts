@@ -1,7 +1,8 @@
 /**
- * Cryptography: secrets, ciphers over the sectors of a disk, the key slots of LUKS.
+ * Cryptography: secrets, ciphers over the sectors of a disk, the key slots of LUKS; TLS on sockets, with the folders of
+ * credentials it needs, and who may come in (`tls-….ts`, imported one by one, since few programs need them).
  *
- * Here belongs what is a pure function of bytes and keys, with Node's own `crypto` below, and the LUKS header, read and
+ * Of disks, here belongs what is a pure function of bytes and keys, with Node's own `crypto` below, and the LUKS header, read and
  * written through an area of bytes that its user hands in: no image, no file, no graph. Here does not belong where a
  * header lies or who may use a secret (drivers, core/block/objects).
  */

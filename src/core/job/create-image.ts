@@ -13,12 +13,13 @@ import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge } from '../block/graph/edge.ts';
 import { localPath, resolveName } from '../block/graph/file-name.ts';
 import { operations } from '../block/graph/operations.ts';
-import { entryOf, protocolSpec } from '../block/graph/spec.ts';
+import { entryOf, protocolSpec, specFromFileName } from '../block/graph/spec.ts';
 import { NotSupported } from '../errors/block-error.ts';
 import { fieldsOf, joinOptions } from '../options/index.ts';
 import { validate } from '../options/parse.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { Job, JobBody } from './job.ts';
+import { recordBase } from './record-base.ts';
 
 export interface CreateRequest {
   /** A format, or a protocol by itself. */
@@ -103,6 +104,9 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
     await closer.close().catch(() => undefined);
     made.forEach(remove);
     throw error;
+  }
+  if (typeof options.backing_file === 'string') {
+    await recordBase(graph, specFromFileName(graph.settings.drivers, request.fileName, request.driver), noFlush);
   }
   return all;
 }

@@ -116,7 +116,7 @@ export function exportUri(address: ServerAddress, exportName: string, tls = fals
   const name = encodeURIComponent(exportName).replaceAll('%2F', '/').replaceAll('%3A', ':');
   if (address.type === 'unix') {
     const path = encodeURIComponent(`${address.abstract ? '\0' : ''}${address.path}`).replaceAll('%2F', '/');
-    return `${scheme}+unix:///${name}?socket=${path}`;
+    return `${scheme}+unix://${name === '' ? '' : `/${name}`}?socket=${path}`;
   }
   return `${scheme}://${bracketed(address.host)}:${address.port}${name === '' ? '' : `/${name}`}`;
 }

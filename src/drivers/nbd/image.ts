@@ -114,6 +114,7 @@ export class NbdImage implements Image {
     what: Pick<Request, 'command' | 'flags' | 'offset' | 'length'>,
     buffers: readonly Uint8Array[] = NO_BUFFERS,
   ): Promise<ExtentsReply | undefined> {
+    if (isNothing(what)) return NOTHING;
     return new Promise((resolve, reject) => {
       this.#session.send(new Request(what, buffers, resolve, reject));
     });
@@ -143,6 +144,7 @@ export class NbdImage implements Image {
     what: Pick<Request, 'command' | 'flags' | 'offset' | 'length'>,
     buffers: readonly Uint8Array[] = NO_BUFFERS,
   ): Promise<void> {
+    if (isNothing(what)) return NOTHING;
     this.#forgetExtents();
     return new Promise((resolve, reject) => {
       const succeed = (): void => {
@@ -195,6 +197,13 @@ export class NbdImage implements Image {
     };
   }
 }
+
+/** What a server does with a request for no bytes "is unspecified". */
+function isNothing({ command, length }: Pick<Request, 'command' | 'length'>): boolean {
+  return length === 0 && command !== Command.FLUSH;
+}
+
+const NOTHING = Promise.resolve(undefined);
 
 /** "Size constraints". Without them a byte is a block where the server shows signs of not being an old one. */
 function limitsOf({ blockSizes, size, contextId, mode }: Negotiated): Limits {

@@ -20,13 +20,13 @@ const createOptions = defineOptions({
 
 type CreateOptions = OptionsOf<typeof createOptions>;
 
-type Surroundings = Pick<OpenContext, 'object'> | undefined;
+type Surroundings = Pick<OpenContext, 'object' | 'signal'> | undefined;
 
 const MS = 1000;
 
 async function openSession(values: NbdOptions, surroundings: Surroundings): Promise<Session> {
   const address = addressOf(values);
-  return Session.open({
+  const settings = {
     address,
     exportName: values.export,
     context: values['x-dirty-bitmap'],
@@ -34,7 +34,8 @@ async function openSession(values: NbdOptions, surroundings: Surroundings): Prom
     reconnectDelay: values['reconnect-delay'] * MS,
     openTimeout: values['open-timeout'] * MS,
     connections: values.connections,
-  });
+  };
+  return Session.open(settings, surroundings?.signal);
 }
 
 async function open(context: OpenContext<NbdOptions>): Promise<Image> {

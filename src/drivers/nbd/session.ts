@@ -62,10 +62,12 @@ export class Session implements ConnectionOwner {
     this.#most = (negotiated.flags & ExportFlag.CAN_MULTI_CONN) === 0 ? 1 : settings.connections;
   }
 
-  static async open(settings: SessionSettings): Promise<Session> {
+  /** @param signal gives up waiting for the server. */
+  static async open(settings: SessionSettings, signal?: AbortSignal): Promise<Session> {
     const stop = new AbortController();
-    const { transport, negotiated } = await keepTrying(settings.openTimeout, stop.signal, () =>
-      connectToExport({ ...settings, signal: stop.signal }),
+    const patience = signal ?? stop.signal;
+    const { transport, negotiated } = await keepTrying(settings.openTimeout, patience, () =>
+      connectToExport({ ...settings, signal: patience }),
     );
     const session = new Session(settings, negotiated, stop);
     session.#connections.push(new Connection(transport, negotiated, session));
@@ -90,10 +92,11 @@ export class Session implements ConnectionOwner {
 
   /** Say goodbye on all connections; what still waits fails. */
   async close(): Promise<void> {
-    this.#dead ??= new BlockError(`the connection to ${serverName(this.#settings.address)} is closed`, { code: 'EIO' });
+    const reason = new BlockError(`the connection to ${serverName(this.#settings.address)} is closed`, { code: 'EIO' });
+    this.#dead ??= reason;
     this.#stop.abort();
     await Promise.all([this.#reconnecting, this.#growing]);
-    await Promise.all(this.#connections.splice(0).map((connection) => connection.close()));
+    await Promise.all(this.#connections.splice(0).map((connection) => connection.close(reason)));
     this.#failAll(this.#dead);
   }
 

@@ -105,7 +105,7 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
   } else if (tailBytes > 0 && !fresh) {
     pending.start(() => zeroAround(disk, host + dataEnd, tailBytes));
   }
-  pending.start(() => disk.announcing('write_aio', () => disk.data.writev(host + from, bufs)));
+  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs)));
   return after(pending.end(), () => {
     disk.unsettled = true;
     return withSlice(disk, plan.cluster, (table) => linkClusters(disk, table, { plan, host, bounds }));
@@ -113,7 +113,7 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
 }
 
 function zeroAround(disk: Disk, offset: number, length: number): Maybe<void> {
-  return disk.announcing('cluster_alloc_space', () => disk.data.zero(offset, length));
+  return disk.announcing('cluster_alloc_space', () => disk.content.zero(offset, length));
 }
 
 /** Run `action` on the slice of a guest cluster whose table is known to exist, without a wait in between. */

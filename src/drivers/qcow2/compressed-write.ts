@@ -16,6 +16,9 @@ export function writeCompressed(disk: Disk, offset: number, buf: Uint8Array): Ma
   if (disk.dataFile) {
     throw new NotSupported(`'${disk.fileName}' has an external data file, which cannot hold compressed clusters`);
   }
+  if (disk.encryption) {
+    throw new NotSupported(`'${disk.fileName}' is encrypted and cannot hold compressed clusters`);
+  }
   const end = offset + buf.length;
   if (offset % clusterSize !== 0 || (end % clusterSize !== 0 && end !== disk.size)) {
     throw new NotSupported(

@@ -39,6 +39,7 @@ export interface CopyOut {
 
 /** Copy guest data to `target`; false when some of it is compressed or the hosts cannot do it. */
 export function copyRangeFrom(disk: Disk, copy: CopyOut): Maybe<boolean> {
+  if (disk.encryption) return false;
   try {
     return accepted(
       walk(copy.length, (at, pending) =>
@@ -68,6 +69,7 @@ function copyRun(disk: Disk, run: Run, copy: CopyOut, at: number): Maybe<boolean
 
 /** Copy from a host file into the disk; false when clusters would be covered in part or the hosts cannot do it. */
 export function copyRangeTo(disk: Disk, offset: number, source: HostExtent, length: number): Maybe<boolean> {
+  if (disk.encryption) return false;
   try {
     return accepted(walk(length, (at, pending) => copyStep(disk, { offset, source, length }, at, pending)));
   } catch (error) {

@@ -2,8 +2,9 @@
 
 import type { Preallocation } from '../../core/block/driver.ts';
 import { alignUp } from '../../core/bytes/ranges.ts';
-import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
-import { bool, bytes, choice, defineOptions, group, integer, type OptionsOf, text } from '../../core/options/fields.ts';
+import { BlockError } from '../../core/errors/block-error.ts';
+import { bool, bytes, choice, defineOptions, integer, type OptionsOf, text } from '../../core/options/fields.ts';
+import { encryptFields, encryptOption, type NewEncryption, newEncryption } from './encryption/create.ts';
 import { Autoclear, Compatible, Incompatible } from './meta/features.ts';
 import { type Geometry, geometryOf, l1EntriesFor } from './meta/geometry.ts';
 import { Compression } from './meta/header.ts';
@@ -11,18 +12,6 @@ import { Limit } from './meta/limits.ts';
 
 const SECTOR = 512;
 const MAX_CLUSTER = 2 ** Limit.MAX_CLUSTER_BITS;
-
-/** Members of `encrypt.`; listed so that they are known, refused as a whole for now. */
-const encryptFields = {
-  format: choice(['aes', 'luks'], { help: "Encrypt the image, format choices: 'aes', 'luks'" }),
-  'key-secret': text({ help: 'ID of the secret with the AES key or LUKS passphrase' }),
-  'cipher-alg': text({ help: 'Name of encryption cipher algorithm' }),
-  'cipher-mode': text({ help: 'Name of encryption cipher mode' }),
-  'ivgen-alg': text({ help: 'Name of IV generator algorithm' }),
-  'ivgen-hash-alg': text({ help: 'Name of IV generator hash algorithm' }),
-  'hash-alg': text({ help: 'Name of encryption hash algorithm' }),
-  'iter-time': integer({ help: 'Time to spend in PBKDF in milliseconds', min: 0 }),
-};
 
 export const createOptions = defineOptions({
   backing_file: text({ help: 'File name of a base image' }),
@@ -41,7 +30,7 @@ export const createOptions = defineOptions({
   }),
   data_file: text({ help: 'File name of an external data file', nonEmpty: true }),
   data_file_raw: bool({ help: 'The external data file must stay valid as a raw image' }),
-  encrypt: group(encryptFields, { help: 'Encryption of the data' }),
+  encrypt: encryptOption,
   encryption: bool({ help: "Encrypt the image with format 'aes' (deprecated in favor of encrypt.format=aes)" }),
   extended_l2: bool({ help: 'Extended L2 tables', default: false }),
   lazy_refcounts: bool({ help: 'Postpone refcount updates', default: false }),
@@ -91,13 +80,12 @@ export interface NewImage {
   readonly dataFile: string | undefined;
   readonly dataFileRaw: boolean;
   readonly preallocation: Preallocation;
+  readonly encryption: NewEncryption | undefined;
 }
 
 /** Check the options against each other. Throws one line for the first conflict. */
-export function resolveNewImage(options: CreateOptions): NewImage {
-  if (options.encryption || options.encrypt !== undefined) {
-    throw new NotSupported('creating encrypted qcow2 images is not supported');
-  }
+export function resolveNewImage(options: CreateOptions, measuring = false): NewImage {
+  const encryption = newEncryption(options.encrypt, { legacy: options.encryption ?? false, measuring });
   checkVersion(options);
   checkCombinations(options);
   const dataFileRaw = options.data_file_raw ?? false;
@@ -122,6 +110,7 @@ export function resolveNewImage(options: CreateOptions): NewImage {
     dataFileRaw,
     // A raw data file can be read without looking at the tables only if they map everything from the start.
     preallocation: dataFileRaw && asked === 'off' ? 'metadata' : asked,
+    encryption,
   };
 }
 
@@ -159,6 +148,9 @@ function checkCombinations(options: CreateOptions): void {
   }
   if (options.data_file_raw && options.data_file === undefined) {
     throw new BlockError('data_file_raw=on needs data_file');
+  }
+  if (options.data_file_raw && options.encrypt !== undefined) {
+    throw new BlockError('data_file_raw=on and encryption cannot be used together');
   }
   if (options.data_file_raw && hasBacking) {
     throw new BlockError('data_file_raw=on and backing_file cannot be used together');

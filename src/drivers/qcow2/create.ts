@@ -12,10 +12,12 @@ import {
   type NewImage,
   resolveNewImage,
 } from './create-options.ts';
+import { writeEncryption } from './encryption/create.ts';
 import { type Layout, layOut } from './layout.ts';
 import { measure } from './measure.ts';
-import { type Extension, ExtensionType, encodeExtensions } from './meta/extensions.ts';
+import { type Extension, ExtensionType, encodeCryptoExtension, encodeExtensions } from './meta/extensions.ts';
 import { encodeFeatureNames, FEATURE_NAMES } from './meta/features.ts';
+import { clustersFor } from './meta/geometry.ts';
 import { Crypt, encodeHeader, type Header, MAGIC, V2_HEADER_BYTES, V3_HEADER_BYTES } from './meta/header.ts';
 import { TableWriter } from './table-writer.ts';
 
@@ -42,12 +44,14 @@ export async function create(context: CreateContext): Promise<void> {
     size,
     mapped: image.preallocation !== 'off',
     ownData: image.dataFile === undefined,
+    cryptoClusters: clustersFor(image.geometry, image.encryption?.length ?? 0),
   });
   const head = encodeHead(image, layout, size);
   const { file } = context;
   if (!file) throw new BlockError('a new qcow2 image needs a file');
   if (image.dataFile !== undefined) await createDataFile(context, image, size);
 
+  if (image.encryption) await writeEncryption(context, image.encryption, layout.cryptoAt * image.geometry.clusterSize);
   const tables = new TableWriter({ file, image, layout, size });
   await tables.refcounts();
   await tables.l1Table();
@@ -73,10 +77,10 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
   const { geometry } = image;
   const headerLength = geometry.version === 2 ? V2_HEADER_BYTES : V3_HEADER_BYTES;
   const name = Buffer.from(image.backingFile ?? '');
-  let extensions = encodeExtensions(extensionsOf(image, true));
+  let extensions = encodeExtensions(extensionsOf(image, layout, true));
   // The names of features are a courtesy: where clusters are small, what the image needs goes first.
   if (headerLength + extensions.length + name.length > geometry.clusterSize) {
-    extensions = encodeExtensions(extensionsOf(image, false));
+    extensions = encodeExtensions(extensionsOf(image, layout, false));
   }
   const nameAt = headerLength + extensions.length;
   if (nameAt + name.length > geometry.clusterSize) {
@@ -92,7 +96,7 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
     backingFileSize: name.length,
     clusterBits: image.clusterBits,
     size,
-    cryptMethod: Crypt.NONE,
+    cryptMethod: image.encryption ? Crypt.LUKS : Crypt.NONE,
     l1Size: layout.l1Entries,
     l1TableOffset: layout.l1Entries > 0 ? layout.l1At * geometry.clusterSize : 0,
     refcountTableOffset: layout.refcountTableAt * geometry.clusterSize,
@@ -110,12 +114,16 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
   return Buffer.concat([encodeHeader(header), extensions, name]);
 }
 
-function extensionsOf(image: NewImage, withFeatureNames: boolean): Extension[] {
+function extensionsOf(image: NewImage, layout: Layout, withFeatureNames: boolean): Extension[] {
   const list: Extension[] = [];
   if (image.backingFile !== undefined && image.backingFormat !== undefined) {
     list.push({ type: ExtensionType.BACKING_FORMAT, data: Buffer.from(image.backingFormat) });
   }
   if (image.dataFile !== undefined) list.push({ type: ExtensionType.DATA_FILE, data: Buffer.from(image.dataFile) });
+  if (image.encryption) {
+    const place = { offset: layout.cryptoAt * image.geometry.clusterSize, length: image.encryption.length };
+    list.push({ type: ExtensionType.CRYPTO, data: encodeCryptoExtension(place) });
+  }
   if (withFeatureNames && image.geometry.version >= 3) {
     list.push({ type: ExtensionType.FEATURE_NAMES, data: encodeFeatureNames(FEATURE_NAMES) });
   }

@@ -9,6 +9,8 @@ import type { Edge } from '../../core/block/graph/edge.ts';
 import type { CorruptImage } from '../../core/errors/block-error.ts';
 import type { DecompressedClusters } from './compressed-read.ts';
 import type { Disk } from './disk.ts';
+import type { DataPath } from './encryption/data-path.ts';
+import type { Encryption } from './encryption/open.ts';
 import type { L1Table } from './l1-table.ts';
 import type { Geometry } from './meta/geometry.ts';
 import type { Header } from './meta/header.ts';
@@ -25,6 +27,8 @@ export interface DiskView {
   readonly size: number;
   readonly file: Edge;
   readonly data: Edge;
+  readonly content: DataPath;
+  readonly encryption: Encryption | undefined;
   readonly dataFile: Edge | undefined;
   readonly backing: Edge | undefined;
   readonly decompressed: DecompressedClusters;
@@ -52,6 +56,8 @@ export function viewOfDisk(disk: Disk, { l1, size, hidesBacking = false }: Diffe
     size,
     file: disk.file,
     data: disk.data,
+    content: disk.content,
+    encryption: disk.encryption,
     dataFile: disk.dataFile,
     // Asked each time: another backing file may come in while the view is open.
     get backing() {

@@ -14,6 +14,8 @@ import type { Allocator, FreeReason } from './allocator.ts';
 import type { StoredBitmaps } from './bitmaps/store.ts';
 import { DecompressedClusters } from './compressed-read.ts';
 import type { CompressedSpace } from './compressed-space.ts';
+import { type DataPath, EncryptedData } from './encryption/data-path.ts';
+import type { Encryption } from './encryption/open.ts';
 import { Grace } from './grace.ts';
 import { InFlight } from './in-flight.ts';
 import type { L1Table } from './l1-table.ts';
@@ -56,6 +58,7 @@ export interface DiskInit {
   readonly dataFile: Edge | undefined;
   readonly snapshots: readonly Snapshot[];
   readonly l1: L1Table;
+  readonly encryption?: Encryption | undefined;
   readonly warn: (message: string) => void;
 }
 
@@ -69,6 +72,8 @@ export class Disk {
   readonly geometry: Geometry;
   readonly file: Edge;
   readonly dataFile: Edge | undefined;
+  readonly encryption: Encryption | undefined;
+  readonly #content: DataPath;
   /** Opened last, so that a bad header never opens anything else. */
   backing: Edge | undefined;
   snapshots: readonly Snapshot[];
@@ -91,6 +96,7 @@ export class Disk {
   readonly announces: boolean;
   /** Set when metadata proved wrong: the image is not written to any more. */
   #corruption: string | undefined;
+  #retired: string | undefined;
   #corruptMark: Promise<void> | undefined;
   #parts: DiskParts | undefined;
   /** Entries of an L2 slice, the unit in which L2 tables are cached: a power of two. */
@@ -108,6 +114,9 @@ export class Disk {
     this.snapshots = init.snapshots;
     this.l1 = init.l1;
     this.warn = init.warn;
+    this.encryption = init.encryption;
+    const cipher = init.encryption?.cipher;
+    this.#content = cipher ? new EncryptedData(this.data, cipher, init.encryption?.format === 'aes') : this.data;
     this.announces = init.file.node.image.event !== undefined;
   }
 
@@ -151,6 +160,16 @@ export class Disk {
     return this.dataFile ?? this.file;
   }
 
+  /** The way of guest data to where it lies. */
+  get content(): DataPath {
+    return this.#content;
+  }
+
+  /** A host cluster that was never written reads as zeroes to the guest, as it is. */
+  isBlank(first: number): boolean {
+    return this.encryption === undefined && this.allocator.isFresh(first);
+  }
+
   get writable(): boolean {
     return !this.modes.readOnly;
   }
@@ -187,6 +206,15 @@ export class Disk {
     return new CorruptImage(message, { data });
   }
 
+  /** What is in memory is not what is on disk any more: nothing is written until the image is opened anew. */
+  retire(why: string): void {
+    this.#retired = why;
+  }
+
+  get isRetired(): boolean {
+    return this.#retired !== undefined;
+  }
+
   get isCorrupt(): boolean {
     return this.#corruption !== undefined;
   }
@@ -197,6 +225,11 @@ export class Disk {
   }
 
   assertUsable(): void {
+    if (this.#retired !== undefined) {
+      throw new BlockError(`'${this.fileName}' has to be opened anew before it is written to: ${this.#retired}`, {
+        code: 'EBUSY',
+      });
+    }
     if (this.#corruption === undefined) return;
     throw new BlockError(`'${this.fileName}' is marked corrupt and cannot be written to`, {
       code: 'EIO',

@@ -10,6 +10,7 @@ import { type BitmapsExtension, decodeBitmapsExtension, ExtensionType, findExten
 import { Autoclear, Incompatible, KNOWN_AUTOCLEAR } from './meta/features.ts';
 import { type Snapshot, validateSnapshotL1 } from './meta/snapshot-table.ts';
 import { viewOf } from './meta/struct.ts';
+import { renewGeneration } from './own-extensions.ts';
 import { inOrder, orUndo } from './sequence.ts';
 
 /** Nothing when it has been done; every changing operation begins with this. */
@@ -22,6 +23,7 @@ export function beforeWrite(disk: Disk): Maybe<void> {
     () => dropUnknownAutoclear(disk),
     () => collectPlaces(disk),
     () => disk.bitmaps?.beginWriting(),
+    () => renewGeneration(disk),
     () => setDirtyBit(disk),
     () => {
       state.ready = true;

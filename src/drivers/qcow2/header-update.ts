@@ -40,7 +40,8 @@ export function changeBacking(disk: Disk, name: string | undefined, format: stri
     throw new BlockError(`the backing file name has ${Buffer.byteLength(name)} bytes, the limit is 1023`);
   }
   parts.backingFileName = name;
-  parts.extensions = withExtension(parts.extensions, ExtensionType.BACKING_FORMAT, data);
+  const rest = withExtension(parts.extensions, ExtensionType.BASE_FINGERPRINT, undefined);
+  parts.extensions = withExtension(rest, ExtensionType.BACKING_FORMAT, data);
   return inOrder([
     () => {
       try {

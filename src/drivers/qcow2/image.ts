@@ -1,6 +1,8 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
+import { randomBytes } from 'node:crypto';
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
+  AmendCapability,
   BackingCapability,
   BitmapStore,
   CheckCapability,
@@ -8,6 +10,7 @@ import type {
   CheckResult,
   Extent,
   Flags,
+  GenerationCapability,
   HostExtent,
   Image,
   ImageInfo,
@@ -20,7 +23,9 @@ import type {
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
+import { SECTOR } from '../../core/crypto/index.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
+import type { AmendOptions } from './amend/options.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
 import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
@@ -30,6 +35,7 @@ import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { makeEmpty } from './make-empty.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
+import { fingerprint, generation, writeOwn } from './own-extensions.ts';
 import { read, readv } from './read.ts';
 import { prepareReopen } from './reopen.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
@@ -43,8 +49,10 @@ export class Qcow2Image implements Image {
   readonly limits: Limits;
   readonly zeroFlags = Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly writeFlags = Flag.UNCHANGED;
-  readonly readsZeroWhenFresh = true;
+  readonly readsZeroWhenFresh: boolean;
+  readonly amend: AmendCapability;
   readonly backing: BackingCapability;
+  readonly generation: GenerationCapability;
   readonly reopen: ReopenCapability;
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
@@ -55,7 +63,11 @@ export class Qcow2Image implements Image {
   constructor(disk: Disk) {
     this.disk = disk;
     const { clusterSize, subclusterSize } = disk.geometry;
+    const { encryption, l1 } = disk;
+    // Clusters that an encrypted image has from the start decrypt to noise.
+    this.readsZeroWhenFresh = !encryption || l1.nextUsed(0, l1.entries) >= l1.entries;
     this.limits = {
+      ...(encryption ? { requestAlignment: SECTOR } : {}),
       optimalTransfer: clusterSize,
       zeroAlignment: subclusterSize,
       discardAlignment: clusterSize,
@@ -69,6 +81,13 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      get fingerprint() {
+        return fingerprint(disk);
+      },
+      get isEmpty() {
+        return disk.l1.nextUsed(0, disk.l1.entries) === disk.l1.entries;
+      },
+      record: (data) => writeOwn(disk, ExtensionType.BASE_FINGERPRINT, data),
       linked: (edge) => {
         disk.backing = edge;
       },
@@ -78,7 +97,19 @@ export class Qcow2Image implements Image {
     };
     this.snapshots = new Qcow2Snapshots(disk);
     this.vmState = vmStateOf(disk);
+    this.generation = {
+      get value() {
+        return generation(disk);
+      },
+      start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
+    };
     this.check = { run: (options) => this.#check(options) };
+    this.amend = {
+      run: async (options, context) => {
+        const { amend } = await import('./amend/index.ts');
+        await amend(disk, options as AmendOptions, context);
+      },
+    };
     this.#startCleaner();
   }
 
@@ -131,7 +162,7 @@ export class Qcow2Image implements Image {
 
   flush(): Maybe<void> {
     const { disk } = this;
-    if (!disk.writable || disk.modes.noIo) return;
+    if (!disk.writable || disk.modes.noIo || disk.isRetired) return;
     return after(disk.writer.run(), () => disk.writer.barrier());
   }
 
@@ -155,10 +186,6 @@ export class Qcow2Image implements Image {
 
   info(): Maybe<ImageInfo> {
     return imageInfo(this.disk);
-  }
-
-  allocatedSize(): Maybe<number> {
-    return this.disk.file.node.image.allocatedSize?.() ?? 0;
   }
 
   async #check(options: CheckOptions): Promise<CheckResult> {
@@ -195,6 +222,7 @@ export class Qcow2Image implements Image {
       await disk.corruptMarkWritten();
       return;
     }
+    if (disk.isRetired) return;
     await disk.writer.settle();
     if (disk.writeState.ready) await clearDirtyBit(disk);
   }

@@ -7,6 +7,7 @@
  * `status.ts` and `truncate.ts` are the operations. `create.ts` makes images, `check/` examines them.
  */
 import type { Driver } from '../../core/block/driver.ts';
+import { amendOptions } from './amend/options.ts';
 import { createCapability } from './create.ts';
 import { Qcow2Image } from './image.ts';
 import { MAGIC } from './meta/header.ts';
@@ -23,13 +24,14 @@ export const qcow2Driver: Driver<Qcow2Options> = {
     { name: 'backing', role: 'cow', anyNode: true, lazy: true },
     { name: 'data-file', role: 'data', lazy: true },
   ],
-  strongOptions: ['data-file'],
+  strongOptions: ['data-file', 'encrypt'],
   probe(head) {
     if (head.length < 8) return 0;
     const view = viewOf(head);
     return view.getUint32(0) === MAGIC && view.getUint32(4) >= 2 ? 100 : 0;
   },
   create: createCapability,
+  amendOptions,
   async open(context) {
     return new Qcow2Image(await openDisk(context));
   },

@@ -1,6 +1,7 @@
 /** What `info` shows of an image, with the fields of the control socket's schema (reference 8.7). */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { ImageInfo, SnapshotInfo } from '../../core/block/driver.ts';
+import { luksInfo } from '../../core/crypto/index.ts';
 import type { Disk } from './disk.ts';
 import { BitmapFlag, decodeBitmapDirectory, type StoredBitmap } from './meta/bitmap-directory.ts';
 import {
@@ -16,7 +17,7 @@ import type { Snapshot } from './meta/snapshot-table.ts';
 import { vmStateOffset } from './vm-state.ts';
 
 /** The parts of an open image that are described. */
-export type Described = Pick<Disk, 'fileName' | 'header' | 'parts' | 'geometry' | 'file' | 'snapshots'>;
+export type Described = Pick<Disk, 'fileName' | 'header' | 'parts' | 'geometry' | 'file' | 'snapshots' | 'encryption'>;
 
 export function imageInfo(disk: Described): Maybe<ImageInfo> {
   return after(readBitmaps(disk), (bitmaps) => {
@@ -38,16 +39,25 @@ function specificData(disk: Described, bitmaps: readonly StoredBitmap[]): Record
   const { header, geometry } = disk;
   const compression = header.compressionType === Compression.ZSTD ? 'zstd' : 'zlib';
   const first = { compat: header.version === 2 ? '0.10' : '1.1', 'compression-type': compression };
-  if (header.version === 2) return { ...first, 'refcount-bits': geometry.refcountBits };
+  if (header.version === 2) return { ...first, 'refcount-bits': geometry.refcountBits, ...encryptData(disk) };
   return {
     ...first,
     'lazy-refcounts': (header.compatible & Compatible.LAZY_REFCOUNTS) !== 0n,
     ...(bitmaps.length > 0 ? { bitmaps: bitmaps.map(bitmapData) } : {}),
     'refcount-bits': geometry.refcountBits,
+    ...encryptData(disk),
     ...dataFileData(disk),
     corrupt: (header.incompatible & Incompatible.CORRUPT) !== 0n,
     'extended-l2': geometry.extendedL2,
   };
+}
+
+function encryptData({ encryption }: Described): Record<string, unknown> {
+  if (!encryption) return {};
+  const { format, volume } = encryption;
+  if (!volume) return { encrypt: { format } };
+  const detached = { 'detached-header': false };
+  return { encrypt: luksInfo(volume.header, volume.spec, { ...detached, format }) };
 }
 
 function dataFileData({ header, parts }: Described): Record<string, unknown> {

@@ -1,7 +1,7 @@
 /**
  * Where everything lies in an image that is laid out in one go:
  *
- *   header | refcount table | refcount blocks | L1 table | L2 tables | data
+ *   header | refcount table | refcount blocks | L1 table | header of the encryption | L2 tables | data
  *
  * All counts are clusters. L2 tables and data are there only where they are preallocated.
  */
@@ -21,6 +21,7 @@ export interface Layout {
   readonly refcountTableAt: number;
   readonly refcountBlocksAt: number;
   readonly l1At: number;
+  readonly cryptoAt: number;
   readonly l2At: number;
   readonly dataAt: number;
   /** Clusters of the whole file. */
@@ -34,6 +35,8 @@ export interface Needs {
   readonly mapped: boolean;
   /** The data clusters lie in this file. */
   readonly ownData: boolean;
+  /** Clusters of the header of an encryption; default none. */
+  readonly cryptoClusters?: number;
 }
 
 export function layOut(geometry: Geometry, needs: Needs): Layout {
@@ -41,7 +44,8 @@ export function layOut(geometry: Geometry, needs: Needs): Layout {
   const l1Clusters = clustersFor(geometry, l1Entries * 8);
   const l2Tables = needs.mapped ? l1Entries : 0;
   const dataClusters = needs.mapped && needs.ownData ? clustersFor(geometry, needs.size) : 0;
-  const counted = 1 + l1Clusters + l2Tables + dataClusters;
+  const crypto = needs.cryptoClusters ?? 0;
+  const counted = 1 + l1Clusters + crypto + l2Tables + dataClusters;
   const { table, blocks } = refcountClusters(geometry, counted);
   const tableLimit = Limit.MAX_REFCOUNT_TABLE_BYTES / geometry.clusterSize;
   if (table > tableLimit) {
@@ -51,7 +55,8 @@ export function layOut(geometry: Geometry, needs: Needs): Layout {
     );
   }
   const l1At = 1 + table + blocks;
-  const l2At = l1At + l1Clusters;
+  const cryptoAt = l1At + l1Clusters;
+  const l2At = cryptoAt + crypto;
   return {
     refcountTableClusters: table,
     refcountBlocks: blocks,
@@ -62,6 +67,7 @@ export function layOut(geometry: Geometry, needs: Needs): Layout {
     refcountTableAt: 1,
     refcountBlocksAt: 1 + table,
     l1At,
+    cryptoAt,
     l2At,
     dataAt: l2At + l2Tables,
     total: l2At + l2Tables + dataClusters,

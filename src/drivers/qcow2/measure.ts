@@ -20,12 +20,13 @@ export interface Measurement {
 /** For a disk of `size` bytes (`context.size`, or the option), or for the content of `context.source`. */
 export async function measure(context: MeasureContext): Promise<Measurement> {
   const options = context.options as CreateOptions;
-  const image = resolveNewImage(options);
+  const image = resolveNewImage(options, true);
   const { geometry } = image;
   const { source } = context;
   const size = source?.size ?? context.size ?? options.size ?? 0;
   const disk = alignUp(checkedDiskSize(size, geometry), geometry.clusterSize);
-  const fullyAllocated = fullyAllocatedSize(geometry, disk);
+  const crypto = alignUp(image.encryption?.length ?? 0, geometry.clusterSize);
+  const fullyAllocated = fullyAllocatedSize(geometry, disk) + crypto;
   let data = 0;
   // How much of a backing chain the new image will share with the source is not known: assume nothing.
   if (source) data = image.backingFile === undefined ? await clustersWithData(context, geometry.clusterSize) : disk;

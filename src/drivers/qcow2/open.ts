@@ -7,6 +7,7 @@ import { assemble } from './assemble.ts';
 import { loadBitmaps } from './bitmaps/load.ts';
 import type { CheckedImage } from './check/index.ts';
 import { Disk } from './disk.ts';
+import { openEncryption } from './encryption/open.ts';
 import { dropUnknownAutoclear } from './first-write.ts';
 import { L1Table } from './l1-table.ts';
 import { decodeExtensions, ExtensionType, findExtension, stringExtension } from './meta/extensions.ts';
@@ -19,14 +20,7 @@ import {
   KNOWN_INCOMPATIBLE,
 } from './meta/features.ts';
 import { geometryOf } from './meta/geometry.ts';
-import {
-  backingFileName,
-  Crypt,
-  decodeHeader,
-  HEADER_PROBE_BYTES,
-  type Header,
-  validateHeader,
-} from './meta/header.ts';
+import { backingFileName, decodeHeader, HEADER_PROBE_BYTES, type Header, validateHeader } from './meta/header.ts';
 import { type Qcow2Options, settingsOf } from './options.ts';
 import { readSnapshots } from './snapshots-read.ts';
 
@@ -45,6 +39,7 @@ export async function openDisk(context: Context): Promise<Disk> {
   refuseUnknownFeatures(header, findExtension(extensions, ExtensionType.FEATURE_NAMES), fileName);
   refuseState(header, context);
   const geometry = geometryOf(header);
+  const encryption = await openEncryption(context, { header, extensions, file });
   const backing = backingFileName(header, bytes, fileName);
   // A check reads them itself, and a repair where nothing else could.
   const snapshots = modes.forRepair ? [] : await readSnapshots(file, header, fileName);
@@ -60,6 +55,7 @@ export async function openDisk(context: Context): Promise<Disk> {
     file,
     dataFile: await openDataFile(context, header, stringExtension(extensions, ExtensionType.DATA_FILE)),
     snapshots,
+    encryption,
     l1: new L1Table(header.l1TableOffset, tables.l1, 512),
     warn: (message) => context.warn(message),
   });
@@ -112,10 +108,6 @@ function refuseUnknownFeatures(header: Header, table: Uint8Array | undefined, fi
 
 /** Images that may be looked at but not used as asked. */
 export function refuseState(header: Header, { fileName, modes }: Pick<Context, 'fileName' | 'modes'>): void {
-  if (header.cryptMethod !== Crypt.NONE && !modes.noIo) {
-    const method = header.cryptMethod === Crypt.AES ? 'AES' : 'LUKS';
-    throw new NotSupported(`'${fileName}' is encrypted with ${method}, which is not supported yet`);
-  }
   if (modes.readOnly || modes.noIo || modes.forRepair) return;
   if ((header.incompatible & Incompatible.CORRUPT) !== 0n) {
     throw new BlockError(`'${fileName}' is marked corrupt and cannot be opened for writing`, {

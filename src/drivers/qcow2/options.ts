@@ -10,6 +10,7 @@ import {
   group,
   integer,
   type OptionsOf,
+  secretId,
 } from '../../core/options/fields.ts';
 import type { Settings } from './disk.ts';
 import { Compatible } from './meta/features.ts';
@@ -24,6 +25,13 @@ const overlapHelp = 'Which structures are protected from being overwritten';
 const watch = (what: string) => bool({ help: `Protect ${what}` });
 
 export const options = defineOptions({
+  encrypt: group(
+    {
+      format: choice(['aes', 'luks'], { help: 'How the image is encrypted; it says so itself' }),
+      'key-secret': secretId({ help: 'Id of the secret object that holds the password' }),
+    },
+    { help: 'Encryption of the data' },
+  ),
   'lazy-refcounts': bool({ help: 'Write reference counts late, and set the dirty bit meanwhile' }),
   'pass-discard-request': bool({ help: 'Give space back to the host when the guest discards' }),
   'pass-discard-snapshot': bool({ help: 'Give space back to the host when a snapshot is deleted', default: true }),

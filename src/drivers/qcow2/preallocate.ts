@@ -48,12 +48,12 @@ function step(disk: Disk, cluster: number, end: number): Maybe<number> {
   const count = emptyRun(disk, slice, index, most);
   if (count === 0) return 1;
   if (disk.dataFile) {
-    fill(disk, slice, { index, count, host: cluster * clusterSize, fresh: true });
+    fill(disk, slice, { index, count, host: cluster * clusterSize, fresh: !disk.encryption });
     return count;
   }
   const range = disk.inFlight.begin(cluster, cluster + count);
   return after(disk.allocator.allocate(count), (first) => {
-    const fresh = disk.allocator.isFresh(first);
+    const fresh = disk.isBlank(first);
     disk.allocator.touch(first + count);
     const link = (): Maybe<number> => {
       const again = l2SliceForWrite(disk, Math.floor(cluster / l2Entries), l2Index);

@@ -13,7 +13,7 @@ export function read(disk: DiskView, offset: number, buf: Uint8Array): Maybe<voi
   // The table is there now: what it says is asked again, since it must not be held across a wait.
   if (run instanceof Promise) return run.then(() => readv(disk, offset, [buf], buf.length));
   if (run.length === buf.length) {
-    if (run.kind === RunKind.DATA && !disk.announces) return disk.data.read(run.host, buf);
+    if (run.kind === RunKind.DATA && !disk.announces) return disk.content.read(run.host, buf, offset);
     return readRun(disk, run, offset, [buf]);
   }
   return readv(disk, offset, [buf], buf.length);
@@ -33,7 +33,7 @@ export function readv(disk: DiskView, offset: number, bufs: readonly Uint8Array[
 function readRun(disk: DiskView, run: Run, offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
   switch (run.kind) {
     case RunKind.DATA:
-      return disk.announcing('read_aio', () => disk.data.readv(run.host, bufs));
+      return disk.announcing('read_aio', () => disk.content.readv(run.host, bufs, offset));
     case RunKind.ZERO:
       for (const buf of bufs) buf.fill(0);
       return;

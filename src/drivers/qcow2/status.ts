@@ -8,14 +8,15 @@ import { isPreallocated } from './preallocated.ts';
 
 export function status(disk: Disk, offset: number, length: number, precise: boolean): Maybe<Extent> {
   return after(mapRun(disk, offset, length), (run) => {
-    if (run.kind !== RunKind.DATA || !precise) return extentOf(disk, run, false);
+    if (run.kind !== RunKind.DATA || !precise || disk.encryption) return extentOf(disk, run, false);
     return after(isPreallocated(disk), (recurse) => extentOf(disk, run, recurse));
   });
 }
 
 export function extentOf(disk: DiskView, run: Run, recurse: boolean): Extent {
   const { kind, length } = run;
-  const place = run.host >= 0 ? { offset: run.host, edge: disk.data } : {};
+  // What lies in the file is of no use to somebody who looks there himself.
+  const place = run.host >= 0 && !disk.encryption ? { offset: run.host, edge: disk.data } : {};
   switch (kind) {
     case RunKind.DATA:
       return { length, allocated: true, data: true, zero: false, ...place, ...(recurse ? { recurse } : {}) };

@@ -95,9 +95,11 @@ export class TableWriter {
     const view = viewOf(piece);
     const end = Math.min(piece.length, (this.#guestClusters - from) * l2EntrySize);
     let host = offset;
+    // What was never written decrypts to noise: the guest is to see zeroes.
+    const zero = this.#image.encryption !== undefined && geometry.version >= 3;
     for (let at = 0; at < end; at += l2EntrySize) {
       view.setUint32(at, entryHi(host, true));
-      view.setUint32(at + 4, entryLo(host));
+      view.setUint32(at + 4, entryLo(host, zero && !extendedL2));
       if (extendedL2 && dataFileRaw) view.setUint32(at + 12, ALL_SUBCLUSTERS);
       host += clusterSize;
     }

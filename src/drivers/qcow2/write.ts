@@ -41,7 +41,7 @@ function writeStep(disk: Disk, request: Request, at: number, pending: Pending): 
   if (plan.treatment === Treatment.IN_PLACE) {
     const host = plan.host + plan.inCluster;
     if (!disk.dataFile) disk.assertNoOverlap(host, plan.length);
-    pending.start(() => disk.announcing('write_aio', () => disk.data.writev(host, bufs)));
+    pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host, bufs)));
     return plan.length;
   }
   return allocateAndStart(disk, plan, bufs, pending);
@@ -60,7 +60,7 @@ function allocateAndStart(disk: Disk, plan: WritePlan, bufs: readonly Uint8Array
     () => disk.inFlight.end(range),
   );
   return after(allocated, (first) => {
-    const fresh = disk.allocator.isFresh(first);
+    const fresh = disk.isBlank(first);
     disk.allocator.touch(first + plan.clusters);
     return begin(first * disk.geometry.clusterSize, fresh);
   });

@@ -12,7 +12,7 @@ import { peerOutput, peersFor, runPeer } from '../../support/peers.ts';
 import { GREETING } from '../../support/scripted-nbd.ts';
 import { tempDir, tempDirForSuite } from '../../support/temp.ts';
 
-const peers = peersFor('qemu-img', 'nbdinfo', 'nbdcopy', 'openssl', 'gnutls-cli');
+const peers = peersFor('qemu-img', 'nbdinfo', 'nbdcopy', 'openssl');
 
 describe.skipIf(peers.missing)('nbd --tls-creds', () => {
   const root = tempDirForSuite();

@@ -194,3 +194,12 @@ test('what a server does not offer is not asked of it', async () => {
   const commands = server.log.filter((line) => line.startsWith('request')).map((line) => line.split(' ')[1]);
   expect(commands).toEqual(['1', '1', '2']);
 });
+
+test('an interrupt ends the wait for a server that says nothing', async () => {
+  const server = await scriptedServer({ greeting: Buffer.alloc(0) });
+  const interrupt = new AbortController();
+  const running = imgHere(['info', server.uri], interrupt.signal);
+  await expect.poll(() => server.connections).toBe(1);
+  interrupt.abort();
+  expect(await running).toMatchObject({ stdout: '', stderr: '' });
+});

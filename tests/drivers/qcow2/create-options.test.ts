@@ -36,8 +36,8 @@ const conflicts: readonly (readonly [Readonly<Record<string, unknown>>, RegExp])
   [{ size: '1M', backing_file: 'x'.repeat(600), cluster_size: 512 }, /takes \d+ bytes, a cluster has 512/],
   [{ size: '1T', cluster_size: 512 }, /too large for clusters of 512 bytes/],
   [{ size: '8191T', cluster_size: '64k' }, /too large for clusters of 65536 bytes/],
-  [{ size: '1M', encryption: 'on' }, /encrypted qcow2 images is not supported/],
-  [{ size: '1M', encrypt: { format: 'luks', 'key-secret': 's' } }, /encrypted qcow2 images is not supported/],
+  [{ size: '1M', encryption: 'on' }, /not encrypted as aes/],
+  [{ size: '1M', encrypt: { format: 'luks' } }, /'encrypt.key-secret' is required/],
   [{ size: '1M', colour: 'red' }, /no option 'colour'/],
 ];
 

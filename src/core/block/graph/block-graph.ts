@@ -12,8 +12,12 @@ import { type Transaction, transact } from './transaction.ts';
 export interface GraphSettings {
   readonly drivers: DriverList;
   readonly references: ReferencePolicy;
+  /** Refuse an image whose backing file has changed since it was made on it, rather than warn. */
+  readonly strictBase?: boolean;
   /** Lines for the user that are no errors. */
   warn(message: string): void;
+  /** Aborted: the user does not want to wait any longer for what is being opened. */
+  readonly signal?: AbortSignal;
 }
 
 const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;

@@ -12,6 +12,7 @@ import type { BlockGraph } from './block-graph.ts';
 import { type CommonOptions, type InheritedModes, isCommon, modesForChild } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import { localPath, resolveName } from './file-name.ts';
+import { checkBase } from './fingerprint.ts';
 import { Node } from './node.ts';
 import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
@@ -77,7 +78,7 @@ export class Opening {
       this.#checkWritable();
       const options = this.#driverOptions(driver);
       image = await driver.open(this.#context(driver, options));
-      return this.#finish(driver, image, options);
+      return await this.#finish(driver, image, options);
     } catch (error) {
       this.#failed = true;
       await image?.close().catch(() => undefined);
@@ -92,7 +93,7 @@ export class Opening {
     return this.#attempt.frame.graph;
   }
 
-  #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Node {
+  async #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Promise<Node> {
     const ownName = driver.nameFor?.(options);
     const node = new Node({
       name: this.#attempt.name,
@@ -111,6 +112,8 @@ export class Opening {
     });
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
+    const { strictBase = false, warn } = this.#graph.settings;
+    if (!this.#attempt.modes.noIo) await checkBase(node, { strict: strictBase, warn });
     this.#graph.add(node);
     return node;
   }
@@ -246,6 +249,7 @@ export class Opening {
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
+      ...(settings.signal ? { signal: settings.signal } : {}),
       object: (kind, id) => {
         const use = frame.graph.objects.use(kind, id);
         this.#objects.push(use);

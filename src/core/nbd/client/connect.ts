@@ -1,5 +1,5 @@
 /** From an address to a connection that is ready for requests. */
-import { BlockError, withContext } from '../../errors/block-error.ts';
+import { BlockError, Cancelled, withContext } from '../../errors/block-error.ts';
 import { describeAddress, type ServerAddress } from '../socket-address.ts';
 import { type Negotiated, type NegotiationSettings, negotiate } from './negotiation.ts';
 import { Transport } from './transport.ts';
@@ -49,8 +49,7 @@ export async function withTransport<T>(
   } catch (error) {
     transport?.destroy();
     if (!limit.signal.aborted) throw transport ? withContext(serverName(address), error) : error;
-    if (outer?.aborted)
-      throw new BlockError(`connecting to '${describeAddress(address)}' was given up`, { code: 'ECANCELED' });
+    if (outer?.aborted) throw new Cancelled(`connecting to '${describeAddress(address)}' was given up`);
     throw new BlockError(`${serverName(address)} did not finish the negotiation within ${timeout / 1000} s`, {
       code: 'ETIMEDOUT',
       hint: 'It may be busy with other clients',

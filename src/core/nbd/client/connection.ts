@@ -26,7 +26,7 @@ const MAX_COPIED = 4096;
 export interface ConnectionOwner {
   /** There is room for more requests. */
   roomFor(connection: Connection): void;
-  /** The connection has ended; `pending` are the requests without an answer, in the order they were made. */
+  /** The connection has ended; `pending` are the requests without an answer. */
   lost(connection: Connection, error: BlockError, pending: readonly ClientRequest[]): void;
   /** The server reported an error; true when the owner takes care of the request, as with one to be sent again. */
   refused(connection: Connection, request: ClientRequest, error: BlockError): boolean;
@@ -101,8 +101,8 @@ export class Connection {
     process.nextTick(() => this.#send());
   }
 
-  /** Say goodbye and close; whoever still waits is told that the connection is closed. */
-  async close(): Promise<void> {
+  /** Say goodbye and close; whoever still waits is told `reason`. */
+  async close(reason: BlockError): Promise<void> {
     if (this.#ended) return;
     this.#send();
     const goodbye = Buffer.alloc(headerSize(this.#extended));
@@ -114,6 +114,7 @@ export class Connection {
     );
     this.#transport.write(goodbye);
     this.#ended = true;
+    for (const request of this.#takePending()) request.done(reason);
     await this.#transport.close();
   }
 
@@ -199,12 +200,16 @@ export class Connection {
     if (this.#ended) return;
     this.#ended = true;
     this.#transport.destroy();
+    this.#parts = [];
+    this.#owner.lost(this, error, this.#takePending());
+  }
+
+  #takePending(): readonly ClientRequest[] {
     const pending = this.#slots.filter((request) => request !== undefined);
     this.#slots.length = 0;
     this.#free.length = 0;
     this.#requests = 0;
     this.#bytes = 0;
-    this.#parts = [];
-    this.#owner.lost(this, error, pending);
+    return pending;
   }
 }

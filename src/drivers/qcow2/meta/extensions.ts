@@ -10,6 +10,9 @@ export const ExtensionType = {
   BITMAPS: 0x23852875,
   CRYPTO: 0x0537be77,
   DATA_FILE: 0x44415441,
+  /** Our own, see own-extensions.ts: "BYFP" and "BYGN". */
+  BASE_FINGERPRINT: 0x42594650,
+  GENERATION: 0x4259474e,
 } as const;
 
 export interface Extension {

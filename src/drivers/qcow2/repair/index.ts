@@ -20,7 +20,7 @@ import { type CheckedImage, type CheckReporting, CheckState } from '../check/sta
 import { Incompatible } from '../meta/features.ts';
 import { canFixEntries, fixEntries, flagRepair } from './entries.ts';
 import { FreedSpace } from './freed-space.ts';
-import { clearIncompatible } from './header-bits.ts';
+import { clearIncompatible, clearUnknownAutoclear } from './header-bits.ts';
 import { overwriteCounts } from './overwrite-counts.ts';
 import { rebuildCounts } from './rebuild-counts.ts';
 import { cutSnapshots, rewriteSnapshots } from './snapshot-table.ts';
@@ -40,6 +40,7 @@ export async function repairImage(image: CheckedImage, options: RepairOptions): 
   const all = options.repair === 'all';
   const { state, walk } = await survey(image, options, all);
   const freed = new FreedSpace();
+  await clearUnknownAutoclear(image);
   if (state.fixing) {
     await cutSnapshots(state, walk.snapshots);
     await fixEntries(state, walk);

@@ -7,9 +7,9 @@ import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { isCountedBlock, type RefcountTableCopy } from '../check/refcount-blocks.ts';
 import type { CheckState } from '../check/state.ts';
 import { entryHi, entryLo } from '../meta/entries.ts';
-import { HEADER_OFFSET } from '../meta/header.ts';
+import { encodeHeader } from '../meta/header.ts';
 import { Limit } from '../meta/limits.ts';
-import { setU64, viewOf } from '../meta/struct.ts';
+import { viewOf } from '../meta/struct.ts';
 import { encodeBlock, neededBlocks } from './count-blocks.ts';
 import { FreeClusters } from './free-clusters.ts';
 import type { FreedSpace } from './freed-space.ts';
@@ -52,10 +52,8 @@ export async function rebuildCounts(
   await file.flush();
   header.refcountTableOffset = placement.tableAt * clusterSize;
   header.refcountTableClusters = placement.tableClusters;
-  const place12 = new Uint8Array(12);
-  setU64(viewOf(place12), 0, header.refcountTableOffset);
-  viewOf(place12).setUint32(8, placement.tableClusters);
-  await file.write(HEADER_OFFSET.refcountTableOffset, place12);
+  // Place and width are in the first sector: they change together.
+  await file.write(0, encodeHeader(header));
   await file.flush();
   state.clusters = Math.max(state.clusters, Math.ceil(file.size / clusterSize));
   return { offsets, reserved: new Set() };

@@ -1,0 +1,97 @@
+/**
+ * The fingerprint of a backing file: what an overlay records of it, so that a change of the base behind its back is seen
+ * when the overlay is opened. The bytes, big-endian, are described in docs/base-fingerprint.md.
+ */
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { BlockError } from '../../errors/block-error.ts';
+import { localPath, resolveName } from './file-name.ts';
+import type { Node } from './node.ts';
+
+const VERSION = 1;
+const HAS_GENERATION = 1;
+const BYTES = 48;
+
+/** What is recorded of the base that `overlay` names; undefined where that is no regular file or cannot be looked at. */
+export function fingerprintOf(overlay: string, name: string, generation: Uint8Array | undefined): Buffer | undefined {
+  const stat = statOf(overlay, name);
+  if (!stat) return undefined;
+  const data = Buffer.alloc(BYTES);
+  data.writeUInt32BE(VERSION, 0);
+  data.writeUInt32BE(generation ? HAS_GENERATION : 0, 4);
+  data.writeBigUInt64BE(stat.size, 8);
+  data.writeBigInt64BE(stat.mtimeNs / BILLION, 16);
+  data.writeUInt32BE(Number(stat.mtimeNs % BILLION), 24);
+  if (generation) data.set(generation.subarray(0, 8), 32);
+  data.set(createHash('sha256').update(name).digest().subarray(0, 8), 40);
+  return data;
+}
+
+const BILLION = 1_000_000_000n;
+
+function statOf(overlay: string, name: string): fs.BigIntStats | undefined {
+  try {
+    const path = localPath(resolveName(overlay, name));
+    const stat = path === undefined ? undefined : fs.statSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat?.isFile() && stat.mtimeNs >= 0n ? stat : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is different of the base of `node` from what it recorded; undefined when nothing is, or nothing is recorded. */
+export function changeOfBase(node: Node): string | undefined {
+  const { backing } = node.image;
+  const recorded = backing?.fingerprint;
+  const base = node.backing?.node;
+  if (!recorded || !base || backing?.fileName === undefined || node.backingOverridden) return undefined;
+  const was = Buffer.from(recorded.buffer, recorded.byteOffset, recorded.length);
+  if (was.length < BYTES || was.readUInt32BE(0) !== VERSION) return undefined;
+  const now = fingerprintOf(node.fileName, backing.fileName, base.image.generation?.value);
+  // Another program has named another file since: nothing is known of that one.
+  if (!now || !same(was, now, 40, 48)) return undefined;
+  if (!same(was, now, 8, 16)) return `its size was ${was.readBigUInt64BE(8)} bytes and is ${now.readBigUInt64BE(8)}`;
+  if (!same(was, now, 32, 40) || !same(was, now, 4, 8)) return 'it was written to';
+  if (!same(was, now, 16, 28)) return `it was last modified at ${timeOf(now)}, not at ${timeOf(was)}`;
+  return undefined;
+}
+
+function same(a: Buffer, b: Buffer, from: number, to: number): boolean {
+  return a.subarray(from, to).equals(b.subarray(from, to));
+}
+
+function timeOf(data: Buffer): string {
+  const seconds = Number(data.readBigInt64BE(16));
+  const date = new Date(seconds * 1000);
+  const text = Number.isNaN(date.getTime()) ? String(seconds) : date.toISOString().slice(0, 19);
+  return `${text}.${String(data.readUInt32BE(24)).padStart(9, '0')}`;
+}
+
+/**
+ * Tell, or refuse with `strict`, when the base of an image has changed since it was recorded. What holds nothing of its
+ * own cannot have become wrong: it records the base as it is now, where it can be written to.
+ */
+export async function checkBase(
+  node: Node,
+  policy: { readonly strict: boolean; warn(message: string): void },
+): Promise<void> {
+  const change = changeOfBase(node);
+  if (change === undefined) return;
+  const { backing } = node.image;
+  if (backing?.isEmpty) {
+    if (node.modes.readOnly || backing.fileName === undefined) return;
+    const generation = node.backing?.node.image.generation?.value;
+    await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
+    return;
+  }
+  const name = node.image.backing?.fileName ?? '';
+  const message = `the backing file '${name}' of '${node.fileName}' has changed since the image was made on it: ${change}`;
+  if (!policy.strict) {
+    policy.warn(message);
+    return;
+  }
+  throw new BlockError(message, {
+    code: 'EINVAL',
+    hint: 'What the image shows may make no sense any more. If it does, img rebase -u with the same name records the base as it is',
+  });
+}

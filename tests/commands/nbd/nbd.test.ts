@@ -1,0 +1,151 @@
+/** The program: what it refuses, how it starts and how it ends. */
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { programPath, runProgram } from '../../support/cli.ts';
+import { startNbd } from '../../support/nbd-program.ts';
+import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
+import { tempDir } from '../../support/temp.ts';
+import { start } from '../../support/tracked-child.ts';
+
+function rawDisk(folder = tempDir()): string {
+  const path = join(folder, 'disk.raw');
+  writeFileSync(path, Buffer.alloc(1 << 20, 1));
+  return path;
+}
+
+describe('nbd refuses in one line', () => {
+  test.each([
+    ['no image', [], 'an image is missing: FILE or --export name=NAME,file=FILE'],
+    ['a relative socket', ['-k', 'rel', 'x'], "socket path 'rel' is not absolute"],
+    ['a bad number', ['-p', '70000', 'x'], "expects a whole number from 0 to 65535, not '70000'"],
+    ['an image that is not there', ['-k', '/tmp/never', '/no/such'], "Could not open '/no/such'"],
+    ['an export without a file', ['--export', 'name=a'], "an export needs the option 'file'"],
+    [
+      'two exports of one name',
+      ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
+      "two exports have the name 'a'",
+    ],
+    ['a device that is not there', ['-c', '/dev/nbd99', 'x'], 'is no block device of this machine'],
+    ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
+    ['a list with an image', ['-L', 'x'], 'names no NBD export'],
+  ])('%s', async (_, args, message) => {
+    const { code, stdout, stderr } = await runProgram('nbd', args);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr.toLowerCase()).toContain(message.toLowerCase());
+    expect(stderr.trim().split('\n').length).toBe(1);
+  });
+
+  test('a bitmap that is not there', async () => {
+    const { code, stderr } = await runProgram('nbd', ['-f', 'raw', '-B', 'b', '-k', join(tempDir(), 's'), rawDisk()]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining("there is no dirty bitmap 'b'") });
+  });
+});
+
+describe('nbd ends', () => {
+  test('when its client leaves, unless it is persistent', async () => {
+    const server = await startNbd(['-f', 'raw', rawDisk()]);
+    const looker = await RawClient.open(server.socket);
+    await looker.greet();
+    await looker.option(2);
+    const client = await RawClient.open(server.socket);
+    await client.go('', 'simple');
+    client.socket.write(requestBytes({ command: 2 }));
+    expect(await server.ended()).toEqual({ code: 0, signal: null });
+    expect(existsSync(server.socket)).toBe(false);
+  });
+
+  test('on SIGTERM with all that was written in place, the socket and the pid file gone', async () => {
+    const disk = rawDisk();
+    const pidFile = join(tempDir(), 'pid');
+    const server = await startNbd(['-t', '-f', 'raw', '--pid-file', pidFile, '--log=json', disk]);
+    const client = await RawClient.open(server.socket);
+    await client.go('', 'structured');
+    expect(readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
+    client.socket.write(requestBytes({ command: 1, data: Buffer.alloc(512, 7) }));
+    expect((await client.reply()).error).toBe(0);
+    expect(await server.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    await client.closed();
+    expect(
+      readFileSync(disk)
+        .subarray(0, 512)
+        .every((byte) => byte === 7),
+    ).toBe(true);
+    expect([existsSync(server.socket), existsSync(pidFile)]).toEqual([false, false]);
+    const events = server
+      .output()
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { event: string }).event);
+    expect(events).toEqual(['listening', 'connected', 'serving', 'stopping', 'disconnected']);
+  });
+
+  test('after an idle time', async () => {
+    const server = await startNbd(['-t', '--idle-exit', '1', '-f', 'raw', rawDisk()]);
+    expect(await server.ended()).toEqual({ code: 0, signal: null });
+  });
+});
+
+test('-s lets writes go nowhere', async () => {
+  const disk = rawDisk();
+  const server = await startNbd(['-s', '-f', 'raw', disk]);
+  const client = await RawClient.open(server.socket);
+  await client.go('', 'simple');
+  client.socket.write(requestBytes({ command: 1, data: Buffer.alloc(512, 7) }));
+  expect((await client.reply()).error).toBe(0);
+  client.socket.write(requestBytes({ command: 0, length: 512 }));
+  expect((await client.reply(512)).chunks[0]?.payload[0]).toBe(7);
+  await server.end('SIGTERM');
+  expect(readFileSync(disk)[0]).toBe(1);
+});
+
+test('clients over --shared wait in line, those over --max-connections are turned away', async () => {
+  const server = await startNbd(['-t', '-e', '1', '--max-connections', '2', '-f', 'raw', '-o', '512', rawDisk()]);
+  const first = await RawClient.open(server.socket);
+  await first.go('', 'simple');
+  const second = await RawClient.open(server.socket);
+  const third = await RawClient.open(server.socket);
+  await third.closed();
+  first.end();
+  const info = (await second.greet()) && (await second.option(1 << 30));
+  expect(info).toHaveLength(1);
+  second.end();
+});
+
+test('--fork returns when clients can connect', async () => {
+  const folder = tempDir();
+  const socket = join(mkdtempSync(join(folder, 'f')), 's');
+  const pidFile = join(folder, 'pid');
+  const disk = rawDisk();
+  const { code, stderr } = await runProgram('nbd', ['--fork', '--pid-file', pidFile, '-f', 'raw', '-k', socket, disk]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  const client = await RawClient.open(socket);
+  await client.go('', 'simple');
+  client.socket.write(requestBytes({ command: 2 }));
+  await client.closed();
+  await expect.poll(() => existsSync(pidFile), { timeout: 10_000 }).toBe(false);
+  const failed = await runProgram('nbd', ['--fork', '-k', socket, join(folder, 'none')]);
+  expect({ code: failed.code, stderr: failed.stderr }).toEqual({ code: 1, stderr: expect.stringContaining('none') });
+});
+
+test('socket activation serves on the descriptor it is given', async () => {
+  const portFile = join(tempDir(), 'port');
+  const launcher = `
+    const server = require('node:net').createServer().listen(0, '127.0.0.1', () => {
+      const script = 'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@"';
+      const args = ['-c', script, 'sh', process.execPath, ...process.argv.slice(1)];
+      const stdio = ['ignore', 'inherit', 'inherit', server._handle.fd];
+      const child = require('node:child_process').spawn('/bin/sh', args, { stdio });
+      child.on('exit', (code) => process.exit(code));
+      const { port } = server.address();
+      server.close(); // the child has it now
+      require('node:fs').writeFileSync(${JSON.stringify(portFile)}, String(port));
+    });`;
+  const running = start(process.execPath, ['-e', launcher, programPath('nbd'), '-f', 'raw', rawDisk()]);
+  const port = (): number => (existsSync(portFile) ? Number(readFileSync(portFile, 'utf8')) : 0);
+  await expect.poll(port, { timeout: 10_000 }).toBeGreaterThan(0);
+  const client = await RawClient.open(port());
+  await client.go('', 'simple');
+  client.socket.write(requestBytes({ command: 2 }));
+  expect(await running.ended()).toEqual({ code: 0, signal: null });
+});

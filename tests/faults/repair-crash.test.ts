@@ -1,0 +1,165 @@
+/**
+ * A repair, or an amendment, that is broken off: at every point of its writes the image reads as before, and doing it
+ * again puts it right.
+ */
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Backend } from '../../src/core/block/backend/backend.ts';
+import type { AmendContext } from '../../src/core/block/driver.ts';
+import { Anatomy, BIT } from '../drivers/qcow2/support/damage.ts';
+import { programPath } from '../support/cli.ts';
+import { openDisk, readDisk } from '../support/disk.ts';
+import { Clock, MemoryFile, memoryFileDriver } from '../support/memory-file.ts';
+import { peersFor, qemuImg, qemuImgCheck, qemuIo, runPeer } from '../support/peers.ts';
+import { Random } from '../support/random.ts';
+import { tempDirForSuite } from '../support/temp.ts';
+
+const MOMENTS = 24;
+const KILLS = 12;
+
+type Damage = (it: Anatomy) => void;
+
+const damages: Readonly<Record<string, Damage>> = {
+  'leaks and low counts': (it) => {
+    it.bytes.fill(3, it.block() + 40, it.block() + 80);
+    it.bytes.fill(1, it.block() + 700, it.block() + 760);
+  },
+  'all counts lost': (it) => it.bytes.fill(0, it.block(), it.block() + it.geometry.clusterSize),
+  'no refcount block': (it) => it.set(it.header.refcountTableOffset, 0),
+  'entries and flags': (it) => {
+    it.patch(it.data(), (entry) => entry | BIT(57));
+    it.patch(it.l1, (entry) => entry ^ BIT(63));
+    it.patch(it.data() + 8, (entry) => entry ^ BIT(63));
+  },
+  'an incomplete snapshot': (it) => {
+    // Eight bytes of extra data become part of the padding: the entry stays as long as it was.
+    const at = it.header.snapshotsOffset;
+    const extra = it.view.getUint32(at + 36);
+    const rest = Buffer.from(it.bytes.subarray(at + 40 + extra, at + 40 + extra + 16));
+    it.view.setUint32(at + 36, 8);
+    rest.copy(it.bytes, at + 48);
+    it.patch(72, (bits) => bits | 3n);
+  },
+};
+
+async function open(file: MemoryFile, modes: Readonly<Record<string, boolean>>): Promise<Backend> {
+  const spec = { driver: 'qcow2', file: { driver: 'memory-file', id: 'image' } };
+  const extraDrivers = [memoryFileDriver(new Map([['image', file]]))];
+  return openDisk(spec, { writable: modes.readOnly !== true, modes, extraDrivers });
+}
+
+async function contentOf(file: MemoryFile): Promise<Buffer> {
+  const disk = await open(file, { readOnly: true });
+  try {
+    return await readDisk(disk);
+  } finally {
+    await disk.close();
+  }
+}
+
+async function repair(file: MemoryFile): Promise<void> {
+  const disk = await open(file, { forRepair: true, noIo: true });
+  await disk.image.image.check?.run({ repair: 'all', report: () => undefined });
+  await disk.close();
+}
+
+async function expectClean(file: MemoryFile, what: string): Promise<void> {
+  const disk = await open(file, { readOnly: true, forRepair: true, noIo: true });
+  const result = await disk.image.image.check?.run({ repair: 'none', report: () => undefined });
+  await disk.close();
+  expect(result, what).toMatchObject({ corruptions: 0, leaks: 0, checkErrors: 0 });
+}
+
+const amendments: readonly Readonly<Record<string, unknown>>[] = [
+  { refcount_bits: 64 },
+  { refcount_bits: 8, lazy_refcounts: true },
+  { compat: '0.10' },
+];
+
+async function amend(file: MemoryFile, options: Readonly<Record<string, unknown>>): Promise<void> {
+  const disk = await open(file, {});
+  const context: AmendContext = {
+    force: false,
+    warn: () => undefined,
+    object: () => {
+      throw new Error('there are no objects');
+    },
+  };
+  await disk.image.image.amend?.run(options, context);
+  await disk.close();
+}
+
+describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('broken off', () => {
+  const suite = tempDirForSuite();
+  const path = join(suite, 'image.qcow2');
+  let image: Buffer = Buffer.alloc(0);
+  let content: Buffer = Buffer.alloc(0);
+
+  beforeAll(async () => {
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=1k', path, '1M']);
+    await qemuIo(path, ['write -P 1 0 100k', 'write -P 2 300k 64k', 'write -c -P 5 600k 8k']);
+    await qemuImg(['snapshot', '-c', 'one', path]);
+    await qemuIo(path, ['write -P 3 20k 30k', 'write -z 320k 16k']);
+    image = fs.readFileSync(path);
+    content = await contentOf(new MemoryFile(image));
+  });
+
+  function damaged(damage: Damage): Buffer {
+    const anatomy = new Anatomy(Buffer.from(image));
+    damage(anatomy);
+    return anatomy.bytes;
+  }
+
+  /** The image after a crash at many moments of `action` reads as before, and `again` leaves it clean. */
+  async function crash(
+    start: Buffer,
+    seed: number,
+    action: (file: MemoryFile) => Promise<void>,
+    again: (file: MemoryFile) => Promise<void>,
+  ): Promise<void> {
+    const random = new Random(seed);
+    const clock = new Clock();
+    const file = new MemoryFile(start, { clock, random, logging: true });
+    await action(file);
+    expect((await contentOf(new MemoryFile(file.bytes))).equals(content)).toBe(true);
+    for (let moment = 0; moment < MOMENTS; moment++) {
+      const time = moment === 0 ? clock.now : file.moment(random);
+      const what = `moment ${moment}, time ${time} of ${clock.now}`;
+      const crashed = file.afterCrash(time, random);
+      expect((await contentOf(crashed)).equals(content), what).toBe(true);
+      await again(crashed);
+      await expectClean(crashed, what);
+      expect((await contentOf(crashed)).equals(content), what).toBe(true);
+    }
+  }
+
+  test.each(Object.entries(damages))('while repairing %s', async (_name, damage) => {
+    await crash(damaged(damage), 7, repair, repair);
+  });
+
+  test.each(amendments)('while amending %j', async (options) => {
+    await crash(image, 11, (file) => amend(file, options), repair);
+  });
+
+  test('by SIGKILL', async () => {
+    const victim = join(suite, 'victim.qcow2');
+    const raw = join(suite, 'content.raw');
+    fs.writeFileSync(raw, content);
+    const random = new Random(13);
+    const all = Object.values(damages);
+    for (let kill = 0; kill < KILLS; kill++) {
+      fs.writeFileSync(victim, damaged(random.pick(all)));
+      const args = ['check', '-r', 'all', victim];
+      const child = spawn(process.execPath, [programPath('img'), ...args], { stdio: 'ignore' });
+      const ended = new Promise((resolve) => child.once('exit', resolve));
+      await Promise.race([ended, sleep(random.between(50, 250))]);
+      child.kill('SIGKILL');
+      await ended;
+      expect((await runPeer('qemu-img', ['compare', '-U', victim, raw])).code, `kill ${kill}`).toBe(0);
+    }
+    expect(await qemuImgCheck(path)).toMatchObject({ code: 0 });
+  });
+});

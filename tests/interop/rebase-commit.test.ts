@@ -1,0 +1,114 @@
+/** Commit and rebase on chains of any formats and sizes: the disk stays, and stays right by qemu-img's judgement. */
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { img, imgOutput } from '../support/cli.ts';
+import { peersFor, qemuImg, runPeer } from '../support/peers.ts';
+import { Random, seeds } from '../support/random.ts';
+import { tempDir } from '../support/temp.ts';
+
+const KIB = 1024;
+
+interface Layer {
+  readonly name: string;
+  readonly format: 'raw' | 'qcow2';
+}
+
+/** Layers, the deepest first, each with content of its own; the last is `top.qcow2`. */
+async function makeChain(folder: string, random: Random, names: readonly string[]): Promise<Layer[]> {
+  const chain: Layer[] = [];
+  for (const [index, name] of names.entries()) {
+    const format = index === 0 && random.chance(0.5) ? 'raw' : 'qcow2';
+    const below = chain.at(-1);
+    const options = format === 'qcow2' ? ['-o', `cluster_size=${2 ** random.between(9, 18)}`] : [];
+    const backing = below ? ['-b', below.name, '-F', below.format] : [];
+    const size = 64 * KIB * random.between(40, 90);
+    const file = join(folder, name);
+    await qemuImg(['create', '-q', '-f', format, ...options, ...backing, file, String(size)], { cwd: folder });
+    const commands = Array.from({ length: 10 }, () => {
+      const length = 4096 * random.between(1, 64);
+      const offset = 4096 * random.between(0, (size - length) / 4096);
+      const kind = random.chance(0.2) ? '-z' : `-P ${random.between(1, 255)}`;
+      return ['-c', `write ${kind} ${offset} ${length}`];
+    });
+    const done = await runPeer('qemu-io', ['-f', format, ...commands.flat(), file], { cwd: folder });
+    expect(done.code).toBe(0);
+    chain.push({ name, format });
+  }
+  return chain;
+}
+
+async function shows(folder: string, file: string, want: string): Promise<void> {
+  await qemuImg(['compare', '-q', file, want], { cwd: folder });
+  const check = await runPeer('qemu-img', ['check', '-q', file], { cwd: folder });
+  expect([0, 63]).toContain(check.code);
+}
+
+describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a chain', () => {
+  test.each(seeds(3))('is committed as qemu-img does it (seed %i)', async (seed) => {
+    const folder = tempDir();
+    const random = new Random(seed);
+    const chain = await makeChain(folder, random, ['base.img', 'mid.qcow2', 'top.qcow2']);
+    await qemuImg(['convert', '-O', 'raw', 'top.qcow2', 'want.raw'], { cwd: folder });
+    for (const { name } of chain) copyFileSync(join(folder, name), join(folder, `kept-${name}`));
+    expect(await imgOutput(['commit', 'top.qcow2'], { cwd: folder })).toBe('Image committed.\n');
+    await shows(folder, 'top.qcow2', 'want.raw');
+    const map = JSON.parse(await imgOutput(['map', '--output=json', 'top.qcow2'], { cwd: folder }));
+    expect(map.filter((range: { depth: number; present: boolean }) => range.present && range.depth === 0)).toEqual([]);
+    for (const { name } of chain) copyFileSync(join(folder, `kept-${name}`), join(folder, name));
+    await imgOutput(['commit', '-q', '-b', 'base.img', 'top.qcow2'], { cwd: folder });
+    copyFileSync(join(folder, 'base.img'), join(folder, 'ours.img'));
+    for (const { name } of chain) copyFileSync(join(folder, `kept-${name}`), join(folder, name));
+    await qemuImg(['commit', '-q', '-b', 'base.img', 'top.qcow2'], { cwd: folder });
+    await shows(folder, 'ours.img', 'base.img');
+  });
+
+  test.each(seeds(3))('is rebased onto a layer of its own, onto another, onto nothing (seed %i)', async (seed) => {
+    const folder = tempDir();
+    const random = new Random(seed);
+    const [base] = await makeChain(folder, random, ['base.img', 'mid.qcow2', 'top.qcow2']);
+    const [, other] = await makeChain(folder, random, ['deep.img', 'other.qcow2']);
+    await qemuImg(['convert', '-O', 'raw', 'top.qcow2', 'want.raw'], { cwd: folder });
+    copyFileSync(join(folder, 'top.qcow2'), join(folder, 'kept.qcow2'));
+    const targets = [
+      ['-b', base?.name ?? '', '-F', base?.format ?? ''],
+      ['-b', other?.name ?? '', '-F', 'qcow2'],
+      ['-c', '-b', other?.name ?? '', '-F', 'qcow2'],
+      ['-b', ''],
+    ];
+    for (const target of targets) {
+      copyFileSync(join(folder, 'kept.qcow2'), join(folder, 'top.qcow2'));
+      await imgOutput(['rebase', ...target, 'top.qcow2'], { cwd: folder });
+      await shows(folder, 'top.qcow2', 'want.raw');
+    }
+  });
+
+  test('is not rebased onto itself, onto nothing there, or without a format', async () => {
+    const folder = tempDir();
+    await makeChain(folder, new Random(1), ['base.img', 'top.qcow2']);
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-b', 'top.qcow2', '-F', 'qcow2', 'above.qcow2'], { cwd: folder });
+    const refused = [
+      [['-b', 'above.qcow2', '-F', 'qcow2'], /needs 'top.qcow2', so it cannot be its backing file|lock/],
+      [['-b', 'missing.raw', '-F', 'raw'], /missing\.raw/],
+      [['-b', 'base.img'], /format must be given/],
+      [[], /a new backing file is needed/],
+    ] as const;
+    for (const [args, why] of refused) {
+      const { code, stderr } = await img(['rebase', ...args, 'top.qcow2'], { cwd: folder });
+      expect({ args, code, matches: why.test(stderr) }).toEqual({ args, code: 1, matches: true });
+    }
+  });
+
+  test('is given another name without a look at it', async () => {
+    const folder = tempDir();
+    await makeChain(folder, new Random(2), ['base.img', 'top.qcow2']);
+    await imgOutput(['rebase', '-u', '-b', 'not/there.raw', '-F', 'raw', 'top.qcow2'], { cwd: folder });
+    const info = JSON.parse(
+      (await runPeer('qemu-img', ['info', '--output=json', 'top.qcow2'], { cwd: folder })).stdout,
+    );
+    expect(info).toMatchObject({ 'backing-filename': 'not/there.raw', 'backing-filename-format': 'raw' });
+    await imgOutput(['rebase', '-u', 'top.qcow2'], { cwd: folder });
+    const alone = await runPeer('qemu-img', ['info', 'top.qcow2'], { cwd: folder });
+    expect(alone.stdout).not.toContain('backing');
+  });
+});

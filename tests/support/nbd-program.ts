@@ -1,0 +1,25 @@
+/** Our `nbd` as a program that serves on a unix socket until the test has finished. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { programPath } from './cli.ts';
+import { tempDir } from './temp.ts';
+import { type Running, start } from './tracked-child.ts';
+
+export interface RunningServer extends Running {
+  /** Path of the socket. */
+  readonly socket: string;
+  /** URI of the export `name`. */
+  uri(name?: string): string;
+}
+
+export async function startNbd(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunningServer> {
+  const socket = join(tempDir(), 's');
+  const running = start(programPath('nbd'), ['-k', socket, ...args], env);
+  await expect.poll(() => existsSync(socket) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
+  if (!existsSync(socket)) throw new Error(`nbd did not start: ${running.output()}`);
+  return Object.assign(running, { socket, uri: (name = '') => `nbd+unix:///${name}?socket=${socket}` });
+}

@@ -88,6 +88,11 @@ export const convert = command({
     objects: shared.objects,
     refs: shared.refs,
     strictBase: shared.strictBase,
+    verify: {
+      long: 'verify',
+      help: 'Read the target again, from its medium, and compare it with what was read of the sources',
+      conflicts: ['offload'],
+    },
     cacheManners: {
       long: 'cache-manners',
       value: 'auto|off',
@@ -160,7 +165,8 @@ async function run(images: OpenImages, { flags, create, from, to }: Words, io: I
 const STEPS = 1000;
 
 function show(job: Job, progress: Progress): void {
-  if (job.type !== 'mirror') return;
+  if (job.type !== 'mirror' && job.type !== 'verify') return;
+  if (job.type === 'verify') progress.phase('verify');
   let next = 0;
   job.events.on('progress', ({ done, total }) => {
     if (done < next && done < total) return;

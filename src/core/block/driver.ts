@@ -205,6 +205,8 @@ export interface PageCacheCapability {
    * dropped again once read. Undefined where there is nothing to be polite about.
    */
   begin(): Promise<PageCachePass | undefined>;
+  /** Write out what has been written and drop all that is cached, so that reading asks the medium. */
+  forget?(): Promise<void>;
 }
 export interface PageCachePass {
   end(): Promise<void>;

@@ -100,13 +100,14 @@ describe.skipIf(peersFor('qemu-storage-daemon').missing)('beside qemu-storage-da
     fs.symlinkSync(programPath('nbd'), link);
     const ours = await talk(process.execPath, [link], cwd);
     const theirs = await talk(PEER ?? '', [], cwd);
-    for (const [id, [command, members]] of script.entries()) {
-      const find = (answers: Answer[]) =>
-        essence(
+    const told = (answers: readonly Answer[]) =>
+      script.map(([command, members], id) => ({
+        command: JSON.stringify(command),
+        answer: essence(
           answers.find((each) => each.id === id),
           members,
-        );
-      expect(find(ours), JSON.stringify(command)).toEqual(find(theirs));
-    }
+        ),
+      }));
+    expect(told(ours)).toEqual(told(theirs));
   });
 });

@@ -52,15 +52,25 @@ function isPlain(node: Node): boolean {
   const strong = strongOptions(node);
   if (node.driver.kind === 'protocol') return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key));
   if (node.driver.kind === 'filter' || strong.length > 0) return false;
-  if (node.backingOverridden && node.backing) return false;
+  if (backingDiffers(node)) return false;
   const file = node.child('file')?.node;
   return file !== undefined && file.driver.kind === 'protocol' && isPlain(file);
+}
+
+/** The backing file was chosen by somebody, and is not the one that the image itself names. */
+function backingDiffers(node: Node): boolean {
+  const below = node.backing?.node;
+  if (!below || !node.backingOverridden) return false;
+  const { fileName, format } = node.image.backing ?? {};
+  if (fileName === undefined || format !== below.driver.name || !isPlain(below)) return true;
+  const home = node.child('file')?.node.fileName ?? node.fileName;
+  return hasProtocol(home) || resolveName(home, fileName) !== below.fileName;
 }
 
 function describeOptions(node: Node): Record<string, unknown> {
   const described: Record<string, unknown> = { driver: node.driver.name, ...Object.fromEntries(strongOptions(node)) };
   for (const edge of node.children.values()) {
-    if (edge.name === 'backing' && !node.backingOverridden) continue;
+    if (edge.name === 'backing' && !backingDiffers(node)) continue;
     const [list = edge.name, index] = edge.name.split('.');
     if (index === undefined) described[list] = describeOptions(edge.node);
     else described[list] = [...((described[list] as unknown[] | undefined) ?? []), describeOptions(edge.node)];

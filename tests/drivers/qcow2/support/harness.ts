@@ -64,6 +64,7 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     openChild: async ({ name }) => (name === 'backing' ? setup.backing : dataFile),
     probed: false,
     sniff: () => undefined,
+    damaged: () => undefined,
     warn: (message) => setup.warnings?.push(message),
     dirtyBitmap: () => {
       throw new Error('no bitmaps here');

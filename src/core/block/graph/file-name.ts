@@ -45,16 +45,24 @@ function strongOptions(node: Node): [string, unknown][] {
 
 /** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
 export function displayName(node: Node): string {
-  return isPlain(node) ? node.fileName : formatJsonName(describeOptions(node));
+  return plainName(node) ?? formatJsonName(describeOptions(node));
 }
 
-function isPlain(node: Node): boolean {
+function plainName(node: Node): string | undefined {
   const strong = strongOptions(node);
-  if (node.driver.kind === 'protocol') return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key));
-  if (node.driver.kind === 'filter' || strong.length > 0) return false;
-  if (node.backingOverridden && node.backing) return false;
+  if (node.driver.kind === 'protocol') {
+    return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key)) ? node.fileName : undefined;
+  }
+  if (node.driver.kind === 'filter') {
+    const childName = (edge: string): string | undefined => {
+      const child = node.child(edge)?.node;
+      return child && plainName(child);
+    };
+    return node.driver.nameFor?.(node.options, childName);
+  }
+  if (strong.length > 0 || (node.backingOverridden && node.backing)) return undefined;
   const file = node.child('file')?.node;
-  return file !== undefined && file.driver.kind === 'protocol' && isPlain(file);
+  return file === undefined || file.driver.kind === 'format' ? undefined : plainName(file);
 }
 
 function describeOptions(node: Node): Record<string, unknown> {

@@ -8,7 +8,7 @@
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
 import type { Io } from './io.ts';
-import { type ParseResult, parseArguments } from './parse-arguments.ts';
+import { type ParseResult, parseArguments, SelfExplained } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
 import { type AnyCommand, Failure } from './record.ts';
 import { FAILED, report } from './report.ts';
@@ -163,7 +163,8 @@ function parse(record: AnyCommand, words: readonly string[], io: Io): ParseResul
     return parseArguments(record, words);
   } catch (error) {
     const status = record.usageStatus ?? FAILED;
-    if (!(error instanceof Usage) || error.hint !== undefined) throw new Failure(status, error);
+    const helps = error instanceof Usage && !(error instanceof SelfExplained) && error.hint === undefined;
+    if (!helps) throw new Failure(status, error);
     throw new Failure(status, new Usage(error.message, { hint: tryHelp(io, record.name), cause: error }));
   }
 }

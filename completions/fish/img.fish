@@ -611,6 +611,7 @@ complete -c img -n '__img_using convert' -l skip-broken-bitmaps -d 'Leave out br
 complete -c img -n '__img_using convert' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using convert' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
 complete -c img -n '__img_using convert' -l strict-base -d 'Refuse an image whose backing file has changed since it was made on it, rather than warn'
+complete -c img -n '__img_using convert' -l verify -d 'Read the target again, from its medium, and compare it with what was read of the sources'
 complete -c img -n '__img_using convert' -l cache-manners -x -a 'auto off' -d 'Whether the page cache is left as it was found'
 complete -c img -n '__img_using convert' -s h -l help -d 'Show this help'
 

@@ -48,12 +48,28 @@ export function row(...cells: readonly (readonly [text: string | number, width: 
     .join(' ');
 }
 
-/** Write a file. @throws BlockError that names it. */
+/**
+ * Write a file as a whole or not at all: a file that is there stays as it is when that fails.
+ * @throws BlockError that names it.
+ */
 export function writeText(path: string, text: string): void {
   try {
-    fs.writeFileSync(path, text);
+    const isPlain = fs.statSync(path, { throwIfNoEntry: false })?.isFile() ?? true;
+    if (isPlain) replaceFile(fs.existsSync(path) ? fs.realpathSync(path) : path, text);
+    else fs.writeFileSync(path, text);
   } catch (error) {
     const { message, code } = asBlockError(error);
     throw new BlockError(`cannot write '${path}': ${message}`, { code, cause: error });
+  }
+}
+
+function replaceFile(path: string, text: string): void {
+  const beside = `${path}.${process.pid}.new`;
+  try {
+    fs.writeFileSync(beside, text, { flag: 'wx' });
+    fs.renameSync(beside, path);
+  } catch (error) {
+    fs.rmSync(beside, { force: true });
+    throw error;
   }
 }

@@ -165,6 +165,9 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   const { fileName, driver, create = {} } = options.target;
   const given: Record<string, unknown> = { size, ...create };
   const { backing_file: backingFile, backing_fmt: backingFormat } = create;
+  if (options.compressed && (create.encrypt !== undefined || create.encryption === true)) {
+    throw new Usage('encryption and compression cannot be used together');
+  }
   if (options.compressed && (create.preallocation ?? 'off') !== 'off') {
     throw new Usage(`preallocation=${String(create.preallocation)} and compression cannot be used together`);
   }

@@ -199,6 +199,10 @@ describe('img convert refuses', () => {
     [['-l', 'snap'], /cannot have snapshots: the format 'raw' has none/],
     [['--bitmaps'], /format 'raw' of '[^']*' /],
     [['--skip-broken-bitmaps'], /needs --bitmaps/],
+    [
+      ['-c', '-O', 'qcow2', '-o', 'encrypt.format=luks,encrypt.key-secret=s'],
+      /encryption and compression cannot be used together/,
+    ],
     [['-F', 'raw'], /needs a backing file/],
     [['-c'], /format 'raw' cannot store compressed data/],
     [['-O', 'nonsense'], /unknown driver 'nonsense'/],

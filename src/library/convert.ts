@@ -27,6 +27,8 @@ export interface ConvertImageOptions extends GraphOptions, ObjectOptions, Omit<C
   readonly forceShare?: boolean;
   /** Bytes per second; default no limit. */
   readonly speed?: number;
+  /** Read the target again when it is complete, and compare it with what was read; fails with EIO where it differs. */
+  readonly verify?: boolean;
   /** Leave the page cache of the sources as it was; default true. */
   readonly cacheManners?: boolean;
   readonly signal?: AbortSignal;

@@ -14,6 +14,7 @@ export const PEERS = {
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
   'qemu-nbd': 'qemu-utils',
+  'qemu-storage-daemon': 'qemu-system-common',
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',
@@ -26,6 +27,12 @@ export const PEERS = {
   e2fsck: 'e2fsprogs',
   sfdisk: 'fdisk',
   strace: 'strace',
+  bash: 'bash',
+  zsh: 'zsh',
+  fish: 'fish',
+  script: 'bsdutils',
+  groff: 'groff-base',
+  mandoc: 'mandoc',
 } as const;
 
 export type Peer = keyof typeof PEERS;

@@ -30,6 +30,7 @@ export interface ConvertFlags {
   readonly snapshot: string | undefined;
   readonly bitmaps: boolean;
   readonly skipBroken: boolean;
+  readonly verify: boolean;
   readonly cacheManners: 'auto' | 'off';
 }
 
@@ -79,6 +80,7 @@ export function copySettings(flags: ConvertFlags): Omit<ConvertOptions, 'sources
     offload: flags.offload,
     unordered: flags.unordered,
     salvage: flags.salvage,
+    verify: flags.verify,
     cacheManners: flags.cacheManners === 'auto',
     speed: flags.rate ?? 0,
     ...(flags.bitmaps ? { bitmaps: flags.skipBroken ? ('skip' as const) : ('refuse' as const) } : {}),

@@ -24,7 +24,7 @@ export const convert = command({
       'unless it was there before; --cache-manners=off leaves that be.',
   ],
   arguments: {
-    sources: { name: 'SOURCE', help: 'Images to copy', repeat: true, optional: true },
+    sources: { name: 'SOURCE', help: 'Images to copy', repeat: true, optional: true, offers: 'file' },
     target: { name: 'TARGET', help: 'Image to make; with -n, image to overwrite', optional: true },
   },
   options: {
@@ -34,6 +34,7 @@ export const convert = command({
       long: 'target-format',
       value: 'FMT',
       default: 'raw',
+      offers: 'new-format',
       help: 'Format of the target',
       conflicts: ['targetImageOpts'],
     },
@@ -88,6 +89,11 @@ export const convert = command({
     objects: shared.objects,
     refs: shared.refs,
     strictBase: shared.strictBase,
+    verify: {
+      long: 'verify',
+      help: 'Read the target again, from its medium, and compare it with what was read of the sources',
+      conflicts: ['offload'],
+    },
     cacheManners: {
       long: 'cache-manners',
       value: 'auto|off',
@@ -160,7 +166,8 @@ async function run(images: OpenImages, { flags, create, from, to }: Words, io: I
 const STEPS = 1000;
 
 function show(job: Job, progress: Progress): void {
-  if (job.type !== 'mirror') return;
+  if (job.type !== 'mirror' && job.type !== 'verify') return;
+  if (job.type === 'verify') progress.phase('verify');
   let next = 0;
   job.events.on('progress', ({ done, total }) => {
     if (done < next && done < total) return;

@@ -20,6 +20,7 @@ import type { AmendCapability } from './amend.ts';
 import type { BitmapStore } from './bitmap-store.ts';
 import type { CheckCapability } from './check.ts';
 import type { CreateCapability } from './creation.ts';
+import type { Damage } from './damage.ts';
 import type { BlockEvent } from './events.ts';
 import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
@@ -205,6 +206,8 @@ export interface PageCacheCapability {
    * dropped again once read. Undefined where there is nothing to be polite about.
    */
   begin(): Promise<PageCachePass | undefined>;
+  /** Write out what has been written and drop all that is cached, so that reading asks the medium. */
+  forget?(): Promise<void>;
 }
 export interface PageCachePass {
   end(): Promise<void>;
@@ -305,6 +308,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** Tell whoever watches that the image, while in use, proved damaged. */
+  damaged(damage: Damage): void;
   /** Aborted when nobody waits any longer for the image to open. */
   readonly signal?: AbortSignal;
   /** What a user has defined under this id; the node holds on to it. Throws ENOENT for an unknown one. */

@@ -28,5 +28,13 @@ export {
 export { readKey } from './keyring.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
-export { type Advice, advise, type CacheCounts, countCached, pageSize, residentPages } from './page-cache.ts';
+export {
+  type Advice,
+  advise,
+  type CacheCounts,
+  countCached,
+  forgetCached,
+  pageSize,
+  residentPages,
+} from './page-cache.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

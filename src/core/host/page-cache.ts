@@ -1,6 +1,7 @@
 /** What the kernel keeps of a file in memory: advice to it, and questions about it. */
 import { addressOf } from './address.ts';
 import { hostError } from './errno.ts';
+import { isInMemory } from './filesystem.ts';
 import type { HostFile } from './host-file.ts';
 import { inPool, libc, negativeErrno } from './libc.ts';
 
@@ -97,4 +98,11 @@ export function countCached(file: HostFile, offset: number, length: number): Cac
   let cached = 0;
   for (const byte of vector) cached += byte & 1;
   return { pages: vector.length, cached, dirty: undefined };
+}
+
+/** Write out what is in memory of a file and drop it, so that reading asks the medium; where memory is the medium, nothing. */
+export async function forgetCached(file: HostFile): Promise<void> {
+  if (isInMemory(file.fd)) return;
+  await file.flush();
+  await advise(file, 'dontNeed');
 }

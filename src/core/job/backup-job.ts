@@ -75,7 +75,7 @@ export class BackupBody implements JobBody {
   }
 
   async run(job: Job): Promise<void> {
-    const snapshot = await this.#begin(job);
+    const snapshot = this.#snapshot ?? (await this.begin(job));
     if (this.#plan.sync === 'none') return this.#waitForEnd(job);
     this.#total = snapshot.wanted.count;
     job.setTotal(this.#total);
@@ -90,8 +90,8 @@ export class BackupBody implements JobBody {
     this.#assertSound(snapshot);
   }
 
-  /** Put the filter in and freeze the bitmap, in one quiet moment. */
-  async #begin(job: Job): Promise<PointInTimeCapability> {
+  /** Put the filter in and freeze the bitmap, in one quiet moment: what is copied is what the disk shows then. */
+  async begin(job: Job): Promise<PointInTimeCapability> {
     const { graph, source, target } = this.#options;
     const { bitmapMode, sync } = this.#plan;
     // Said in the image before anything is quiet: it is going to differ from what is kept.
@@ -247,11 +247,30 @@ function layerOf(top: Node): Node | undefined {
   return node;
 }
 
+export interface PreparedBackup {
+  readonly job: Job;
+  /** Have it be of this moment rather than of that in which the job starts. Once, and before that. */
+  fix(): Promise<void>;
+  /** Take back a job that was not started: nothing of it is left. */
+  undo(): Promise<void>;
+}
+
 /** Make the job; it holds both nodes until it ends. Throws where it cannot be done, with nothing changed. */
-export function backupJob(jobs: JobList, options: BackupOptions, init: Partial<JobInit> = {}): Job {
-  const job = jobs.add({ type: 'backup', ...init, body: new BackupBody(options) });
+export function backupJob(jobs: JobList, options: BackupOptions, init: Partial<JobInit> = {}): PreparedBackup {
+  const body = new BackupBody(options);
+  const job = jobs.add({ type: 'backup', ...init, body });
+  const undo = async (): Promise<void> => {
+    job.cancel();
+    await job.finished.catch(() => undefined);
+    if (!job.autoDismiss) job.dismiss();
+  };
   const { graph, source, target } = options;
-  job.hold(graph, { node: source, name: 'source', permissions: operations.backup.source });
-  job.hold(graph, { node: target, name: 'target', permissions: operations.backup.target });
-  return job;
+  try {
+    job.hold(graph, { node: source, name: 'source', permissions: operations.backup.source });
+    job.hold(graph, { node: target, name: 'target', permissions: operations.backup.target });
+  } catch (error) {
+    void undo();
+    throw error;
+  }
+  return { job, fix: async () => void (await body.begin(job)), undo };
 }

@@ -23,6 +23,7 @@ import type { Job } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type CopySettings, mirrorJob } from './mirror-job.ts';
 import { runJob } from './run-job.ts';
+import { CopyRecord, verifyJob } from './verify-job.ts';
 
 export interface ConvertTarget {
   /** For messages, and what is made. */
@@ -53,9 +54,11 @@ export interface ConvertOptions extends CopySettings {
   readonly cacheManners?: boolean;
   /** Copy the bitmaps that the one source keeps in its image, and what to do about broken ones. */
   readonly bitmaps?: BrokenBitmaps | undefined;
+  /** Read the target again when it is complete, and compare it with what was read of the sources. */
+  readonly verify?: boolean;
   readonly jobs?: JobList;
   readonly signal?: AbortSignal;
-  /** Told of each job before it starts: `create` and `mirror`. */
+  /** Told of each job before it starts: `create`, `mirror` and `verify`. */
   onJob?(job: Job): void;
   warn?(message: string): void;
 }
@@ -82,10 +85,12 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
       throw error;
     }
     const fresh = target.create !== undefined && (backend.image.image.readsZeroWhenFresh ?? true);
+    const record = options.verify ? new CopyRecord() : undefined;
     const job = mirrorJob(
       jobs,
       {
         ...options,
+        ...(record ? { observe: (segment, bytes) => record.note(segment, bytes) } : {}),
         target: backend,
         sync: hasBacking ? 'top' : 'full',
         targetReadsZero: !hasBacking && (fresh || (target.isZero ?? false)),
@@ -96,9 +101,24 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
     );
     if (options.bitmaps === undefined) await runJob(job, options);
     else await withBitmaps(graph, backend.image, options, () => runJob(job, options));
+    if (record) await verifyTarget(graph, options, { jobs, record });
   } finally {
     for (const source of sources) await source.close();
   }
+}
+
+async function verifyTarget(
+  graph: BlockGraph,
+  options: ConvertOptions,
+  { jobs, record }: { readonly jobs: JobList; readonly record: CopyRecord },
+): Promise<void> {
+  const { fileName, spec } = options.target;
+  const target = await Backend.open(graph, spec, {
+    user: `the verification of '${fileName}'`,
+    permissions: operations.read.image,
+    open: { modes: { readOnly: true } },
+  });
+  await runJob(verifyJob(jobs, { target, record, fileName }), options);
 }
 
 function checkBitmaps({ bitmaps, sources }: ConvertOptions): void {

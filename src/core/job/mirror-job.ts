@@ -33,6 +33,8 @@ export interface MirrorOptions extends CopySettings {
   /** The job closes it. */
   readonly target: Backend;
   readonly sync: SyncMode;
+  /** See {@link CopyOptions.observe}. */
+  readonly observe?: NonNullable<CopyOptions['observe']>;
   /** The target was just made, or is known to read as zeroes, and shows no backing file: zeroes need no writing. */
   readonly targetReadsZero: boolean;
   /** The target shows a backing file where nothing is written. */

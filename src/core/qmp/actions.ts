@@ -28,7 +28,9 @@ import {
   type OptionsOf,
   text,
 } from '../options/fields.ts';
+import { backupFields, prepareBackup, type Service } from './backup-arguments.ts';
 import { findNode, namedNode, nodeName, nodeOrDevice } from './block-nodes.ts';
+import { begin } from './job-arguments.ts';
 import { overlayFor } from './new-image.ts';
 
 const required = { required: true } as const;
@@ -38,14 +40,21 @@ export interface Action {
   readonly help: string;
   readonly fields: Fields;
   /** Takes what the fields say. Throws with nothing changed. */
-  perform(args: never, graph: BlockGraph): Promise<Undo>;
+  perform(args: never, service: Service): Promise<Performed>;
+}
+
+/** An action that is done, but for what must wait until all others are. */
+export interface Performed {
+  readonly undo: Undo;
+  /** Cannot fail. */
+  readonly commit?: () => void;
 }
 
 function action<const F extends Fields>(record: {
   readonly name: string;
   readonly help: string;
   readonly fields: F;
-  perform(args: OptionsOf<ReturnType<typeof defineOptions<F>>>, graph: BlockGraph): Promise<Undo>;
+  perform(args: OptionsOf<ReturnType<typeof defineOptions<F>>>, service: Service): Promise<Performed>;
 }): Action {
   return record as Action;
 }
@@ -57,7 +66,7 @@ function bitmapAction(name: string, help: string, verb: (node: Node, name: strin
     name: `block-dirty-bitmap-${name}`,
     help,
     fields: bitmapFields,
-    perform: (args, graph) => verb(namedNode(graph, args.node), args.name),
+    perform: async (args, { graph }) => ({ undo: await verb(namedNode(graph, args.node), args.name) }),
   });
 }
 
@@ -70,12 +79,13 @@ const bitmapAdd = action({
     persistent: bool({ help: 'Keep it in the image', default: false }),
     disabled: bool({ help: 'Do not record yet', default: false }),
   },
-  perform: (args, graph) =>
-    addBitmap(namedNode(graph, args.node), args.name, {
+  perform: async (args, { graph }) => ({
+    undo: await addBitmap(namedNode(graph, args.node), args.name, {
       granularity: args.granularity,
       persistent: args.persistent,
       recording: !args.disabled,
     }),
+  }),
 });
 
 const bitmapMerge = action({
@@ -96,12 +106,12 @@ const bitmapMerge = action({
       { help: 'What is added', ...required },
     ),
   },
-  perform({ node: name, target, bitmaps }, graph) {
+  async perform({ node: name, target, bitmaps }, { graph }) {
     const node = namedNode(graph, name);
     const sources = bitmaps.map((each) =>
       typeof each === 'string' ? { node, name: each } : { node: namedNode(graph, each.node), name: each.name },
     );
-    return mergeBitmaps(node, target, sources);
+    return { undo: await mergeBitmaps(node, target, sources) };
   },
 });
 
@@ -109,7 +119,7 @@ const snapshot = action({
   name: 'blockdev-snapshot',
   help: 'Put an open image without a backing file on top of a node: its users write there from now on',
   fields: { node: nodeName('The node that becomes the backing file'), overlay: nodeName('The image on top') },
-  perform: (args, graph) => putOnTop(graph, namedNode(graph, args.node), namedNode(graph, args.overlay)),
+  perform: (args, { graph }) => putOnTop(graph, namedNode(graph, args.node), namedNode(graph, args.overlay)),
 });
 
 const snapshotSync = action({
@@ -125,7 +135,7 @@ const snapshotSync = action({
       default: 'absolute-paths',
     }),
   },
-  async perform(args, graph) {
+  async perform(args, { graph }) {
     const node = findNode(graph, args);
     const overlay = await overlayFor(graph, node, {
       fileName: args['snapshot-file'],
@@ -142,9 +152,9 @@ const snapshotSync = action({
 });
 
 /** The way back leads the users of the overlay to the node again. */
-async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Undo> {
+async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Performed> {
   await addOverlay(graph, node, overlay);
-  return async () => {
+  const undo = async (): Promise<void> => {
     const { held } = overlay;
     overlay.held = true;
     await replaceNode(graph, { from: overlay, to: node });
@@ -152,16 +162,27 @@ async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<U
     overlay.held = held;
     await graph.closeIfUnused(overlay);
   };
+  return { undo };
 }
 
 const internal = action({
   name: 'blockdev-snapshot-internal-sync',
   help: 'Keep what a disk shows now within its image',
   fields: { device: nodeName('The node'), name: text({ help: 'Name of the snapshot', ...required, nonEmpty: true }) },
-  async perform({ device, name }, graph) {
+  async perform({ device, name }, { graph }) {
     const node = namedNode(graph, device);
     const made = await snapshotCreate(graph, node, { name });
-    return async () => void (await snapshotRemove(graph, node, { id: made.id }));
+    return { undo: async () => void (await snapshotRemove(graph, node, { id: made.id })) };
+  },
+});
+
+const blockdevBackup = action({
+  name: 'blockdev-backup',
+  help: 'Copy a disk as it is now to another node, while it goes on changing',
+  fields: { ...backupFields, target: nodeName('The node to copy to') },
+  async perform({ target, ...args }, service) {
+    const { job, undo } = await prepareBackup(service, namedNode(service.graph, target), args);
+    return { undo, commit: () => begin(job) };
   },
 });
 
@@ -183,5 +204,6 @@ export const actions: readonly Action[] = [
   snapshot,
   snapshotSync,
   internal,
+  blockdevBackup,
   abort,
 ];

@@ -25,11 +25,11 @@ export function findNode(
   return namedNode(graph, wanted);
 }
 
-/** The node of this name, or DeviceNotFound. */
+/** The node of this name. */
 export function namedNode(graph: BlockGraph, name: string): Node {
   const node = graph.nodes.get(name);
   if (node) return node;
-  throw new BlockError(`there is no node named '${name}'`, { code: 'ENOENT', data: { qmpClass: 'DeviceNotFound' } });
+  throw new BlockError(`there is no node named '${name}'`, { code: 'ENOENT' });
 }
 
 /** Open a node and keep it by its name. */

@@ -8,8 +8,8 @@ const INTRO = `# The control socket
 
 \`nbd --qmp unix:PATH\` listens for clients that speak QMP, the control protocol of QEMU: they build graphs of images,
 start jobs and watch events while others read and write. Commands and their arguments are those of
-\`qemu-storage-daemon\`; what it has not is marked as ours. This page is made from the records that check the commands
-(\`scripts/qmp-document.mjs\`), and so is what \`query-qmp-schema\` answers.
+\`qemu-storage-daemon\`; what it has not is marked as ours. This page is made from the records that check the commands,
+and so is what \`query-qmp-schema\` answers.
 
 ## The protocol
 

@@ -116,7 +116,7 @@ export class Exports {
   async remove(id: string, hard: boolean): Promise<void> {
     const entry = this.#entries.get(id);
     if (!entry) {
-      throw new BlockError(`there is no export '${id}'`, { code: 'ENOENT', data: { qmpClass: 'DeviceNotFound' } });
+      throw new BlockError(`there is no export '${id}'`, { code: 'ENOENT' });
     }
     if (entry.removing) throw new BlockError(`export '${id}' is being removed already`, { code: 'EBUSY' });
     entry.removing = true;

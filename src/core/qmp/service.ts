@@ -2,6 +2,7 @@
  * What the control socket controls: the graph, the jobs, the objects and the exports of one program. There is one of it,
  * however many clients there are.
  */
+import type { Damage } from '../block/damage.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { ThrottleGroup, type ThrottleLimits } from '../block/throttling.ts';
 import type { Job } from '../job/job.ts';
@@ -30,6 +31,9 @@ export interface ServiceInit {
   quit(reason: QuitReason): void;
 }
 
+/** Bytes; events on quorums count in them. */
+const SECTOR = 512;
+
 export class BlockService {
   readonly graph: BlockGraph;
   readonly jobs: JobList;
@@ -49,6 +53,7 @@ export class BlockService {
     this.quit = (reason) => init.quit(reason);
     this.#driverTypes = new DriverTypes(init.graph.settings.drivers);
     this.jobs.events.on('added', (job) => this.#follow(job));
+    this.graph.damageListeners.add((node, damage) => this.#damaged(node, damage));
   }
 
   /** All commands by name. Loaded with the first one, and not before: a program without clients has no use for them. */
@@ -84,6 +89,28 @@ export class BlockService {
     await this.graph.close().catch(note);
     this.events.close();
     if (failures.length > 0) throw failures[0];
+  }
+
+  #damaged(nodeName: string, damage: Damage): void {
+    if (damage.kind === 'corrupt-image') {
+      this.events.emit('BLOCK_IMAGE_CORRUPTED', {
+        device: '',
+        'node-name': nodeName,
+        msg: damage.message,
+        ...(damage.offset === undefined ? {} : { offset: damage.offset }),
+        ...(damage.length === undefined ? {} : { size: damage.length }),
+        fatal: damage.fatal,
+      });
+      return;
+    }
+    const first = Math.floor(damage.offset / SECTOR);
+    this.events.emit('QUORUM_REPORT_BAD', {
+      type: damage.operation,
+      ...(damage.error === undefined ? {} : { error: damage.error }),
+      'node-name': damage.child,
+      'sector-num': first,
+      'sectors-count': Math.ceil((damage.offset + damage.length) / SECTOR) - first,
+    });
   }
 
   #follow(job: Job): void {

@@ -23,6 +23,7 @@ import {
   cloneRange,
   copyRange,
   FileLocks,
+  forgetCached,
   HostExtents,
   type HostFile,
   HostSpace,
@@ -42,7 +43,7 @@ export class HostImage implements Image {
   readonly reopen: ReopenCapability;
   readonly blockSizes?: { readonly logical: number; readonly physical: number };
   readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
-  readonly pageCache = { begin: () => this.#beginPass() };
+  readonly pageCache = { begin: () => this.#beginPass(), forget: () => forgetCached(this.#file) };
   #file: HostFile;
   #extents: HostExtents;
   #space: HostSpace;

@@ -6,6 +6,7 @@
  *   counts of new clusters, data → L2 entries → L1 entries → counts of clusters given back.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
+import type { Damage } from '../../core/block/damage.ts';
 import type { OpenModes } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -60,6 +61,7 @@ export interface DiskInit {
   readonly l1: L1Table;
   readonly encryption?: Encryption | undefined;
   readonly warn: (message: string) => void;
+  readonly damaged: (damage: Damage) => void;
 }
 
 export class Disk {
@@ -84,6 +86,9 @@ export class Disk {
   readonly inFlight = new InFlight();
   readonly decompressed = new DecompressedClusters();
   readonly warn: (message: string) => void;
+  readonly #damaged: (damage: Damage) => void;
+  /** Damage of an image that cannot be written to is told once. */
+  #toldDamage = false;
   /** Data was written that an L2 entry in memory points at, and no flush has been made since. */
   unsettled = false;
   /** L2 tables that are being made, by L1 index. */
@@ -114,6 +119,7 @@ export class Disk {
     this.snapshots = init.snapshots;
     this.l1 = init.l1;
     this.warn = init.warn;
+    this.#damaged = init.damaged;
     this.encryption = init.encryption;
     const cipher = init.encryption?.cipher;
     this.#content = cipher ? new EncryptedData(this.data, cipher, init.encryption?.format === 'aes') : this.data;
@@ -194,7 +200,12 @@ export class Disk {
    */
   corrupt(what: string, data: Readonly<Record<string, unknown>> = {}): CorruptImage {
     const message = `'${this.fileName}': ${what}`;
-    if (this.writable && this.#corruption === undefined) {
+    const fatal = this.writable;
+    if (fatal ? this.#corruption === undefined : !this.#toldDamage) {
+      this.#toldDamage = true;
+      this.#damaged({ kind: 'corrupt-image', message, ...rangeOf(data), fatal });
+    }
+    if (fatal && this.#corruption === undefined) {
       this.#corruption = message;
       this.warn(`${message}; the image is marked corrupt and will not be written to`);
       if (this.header.version >= 3) {
@@ -264,4 +275,9 @@ export interface DiskParts {
   readonly writer: WriteOut;
   readonly overlap: OverlapCheck;
   readonly compressedSpace: CompressedSpace;
+}
+
+/** The numbers of an error's data, where it has them. */
+function rangeOf({ offset, length }: Readonly<Record<string, unknown>>): { offset?: number; length?: number } {
+  return { ...(typeof offset === 'number' ? { offset } : {}), ...(typeof length === 'number' ? { length } : {}) };
 }

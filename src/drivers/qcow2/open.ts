@@ -58,6 +58,7 @@ export async function openDisk(context: Context): Promise<Disk> {
     encryption,
     l1: new L1Table(header.l1TableOffset, tables.l1, 512),
     warn: (message) => context.warn(message),
+    damaged: (damage) => context.damaged(damage),
   });
   assemble(disk, tables.refcountTable, context.options);
   if (disk.writable && !modes.noIo) await dropUnknownAutoclear(disk);

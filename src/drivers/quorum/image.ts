@@ -1,5 +1,6 @@
 /** The image that a quorum is: every request goes to all children, and their answers are put to the vote. */
 import type { Maybe } from '../../core/async/maybe.ts';
+import type { Damage } from '../../core/block/damage.ts';
 import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
@@ -18,6 +19,16 @@ export interface QuorumInit {
   readonly fifo: boolean;
   readonly name: string;
   warn(message: string): void;
+  damaged(damage: Damage): void;
+}
+
+/** What was asked of the children, for those who hear of the one that is bad. */
+interface Asked {
+  readonly operation: 'read' | 'write' | 'flush';
+  readonly offset: number;
+  readonly length: number;
+  /** For people. */
+  readonly what: string;
 }
 
 interface Version {
@@ -72,15 +83,16 @@ export class QuorumImage implements Image {
       const { error } = await ending(() => child.read(offset, buf));
       if (!error) return;
       failure = error;
-      this.#report(child, `reading ${buf.length} bytes at ${offset}`, error.message);
+      this.#report(child, reading(offset, buf.length), error.message);
     }
     throw failure;
   }
 
   /** True when all children have the same. Else `buf` holds what was agreed on, and `repair` writes it to the rest. */
   async #readAll(offset: number, buf: Uint8Array, repair = false): Promise<boolean> {
-    const what = `reading ${buf.length} bytes at ${offset}`;
-    const endings = await this.#onAll(what, async (child) => {
+    const asked = reading(offset, buf.length);
+    const { what } = asked;
+    const endings = await this.#onAll(asked, async (child) => {
       const content = child === this.#first ? buf : Buffer.allocUnsafeSlow(buf.length);
       await child.read(offset, content);
       return { child, content };
@@ -90,7 +102,7 @@ export class QuorumImage implements Image {
     const groups = groupEqual(versions, (a, b) => Buffer.compare(a.content, b.content) === 0);
     const winner = this.#elect(groups, offset, what);
     const rejected = groups.slice(1).flat();
-    for (const { child } of rejected) this.#report(child, what, 'its content differs from that of the others');
+    for (const { child } of rejected) this.#report(child, asked);
     if (winner.content !== buf) buf.set(winner.content);
     // An attempt: what cannot be put right stays outvoted.
     if (repair) await Promise.all(rejected.map(({ child }) => ending(() => child.write(offset, buf))));
@@ -112,24 +124,29 @@ export class QuorumImage implements Image {
 
   write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
     const part = trimPadding(this.#first, this.limits.requestAlignment ?? 1, offset, buf);
-    return this.#change(`writing ${buf.length} bytes at ${offset}`, (child) => child.write(offset, part, flags));
+    return this.#change(writing(offset, buf.length, 'writing'), (child) => child.write(offset, part, flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Promise<void> {
     const parts = trimPaddingOf(this.#first, this.limits.requestAlignment ?? 1, offset, bufs);
-    return this.#change(`writing at ${offset}`, (child) => child.writev(offset, parts, flags));
+    const length = bufs.reduce((sum, each) => sum + each.length, 0);
+    return this.#change(writing(offset, length, 'writing'), (child) => child.writev(offset, parts, flags));
   }
 
   zero(offset: number, length: number, flags: Flags): Promise<void> {
-    return this.#change(`zeroing ${length} bytes at ${offset}`, (child) => child.zero(offset, length, flags));
+    return this.#change(writing(offset, length, 'zeroing'), (child) => child.zero(offset, length, flags));
   }
 
   flush(): Promise<void> {
-    return this.#change('flushing', (child) => child.flush());
+    return this.#change({ operation: 'flush', offset: 0, length: this.size, what: 'flushing' }, (child) =>
+      child.flush(),
+    );
   }
 
   truncate(size: number, options: TruncateOptions): Promise<void> {
-    return this.#change(`resizing to ${size} bytes`, (child) => child.truncate(size, options));
+    return this.#change({ operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` }, (child) =>
+      child.truncate(size, options),
+    );
   }
 
   /** A range is zero when all children that answer say so. */
@@ -143,17 +160,17 @@ export class QuorumImage implements Image {
     return { length: span, allocated: true, data: extents.some((extent) => extent.data), zero };
   }
 
-  async #change(what: string, run: (child: Edge) => Maybe<void>): Promise<void> {
-    const endings = await this.#onAll(what, run);
-    this.#assertEnough(endings.filter(({ error }) => !error).length, what, endings);
+  async #change(asked: Asked, run: (child: Edge) => Maybe<void>): Promise<void> {
+    const endings = await this.#onAll(asked, run);
+    this.#assertEnough(endings.filter(({ error }) => !error).length, asked.what, endings);
   }
 
-  async #onAll<T>(what: string, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
+  async #onAll<T>(asked: Asked, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
     const { children } = this.#init;
     const endings = await Promise.all(children.map((child) => ending(() => run(child))));
     for (const [index, { error }] of endings.entries()) {
       const child = children[index];
-      if (error && child) this.#report(child, what, error.message);
+      if (error && child) this.#report(child, asked, error.message);
     }
     return endings;
   }
@@ -164,8 +181,13 @@ export class QuorumImage implements Image {
     throw commonError(endings) ?? this.#failure(`${what} failed`);
   }
 
-  #report(child: Edge, what: string, why: string): void {
-    this.#init.warn(`quorum '${this.#init.name}': child '${child.node.name}' is bad, ${what}: ${why}`);
+  /** Without an error, its content is what is wrong. */
+  #report(child: Edge, { what, operation, offset, length }: Asked, error?: string): void {
+    const why = error ?? 'its content differs from that of the others';
+    const { name } = child.node;
+    this.#init.warn(`quorum '${this.#init.name}': child '${name}' is bad, ${what}: ${why}`);
+    const cause = error === undefined ? {} : { error };
+    this.#init.damaged({ kind: 'bad-child', child: name, operation, offset, length, ...cause });
   }
 
   #failure(message: string): BlockError {
@@ -173,4 +195,12 @@ export class QuorumImage implements Image {
   }
 
   async close(): Promise<void> {}
+}
+
+function reading(offset: number, length: number): Asked {
+  return { operation: 'read', offset, length, what: `reading ${length} bytes at ${offset}` };
+}
+
+function writing(offset: number, length: number, how: 'writing' | 'zeroing'): Asked {
+  return { operation: 'write', offset, length, what: `${how} ${length} bytes at ${offset}` };
 }

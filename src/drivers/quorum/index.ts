@@ -30,6 +30,7 @@ async function open(context: OpenContext<QuorumOptions>): Promise<Image> {
     fifo: context.options['read-pattern'] === 'fifo',
     name: context.nodeName,
     warn: (message) => context.warn(message),
+    damaged: (damage) => context.damaged(damage),
   });
 }
 

@@ -8,7 +8,7 @@ import type { Node } from '../../../src/core/block/graph/node.ts';
 import { openNode } from '../../../src/core/block/graph/open.ts';
 import { operations } from '../../../src/core/block/graph/operations.ts';
 import type { NodeSpec } from '../../../src/core/block/graph/spec.ts';
-import { type BackupOptions, backupJob, JobList, planBackup } from '../../../src/core/job/index.ts';
+import { type BackupOptions, backupJob, type Job, JobList, planBackup } from '../../../src/core/job/index.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { makeImage, readDisk } from '../../support/disk.ts';
 import { Random, seeds } from '../../support/random.ts';
@@ -23,7 +23,7 @@ interface World {
   readonly source: Node;
   readonly target: Node;
   readonly folder: string;
-  run(options: Partial<BackupOptions>): ReturnType<typeof backupJob>;
+  run(options: Partial<BackupOptions>): Job;
 }
 
 async function world(wrap: (file: NodeSpec) => NodeSpec = (file) => file): Promise<World & AsyncDisposable> {
@@ -40,7 +40,7 @@ async function world(wrap: (file: NodeSpec) => NodeSpec = (file) => file): Promi
   const target = await openNode(graph, wrap(qcow2('target')), { modes: { readOnly: false } });
   target.held = true;
   const run = (options: Partial<BackupOptions>) =>
-    backupJob(new JobList(), { graph, source, target, sync: 'full', ...options });
+    backupJob(new JobList(), { graph, source, target, sync: 'full', ...options }).job;
   const close = async () => {
     await guest.close();
     await graph.close();

@@ -67,7 +67,7 @@ describe('nodes', () => {
     expect(await client.refusal('blockdev-add', { driver: 'what', 'node-name': 'x' })).toMatch(
       /not accept value 'what'/,
     );
-    expect((await client.ask('blockdev-del', { 'node-name': 'none' })).error?.class).toBe('DeviceNotFound');
+    expect((await client.ask('blockdev-del', { 'node-name': 'none' })).error?.class).toBe('GenericError');
     await client.run('blockdev-del', { 'node-name': 'disk' });
     await client.run('blockdev-del', { 'node-name': 'file' });
     expect(await client.run('query-named-block-nodes')).toEqual([]);

@@ -1,5 +1,6 @@
 /** The graph of one program: its nodes by name, and the ends of their lives. */
 import { BlockError } from '../../errors/block-error.ts';
+import type { Damage, DamageListener } from '../damage.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
 import { assertLinkable } from './changes.ts';
@@ -27,11 +28,17 @@ export class BlockGraph implements AsyncDisposable {
   readonly nodes = new Map<string, Node>();
   /** What users define beside the nodes, for them to refer to. */
   readonly objects = new ObjectStore();
+  /** Who wants to hear of images that prove damaged while in use. */
+  readonly damageListeners = new Set<DamageListener>();
   #counter = 0;
   readonly #reserved = new Set<string>();
 
   constructor(settings: GraphSettings) {
     this.settings = settings;
+  }
+
+  tellDamage(nodeName: string, damage: Damage): void {
+    for (const listener of this.damageListeners) listener(nodeName, damage);
   }
 
   find(name: string): Node {

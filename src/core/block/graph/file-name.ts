@@ -60,15 +60,25 @@ function plainName(node: Node): string | undefined {
     };
     return node.driver.nameFor?.(node.options, childName);
   }
-  if (strong.length > 0 || (node.backingOverridden && node.backing)) return undefined;
+  if (strong.length > 0 || backingDiffers(node)) return undefined;
   const file = node.child('file')?.node;
   return file === undefined || file.driver.kind === 'format' ? undefined : plainName(file);
+}
+
+/** The backing file was chosen by somebody, and is not the one that the image itself names. */
+function backingDiffers(node: Node): boolean {
+  const below = node.backing?.node;
+  if (!below || !node.backingOverridden) return false;
+  const { fileName, format } = node.image.backing ?? {};
+  if (fileName === undefined || format !== below.driver.name || plainName(below) === undefined) return true;
+  const home = node.child('file')?.node.fileName ?? node.fileName;
+  return hasProtocol(home) || resolveName(home, fileName) !== below.fileName;
 }
 
 function describeOptions(node: Node): Record<string, unknown> {
   const described: Record<string, unknown> = { driver: node.driver.name, ...Object.fromEntries(strongOptions(node)) };
   for (const edge of node.children.values()) {
-    if (edge.name === 'backing' && !node.backingOverridden) continue;
+    if (edge.name === 'backing' && !backingDiffers(node)) continue;
     const [list = edge.name, index] = edge.name.split('.');
     if (index === undefined) described[list] = describeOptions(edge.node);
     else described[list] = [...((described[list] as unknown[] | undefined) ?? []), describeOptions(edge.node)];

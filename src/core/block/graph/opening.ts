@@ -249,6 +249,7 @@ export class Opening {
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
+      damaged: (damage) => frame.graph.tellDamage(name, damage),
       ...(settings.signal ? { signal: settings.signal } : {}),
       object: (kind, id) => {
         const use = frame.graph.objects.use(kind, id);

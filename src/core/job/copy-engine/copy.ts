@@ -123,6 +123,7 @@ class Copy {
     if (kind === 'skip') return this.#inTurn(segment, () => undefined);
     const { move, control } = this.#options;
     if (kind === 'zero') {
+      this.#options.observe?.(segment, undefined);
       const zero = (): Maybe<void> => this.#change(segment, () => this.#writer.zero(offset, length));
       return move ? move(segment, zero) : zero();
     }
@@ -136,7 +137,10 @@ class Copy {
 
   #copyData(segment: Segment, buf: Uint8Array): Maybe<void> {
     return after(this.#read(segment, buf), (there) => {
-      if (there) return this.#change(segment, () => this.#writer.write(segment.offset, buf));
+      if (there) {
+        this.#options.observe?.(segment, buf);
+        return this.#change(segment, () => this.#writer.write(segment.offset, buf));
+      }
       return this.#inTurn(segment, () => undefined);
     });
   }

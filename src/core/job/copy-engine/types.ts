@@ -64,6 +64,8 @@ export interface CopyOptions {
   readonly unordered?: boolean;
   /** What cannot be read becomes zeroes. */
   readonly salvage?: boolean;
+  /** Told of what the target is to be given, before it is: the bytes of a segment, or undefined for zeroes. */
+  readonly observe?: (segment: Segment, bytes: Uint8Array | undefined) => void;
   /**
    * Done with each segment that is not skipped in place of `usual`, which reads and writes it; its speed is seen to
    * already, its errors are not. Only with `unordered`.

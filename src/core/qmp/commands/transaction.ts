@@ -2,10 +2,10 @@
 import { bitmapSha256 } from '../../block/bitmaps/index.ts';
 import { whileDrained } from '../../block/graph/drain.ts';
 import { snapshotRemove } from '../../block/graph/snapshot-operations.ts';
-import { Usage } from '../../errors/block-error.ts';
+import { NotSupported, Usage } from '../../errors/block-error.ts';
 import type { Fields } from '../../options/field.ts';
 import { choice, group, integer, list, text, variant } from '../../options/fields.ts';
-import { type Action, actions } from '../actions.ts';
+import { type Action, actions, type Performed } from '../actions.ts';
 import { namedNode, nodeName } from '../block-nodes.ts';
 import { type AnyCommand, command } from '../record.ts';
 
@@ -18,7 +18,7 @@ function single({ name, help, fields, perform }: Action): AnyCommand {
     help,
     arguments: fields,
     async run(args, { service }) {
-      await perform(args as never, service.graph);
+      (await perform(args as never, service)).commit?.();
     },
   });
 }
@@ -31,6 +31,11 @@ const branches: Readonly<Record<string, Fields>> = Object.fromEntries(
 );
 
 const byName = new Map(actions.map((each) => [each.name, each]));
+
+interface Asked {
+  readonly type: string;
+  readonly data: unknown;
+}
 
 const transaction = command({
   name: 'transaction',
@@ -50,23 +55,24 @@ const transaction = command({
       { help: 'More about it' },
     ),
   },
-  async run({ actions: wanted, properties }, { service: { graph } }) {
-    const first = wanted[0] as { readonly type: string } | undefined;
-    if (properties?.['completion-mode'] === 'grouped' && first) {
-      throw new Usage(`completion-mode=grouped is for actions that start jobs, which '${first.type}' does not`);
+  async run({ actions: wanted, properties }, { service }) {
+    const asked = wanted as unknown as readonly Asked[];
+    if (properties?.['completion-mode'] === 'grouped' && asked.length > 0) {
+      throw new NotSupported('completion-mode=grouped is not supported: jobs of a transaction end each by itself');
     }
-    await whileDrained([...graph.nodes.values()], async () => {
-      const undo: (() => Promise<void> | void)[] = [];
+    const performed: Performed[] = [];
+    await whileDrained([...service.graph.nodes.values()], async () => {
       try {
-        for (const each of wanted as unknown as readonly { readonly type: string; readonly data: unknown }[]) {
-          const found = byName.get(each.type);
-          if (found) undo.push(await found.perform(each.data as never, graph));
+        for (const { type, data } of asked) {
+          const found = byName.get(type);
+          if (found) performed.push(await found.perform(data as never, service));
         }
       } catch (error) {
-        for (const step of undo.reverse()) await step();
+        for (const { undo } of performed.reverse()) await undo();
         throw error;
       }
     });
+    for (const { commit } of performed) commit?.();
   },
 });
 

@@ -1,0 +1,185 @@
+/** The storage daemon: where control clients come in, credentials, and what it shows of its accounts. */
+import fs from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { serveMetrics } from '../../../src/commands/nbd/metrics.ts';
+import { serveStats } from '../../../src/commands/nbd/stats-socket.ts';
+import { userOf } from '../../core/qmp/chain.ts';
+import { scene } from '../../core/qmp/client.ts';
+import { makeCertificates } from '../../support/certificates.ts';
+import { programPath, runProgram } from '../../support/cli.ts';
+import { peersFor, runPeer } from '../../support/peers.ts';
+import { tempDir } from '../../support/temp.ts';
+import { start } from '../../support/tracked-child.ts';
+
+const MiB = 1024 * 1024;
+
+type Message = Readonly<Record<string, unknown>>;
+
+/** Lines of JSON from a socket, one after the other. */
+class Lines {
+  readonly socket: net.Socket;
+  readonly #lines: AsyncIterator<string>;
+
+  constructor(socket: net.Socket) {
+    this.socket = socket;
+    this.#lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    onTestFinished(() => void socket.destroy());
+  }
+
+  async next(): Promise<Message> {
+    const { value } = await this.#lines.next();
+    return JSON.parse(value as string) as Message;
+  }
+
+  async ask(execute: string, args: object = {}): Promise<Message> {
+    this.socket.write(JSON.stringify({ execute, arguments: args }));
+    for (;;) {
+      const message = await this.next();
+      if ('return' in message || 'error' in message) return message;
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function daemon(args: readonly string[], ready: string): Promise<void> {
+  const running = start(programPath('nbd'), args);
+  await expect.poll(() => fs.existsSync(ready) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
+  if (!fs.existsSync(ready)) throw new Error(`the daemon did not start: ${running.output()}`);
+}
+
+async function withAccounts() {
+  const made = await scene();
+  await made.client.run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: MiB, 'read-zeroes': true });
+  const user = userOf(made, 'n');
+  await user.read(0, Buffer.alloc(4096));
+  await user.read(4096, Buffer.alloc(512));
+  await user.write(0, Buffer.alloc(1024));
+  onTestFinished(async () => {
+    await user.close();
+    await made[Symbol.asyncDispose]();
+  });
+  return made;
+}
+
+describe('accounts', () => {
+  test('--stats sends a line to each reader at once', async () => {
+    const { service } = await withAccounts();
+    const socket = path.join(tempDir(), 's');
+    onTestFinished(await serveStats(service.graph, `unix:${socket},interval=3600`));
+    for (let i = 0; i < 2; i++) {
+      const line = await new Lines(net.connect(socket)).next();
+      expect(line).toMatchObject({
+        time: expect.any(Number),
+        exports: [{ device: 'e', 'node-name': 'n', stats: { rd_bytes: 4608, rd_operations: 2, wr_bytes: 1024 } }],
+        nodes: [{ 'node-name': 'n', stats: { rd_operations: 2, wr_operations: 1 } }],
+      });
+    }
+    await expect(serveStats(service.graph, 'tcp:localhost:1')).rejects.toThrow(/unix:PATH/);
+    await expect(serveStats(service.graph, `unix:${socket},interval=0`)).rejects.toThrow(/interval/);
+  });
+
+  test('--metrics answers in the text format of Prometheus, anew each time', async () => {
+    const made = await withAccounts();
+    const port = await freePort();
+    onTestFinished(await serveMetrics(made.service, `tcp:127.0.0.1:${port}`));
+    const get = async (where: string) => fetch(`http://127.0.0.1:${port}${where}`);
+    const answer = await get('/metrics');
+    expect(answer.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+    const text = await answer.text();
+    expect(text).toContain('# TYPE blockyard_operations_total counter');
+    expect(text).toContain('blockyard_operations_total{scope="export",name="e",operation="read"} 2');
+    expect(text).toContain('blockyard_bytes_total{scope="node",name="n",operation="write"} 1024');
+    expect(await (await get('/metrics')).text()).toContain('{scope="export",name="e",operation="read"} 2');
+    expect((await get('/')).status).toBe(404);
+    expect((await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST' })).status).toBe(405);
+    await expect(serveMetrics(made.service, 'unix:/x')).rejects.toThrow(/tcp:HOST:PORT/);
+    await expect(serveMetrics(made.service, `tcp:127.0.0.1:${port}`)).rejects.toThrow(/cannot listen/);
+  });
+});
+
+describe('control clients', () => {
+  test('come in over TCP, and over a chardev with a monitor', async () => {
+    const socket = path.join(tempDir(), 'q');
+    const port = await freePort();
+    const chardev = ['--chardev', `socket,id=c,path=${socket},server=on,wait=off`, '--monitor', 'chardev=c,pretty=off'];
+    await daemon(['--qmp', `tcp:127.0.0.1:${port}`, ...chardev], socket);
+    const first = new Lines(net.connect(port, '127.0.0.1'));
+    expect(await first.next()).toMatchObject({ QMP: { capabilities: ['oob'] } });
+    const second = new Lines(net.connect(socket));
+    expect(await second.next()).toMatchObject({ QMP: {} });
+    for (const client of [first, second]) expect(await client.ask('qmp_capabilities')).toEqual({ return: {} });
+    await first.ask('blockdev-add', { driver: 'null-co', 'node-name': 'n' });
+    expect(await second.ask('blockdev-del', { 'node-name': 'n' })).toEqual({ return: {} });
+    expect(await second.ask('quit')).toEqual({ return: {} });
+    expect(await first.next()).toMatchObject({ event: 'SHUTDOWN', data: { reason: 'host-qmp-quit' } });
+  });
+
+  test('are waited for at their own socket when the daemon connects', async () => {
+    const socket = path.join(tempDir(), 'q');
+    const server = net.createServer();
+    await new Promise<void>((resolve) => server.listen(socket, resolve));
+    onTestFinished(() => void server.close());
+    const came = new Promise<net.Socket>((resolve) => server.once('connection', resolve));
+    start(programPath('nbd'), ['--chardev', `socket,id=c,path=${socket}`, '--monitor', 'c']);
+    const client = new Lines(await came);
+    expect(await client.next()).toMatchObject({ QMP: {} });
+    expect(await client.ask('qmp_capabilities')).toEqual({ return: {} });
+    expect(await client.ask('quit')).toEqual({ return: {} });
+  });
+
+  test.each([
+    [['--monitor', 'chardev=c'], /no chardev 'c'/],
+    [['--chardev', 'pty,id=c'], /'pty' is not supported/],
+    [['--chardev', 'socket,id=c'], /needs 'path', or 'host' and 'port'/],
+    [['--chardev', 'socket,id=c,path=/x,host=y,port=1'], /takes one/],
+    [['--chardev', 'stdio,id=c', '--monitor', 'c,mode=readline'], /readline/],
+    [['--chardev', 'stdio,id=c', '--chardev', 'stdio,id=c'], /already a chardev/],
+    [['--qmp', 'udp:1'], /expects unix:PATH/],
+    [['--qmp', 'tcp:localhost:70000'], /70000/],
+    [['--qmp', 'unix:/no/such/folder/q'], /no\/such/],
+    [['--blockdev', 'node-name=x'], /driver/],
+    [['--nbd-server', 'addr.type=unix'], /path/],
+  ])('%j is one line', async (args, why) => {
+    const { code, stderr } = await runProgram('nbd', args);
+    expect(stderr).toMatch(why);
+    expect(stderr.trim().split('\n').length).toBeLessThanOrEqual(2);
+    expect(code).toBe(1);
+  });
+});
+
+describe.skipIf(peersFor('nbdinfo', 'openssl').missing)('nbd-server-start with TLS', () => {
+  test('lets in who has a certificate, and nobody without', async () => {
+    const dir = tempDir();
+    await makeCertificates(dir, { hosts: ['localhost'] });
+    const [control, served] = [path.join(dir, 'q'), path.join(dir, 'n')];
+    await daemon(['--object', `tls-creds-x509,id=t,dir=${dir},endpoint=server`, '--qmp', `unix:${control}`], control);
+    const client = new Lines(net.connect(control));
+    await client.next();
+    await client.ask('qmp_capabilities');
+    await client.ask('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: MiB });
+    const addr = { type: 'unix', data: { path: served } };
+    expect(await client.ask('nbd-server-start', { addr, 'tls-creds': 'none' })).toMatchObject({ error: {} });
+    expect(await client.ask('nbd-server-start', { addr, 'tls-authz': 'none' })).toMatchObject({
+      error: { desc: "'tls-authz' needs 'tls-creds'" },
+    });
+    expect(await client.ask('nbd-server-start', { addr, 'tls-creds': 't' })).toEqual({ return: {} });
+    const served1 = { type: 'nbd', id: 'e', 'node-name': 'n' };
+    expect(await client.ask('block-export-add', served1)).toEqual({ return: {} });
+    const uri = `unix:///n?socket=${served}`;
+    const good = await runPeer('nbdinfo', ['--size', `nbds+${uri}&tls-certificates=${dir}&tls-hostname=localhost`]);
+    expect([good.stdout.trim(), good.code]).toEqual([String(MiB), 0]);
+    expect((await runPeer('nbdinfo', [`nbd+${uri}`])).code).not.toBe(0);
+    expect(await client.ask('nbd-server-stop')).toEqual({ return: {} });
+    await client.ask('quit');
+  });
+});

@@ -33,8 +33,11 @@ export function writeCompressed(disk: Disk, offset: number, buf: Uint8Array): Ma
 }
 
 async function writeOne(disk: Disk, offset: number, part: Uint8Array): Promise<void> {
+  const table = tableReady(disk, Math.floor(offset / disk.geometry.clusterSize));
   const packing = compress(disk.header.compressionType, padded(part, disk.geometry.clusterSize));
-  const host = await disk.compressedSpace.inTurn(packing.then((packed) => packed?.length));
+  // The table comes before the data, as with other writes, so that compressed clusters are not torn apart by it.
+  const length = Promise.all([packing, table]).then(([packed]) => packed?.length);
+  const host = await disk.compressedSpace.inTurn(length);
   const packed = await packing;
   if (packed === undefined || host === undefined) {
     await writev(disk, offset, [part], part.length);
@@ -45,6 +48,12 @@ async function writeOne(disk: Disk, offset: number, part: Uint8Array): Promise<v
     () => freeBytes(disk, host, packed.length),
   );
   await relieveDeferred(disk);
+}
+
+/** Wait until there is a table for that cluster that may be changed. */
+async function tableReady(disk: Disk, cluster: number): Promise<void> {
+  const { l2Entries } = disk.geometry;
+  while (!(await l2SliceForWrite(disk, Math.floor(cluster / l2Entries), cluster % l2Entries))) {}
 }
 
 /** The end of the disk within a cluster is filled up with zeroes: a compressed cluster is always whole. */

@@ -53,6 +53,17 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     sound(file);
   });
 
+  it('puts a table before the compressed clusters that it maps', async () => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.writeCompressed(0, Buffer.alloc(128 * KiB, 1));
+    await opened.close();
+    sound(file);
+    const bytes = fs.readFileSync(image);
+    const table = Number(bytes.readBigUInt64BE(Number(bytes.readBigUInt64BE(40))) & ((1n << 56n) - 512n));
+    expect(Number(bytes.readBigUInt64BE(table) & ((1n << 54n) - 1n))).toBe(table + 64 * KiB);
+  });
+
   it('lays parallel sequential writes out one after the other', async () => {
     const file = made('cluster_size=64k', 64 * MiB);
     const { edge, image: opened } = await openMemory({ file });

@@ -11,6 +11,7 @@ import { type BenchCase, benchCases, type Files, filesIn, removeTarget, type Sou
 import { writeMixedDisk, writeSparseDisk } from './disk.ts';
 import { type MannersResult, measureManners } from './manners.ts';
 import { type Cost, median, middle, run } from './measure.ts';
+import { benchNbd, nbdNames } from './nbd.ts';
 import { type BenchOptions, HELP, readOptions } from './options.ts';
 import { nbdcopy, ourImg, qemuImg } from './programs.ts';
 import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
@@ -36,7 +37,7 @@ class Bench {
     const results: CaseResult[] = [];
     const cases = benchCases(this.#files).filter(({ name }) => this.#isWanted(name));
     if (this.#options.list) {
-      process.stdout.write(`${[...cases.map(({ name }) => name), 'start-up', 'manners'].join('\n')}\n`);
+      process.stdout.write(`${[...cases.map(({ name }) => name), ...nbdNames, 'start-up', 'manners'].join('\n')}\n`);
       return;
     }
     if (cases.length > 0) print(HEADING);
@@ -47,6 +48,14 @@ class Bench {
     }
     if (results.some((result) => result.againstOurselves)) print('* against our own time for its 1 GiB of data alone');
     if (results.length > 0) print(memoryLine(results));
+    if (nbdNames.some((name) => this.#isWanted(name))) {
+      for (const name of ['raw', 'qcow2'] as const) this.#make(name);
+      await benchNbd(this.#files, this.#folder, {
+        rounds: this.#options.rounds ?? 3,
+        isWanted: (name) => this.#isWanted(name),
+        print,
+      });
+    }
     const startUp = this.#isWanted('start-up') ? this.#startUp() : undefined;
     if (startUp) print(startUpLine(startUp));
     const manners = this.#isWanted('manners') ? await this.#manners() : undefined;

@@ -27,11 +27,13 @@ export async function openExport(graph: BlockGraph, request: ExportRequest, sett
   const { file } = request;
   try {
     const backend = await openBackend(graph, request, settings);
+    const bitmaps: BitmapSource[] = [];
     try {
-      const bitmaps = request.bitmaps.map((name) => exportedBitmap(backend.image, name, request));
+      for (const name of request.bitmaps) bitmaps.push(exportedBitmap(backend.image, name, request));
       const { name, description, readOnly, allocationDepth } = request;
       return new Export({ name, description, readOnly, allocationDepth, bitmaps, backend });
     } catch (error) {
+      for (const bitmap of bitmaps) bitmap.release?.();
       await backend.close();
       throw error;
     }
@@ -86,8 +88,8 @@ function exportedBitmap(top: Node, name: string, { readOnly }: ExportRequest): B
     if (readOnly && bitmap.recording && !node.modes.readOnly) {
       throw new BlockError(`bitmap '${name}' records writes, which does not go with a read-only export`);
     }
-    bitmap.hold('an export');
-    return { name, extents: (offset, length) => bitmap.bits.extents(offset, length) };
+    const release = bitmap.hold('an export');
+    return { name, extents: (offset, length) => bitmap.bits.extents(offset, length), release };
   }
   throw new BlockError(`there is no dirty bitmap '${name}'`, { code: 'ENOENT' });
 }

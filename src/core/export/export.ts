@@ -8,6 +8,8 @@ export interface BitmapSource {
   readonly name: string;
   /** Runs that cover the range, in order; the last may end past it. */
   extents(offset: number, length: number): Iterable<{ readonly length: number; readonly dirty: boolean }>;
+  /** Called once, when the export is closed: others may use the bitmap again. */
+  release?(): void;
 }
 
 export interface ExportSettings {
@@ -32,6 +34,7 @@ export class Export {
   readonly readOnly: boolean;
   /** Kinds of block status, each with the number it is negotiated under. */
   readonly contexts: readonly MetaContext[];
+  readonly #bitmaps: readonly BitmapSource[];
   #closed: Promise<void> | undefined;
 
   constructor(settings: ExportSettings) {
@@ -40,6 +43,7 @@ export class Export {
     this.backend = settings.backend;
     this.readOnly = settings.readOnly;
     this.contexts = contextsOf(settings);
+    this.#bitmaps = settings.bitmaps ?? [];
   }
 
   /** Bytes. */
@@ -66,10 +70,15 @@ export class Export {
     return flags;
   }
 
-  /** Flush and close the backend. Nobody may be connected any more. */
+  /** Let go of the bitmaps, flush and close the backend. Nobody may be connected any more. */
   close(): Promise<void> {
-    this.#closed ??= this.backend.close();
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    for (const bitmap of this.#bitmaps) bitmap.release?.();
+    await this.backend.close();
   }
 }
 

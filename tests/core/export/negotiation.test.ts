@@ -26,6 +26,23 @@ describe('the option phase', () => {
     await client.closed();
   });
 
+  test('gives the bitmaps of an export back once it is removed', async () => {
+    let released = 0;
+    const bitmap = {
+      name: 'b0',
+      extents: () => [{ length: 1 << 20, dirty: true }],
+      release: () => {
+        released++;
+      },
+    };
+    const { server } = await serveMemory({ target: { bitmaps: [bitmap] } });
+    expect(released).toBe(0);
+    await server.removeExport('disk');
+    expect(released).toBe(1);
+    await server.stop();
+    expect(released).toBe(1);
+  });
+
   test('raises the form of replies once, and never lowers it', async () => {
     const { path } = await serveMemory();
     const client = await RawClient.open(path);

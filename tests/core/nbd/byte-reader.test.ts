@@ -61,6 +61,34 @@ describe('ByteReader', () => {
     expect(() => reader.readExactly(11, 'a name', 10)).toThrow('a name of 11 bytes is longer than the limit of 10');
   });
 
+  test('has what arrives taken at once, until that is enough or the stream ends', async () => {
+    const reader = new ByteReader(new Source());
+    const taken: string[] = [];
+    const take = (): boolean => {
+      for (let piece = reader.take(4); piece; piece = reader.take(4)) taken.push(Buffer.from(piece).toString());
+      return taken.length >= 3;
+    };
+    const enough = reader.whenever(4, 'a word', take);
+    reader.push(Buffer.from('onetwo'));
+    expect(taken).toEqual(['onet']);
+    reader.push(Buffer.from('threefour'));
+    expect(taken).toEqual(['onet', 'woth', 'reef']);
+    await enough;
+    const more = reader.whenever(4, 'a word', () => false);
+    reader.end();
+    await expect(more).rejects.toThrow('within a word: 3 of 4 bytes had arrived');
+  });
+
+  test('hands out what arrived in the pieces it arrived in', () => {
+    const reader = new ByteReader(new Source());
+    reader.push(Buffer.from('abc'));
+    expect(reader.takePieces(5)).toBeUndefined();
+    reader.push(Buffer.from('defg'));
+    expect(reader.takePieces(5)?.map((piece) => Buffer.from(piece).toString())).toEqual(['abc', 'de']);
+    expect(reader.buffered).toBe(2);
+    expect(reader.takePieces(0)).toEqual([]);
+  });
+
   test('says where the stream ended', async () => {
     const reader = new ByteReader(new Source());
     reader.push(Buffer.from('ab'));

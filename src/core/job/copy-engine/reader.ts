@@ -9,7 +9,9 @@
 import { all, type Maybe } from '../../async/maybe.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import { asBlockError, type BlockError } from '../../errors/block-error.ts';
-import { INLINE_READ_LIMIT } from '../../host/index.ts';
+
+/** Bytes read at a time from what is in memory: what the processor's own cache holds. A host file reads these at once. */
+const STEP = 128 * 1024;
 
 /** Segments in a row that waited, after which the next ones are read in one request. */
 const PATIENCE = 4;
@@ -24,9 +26,9 @@ export class Reader {
 
   /** Fill `buf` from `offset` of `source`. */
   read(source: Backend, offset: number, buf: Uint8Array): Maybe<void> {
-    if (buf.length <= INLINE_READ_LIMIT || this.#expectsToWait()) return source.read(offset, buf);
-    for (let at = 0; at < buf.length; at += INLINE_READ_LIMIT) {
-      const rest = at + INLINE_READ_LIMIT;
+    if (buf.length <= STEP || this.#expectsToWait()) return source.read(offset, buf);
+    for (let at = 0; at < buf.length; at += STEP) {
+      const rest = at + STEP;
       const done = source.read(offset + at, buf.subarray(at, Math.min(buf.length, rest)));
       if (!(done instanceof Promise)) continue;
       this.#waited++;

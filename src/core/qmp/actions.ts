@@ -171,7 +171,11 @@ const internal = action({
   fields: { device: nodeName('The node'), name: text({ help: 'Name of the snapshot', ...required, nonEmpty: true }) },
   async perform({ device, name }, { graph }) {
     const node = namedNode(graph, device);
-    if (snapshotNode(node)?.snapshots.list().some((each) => each.name === name)) {
+    if (
+      snapshotNode(node)
+        ?.snapshots.list()
+        .some((each) => each.name === name)
+    ) {
       throw new BlockError(`there is already a snapshot '${name}' in '${device}'`, { code: 'EEXIST' });
     }
     const made = await snapshotCreate(graph, node, { name });

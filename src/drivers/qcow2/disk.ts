@@ -6,8 +6,8 @@
  *   counts of new clusters, data → L2 entries → L1 entries → counts of clusters given back.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import type { OpenModes } from '../../core/block/driver.ts';
 import type { Damage } from '../../core/block/damage.ts';
+import type { OpenModes } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { BlockError, CorruptImage } from '../../core/errors/block-error.ts';

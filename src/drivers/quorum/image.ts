@@ -138,11 +138,15 @@ export class QuorumImage implements Image {
   }
 
   flush(): Promise<void> {
-    return this.#change({ operation: 'flush', offset: 0, length: this.size, what: 'flushing' }, (child) => child.flush());
+    return this.#change({ operation: 'flush', offset: 0, length: this.size, what: 'flushing' }, (child) =>
+      child.flush(),
+    );
   }
 
   truncate(size: number, options: TruncateOptions): Promise<void> {
-    return this.#change({ operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` }, (child) => child.truncate(size, options));
+    return this.#change({ operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` }, (child) =>
+      child.truncate(size, options),
+    );
   }
 
   /** A range is zero when all children that answer say so. */

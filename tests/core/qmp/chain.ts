@@ -64,8 +64,7 @@ export async function reaches(client: Client, id: string, status: string): Promi
 /** The end of a job that is dismissed by itself; throws its error. */
 export async function ends(client: Client, id: string): Promise<Message> {
   const last = await client.until(
-    ({ event, data }) =>
-      (event === 'BLOCK_JOB_COMPLETED' || event === 'BLOCK_JOB_CANCELLED') && data?.device === id,
+    ({ event, data }) => (event === 'BLOCK_JOB_COMPLETED' || event === 'BLOCK_JOB_CANCELLED') && data?.device === id,
   );
   await reaches(client, id, 'null');
   client.messages.length = 0;

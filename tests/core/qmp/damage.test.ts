@@ -47,7 +47,12 @@ test('a child of a quorum that differs, or fails, is told', async () => {
     fs.writeFileSync(filename, Buffer.alloc(MiB, name === 'b' ? 2 : 1));
     return { driver: 'file', filename, 'node-name': name };
   });
-  children[2] = { driver: 'blkdebug', image: children[2], 'node-name': 'bad', 'inject-error': [{ event: 'none', iotype: 'write', errno: 5 }] } as never;
+  children[2] = {
+    driver: 'blkdebug',
+    image: children[2],
+    'node-name': 'bad',
+    'inject-error': [{ event: 'none', iotype: 'write', errno: 5 }],
+  } as never;
   await client.run('blockdev-add', { driver: 'quorum', 'node-name': 'q', children, 'vote-threshold': 2 });
   const user = userOf(made, 'q');
   await user.read(4096, Buffer.alloc(1024));

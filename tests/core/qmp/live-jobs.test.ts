@@ -109,7 +109,9 @@ describe('block-commit', () => {
     const { client, service } = made;
     await chain(made, tempDir());
     const good = { 'job-id': 'c', device: 'top' };
-    expect(await client.refusal('block-commit', { ...good, 'top-node': 'none' })).toMatch(/'none' is no layer of 'top'/);
+    expect(await client.refusal('block-commit', { ...good, 'top-node': 'none' })).toMatch(
+      /'none' is no layer of 'top'/,
+    );
     expect(await client.refusal('block-commit', { ...good, base: 'x', 'base-node': 'base' })).toMatch(/cannot both/);
     expect(await client.refusal('block-commit', { ...good, 'top-node': 'base', 'base-node': 'mid' })).toMatch(/base/);
     expect(await client.refusal('block-commit', { ...good, 'backing-file': 'x' })).toMatch(/backing-file/);
@@ -154,7 +156,9 @@ describe('block-stream', () => {
     await chain(made, tempDir());
     const good = { 'job-id': 's', device: 'top' };
     expect(await client.refusal('block-stream', { ...good, base: 'x', 'base-node': 'base' })).toMatch(/cannot both/);
-    expect(await client.refusal('block-stream', { ...good, 'base-node': 'base', bottom: 'mid' })).toMatch(/cannot both/);
+    expect(await client.refusal('block-stream', { ...good, 'base-node': 'base', bottom: 'mid' })).toMatch(
+      /cannot both/,
+    );
     expect(await client.refusal('block-stream', { ...good, 'base-node': 'none' })).toMatch(/no layer/);
     expect(await client.refusal('block-stream', { ...good, bottom: 'top' })).toMatch(/bottom|top/);
     expect(service.jobs.all()).toEqual([]);
@@ -174,7 +178,11 @@ describe('backups', () => {
     await ends(client, 'b');
     const rest = path.join(dir, 'rest');
     fs.copyFileSync(full, rest);
-    await client.run('blockdev-add', { driver: 'qcow2', 'node-name': 'rest', file: { driver: 'file', filename: rest } });
+    await client.run('blockdev-add', {
+      driver: 'qcow2',
+      'node-name': 'rest',
+      file: { driver: 'file', filename: rest },
+    });
     await client.run('blockdev-backup', {
       'job-id': 'b',
       device: 'top',
@@ -198,7 +206,9 @@ describe('backups', () => {
     const drive = { 'job-id': 'b', device: 'top', target: path.join(dir, 'new'), sync: 'full' };
     expect(await client.refusal('drive-backup', { ...drive, sync: 'incremental' })).toMatch(/bitmap/);
     expect(await client.refusal('drive-backup', { ...drive, sync: 'bitmap', bitmap: 'none' })).toMatch(/bitmap/);
-    expect(await client.refusal('drive-backup', { ...drive, mode: 'existing', target: `${dir}/no` })).toMatch(/No such/);
+    expect(await client.refusal('drive-backup', { ...drive, mode: 'existing', target: `${dir}/no` })).toMatch(
+      /No such/,
+    );
     expect(await client.refusal('drive-backup', { ...drive, compress: true, format: 'raw' })).toMatch(/compress/);
     const blockdev = { 'job-id': 'b', device: 'top', sync: 'full' };
     expect(await client.refusal('blockdev-backup', { ...blockdev, target: 'none' })).toMatch(/no node named/);

@@ -44,7 +44,11 @@ describe('bitmaps', () => {
       ['d', 65536, true],
     ]);
     expect(await client.run('x-debug-block-dirty-bitmap-sha256', b)).not.toEqual(empty);
-    await client.run('block-dirty-bitmap-merge', { node: 'top', target: 'c', bitmaps: ['b', { node: 'top', name: 'd' }] });
+    await client.run('block-dirty-bitmap-merge', {
+      node: 'top',
+      target: 'c',
+      bitmaps: ['b', { node: 'top', name: 'd' }],
+    });
     expect(await client.run('x-debug-block-dirty-bitmap-sha256', { node: 'top', name: 'c' })).toEqual(
       await client.run('x-debug-block-dirty-bitmap-sha256', b),
     );
@@ -75,12 +79,14 @@ describe('bitmaps', () => {
     expect(await client.refusal('x-debug-block-dirty-bitmap-sha256', { ...b, name: 'x' })).toMatch(/'x'/);
     const merge = { node: 'top', target: 'b', bitmaps: ['x'] };
     expect(await client.refusal('block-dirty-bitmap-merge', merge)).toMatch(/'x'/);
-    expect(await client.refusal('block-dirty-bitmap-merge', { ...merge, bitmaps: [{ node: 'none', name: 'x' }] })).toMatch(
-      /no node/,
-    );
+    expect(
+      await client.refusal('block-dirty-bitmap-merge', { ...merge, bitmaps: [{ node: 'none', name: 'x' }] }),
+    ).toMatch(/no node/);
     await client.run('block-dirty-bitmap-add', { ...b, name: 'p', persistent: true });
     await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: MiB });
-    expect(await client.refusal('block-dirty-bitmap-add', { node: 'n', name: 'p', persistent: true })).toMatch(/cannot keep bitmaps/);
+    expect(await client.refusal('block-dirty-bitmap-add', { node: 'n', name: 'p', persistent: true })).toMatch(
+      /cannot keep bitmaps/,
+    );
   });
 
   test('are saved when a node is made read-only, and are there when it is not any more', async () => {
@@ -223,7 +229,8 @@ describe('transaction', () => {
     }
     await client.run('block-dirty-bitmap-add', { node: 'top', name: 'old' });
     const user = userOf(made, 'top');
-    const backup = (target: string) => act('blockdev-backup', { 'job-id': target, device: 'top', target, sync: 'full' });
+    const backup = (target: string) =>
+      act('blockdev-backup', { 'job-id': target, device: 'top', target, sync: 'full' });
     const done = transaction(
       client,
       act('block-dirty-bitmap-add', { node: 'top', name: 'since' }),

@@ -58,7 +58,7 @@ const transaction = command({
   async run({ actions: wanted, properties }, { service }) {
     const asked = wanted as unknown as readonly Asked[];
     if (properties?.['completion-mode'] === 'grouped' && asked.length > 0) {
-      throw new NotSupported("completion-mode=grouped is not supported: jobs of a transaction end each by itself");
+      throw new NotSupported('completion-mode=grouped is not supported: jobs of a transaction end each by itself');
     }
     const performed: Performed[] = [];
     await whileDrained([...service.graph.nodes.values()], async () => {

@@ -8,7 +8,9 @@ export default defineConfig({
     globalSetup: ['tests/support/global-setup.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 60_000,
+    testTimeout: 120_000,
+    // Two processors that other programs use too: a test that starts programs may be late once.
+    retry: process.env.CI ? 1 : 0,
     hookTimeout: 120_000,
     teardownTimeout: 10_000,
   },

@@ -27,6 +27,12 @@ export const PEERS = {
   e2fsck: 'e2fsprogs',
   sfdisk: 'fdisk',
   strace: 'strace',
+  bash: 'bash',
+  zsh: 'zsh',
+  fish: 'fish',
+  script: 'bsdutils',
+  groff: 'groff-base',
+  mandoc: 'mandoc',
 } as const;
 
 export type Peer = keyof typeof PEERS;

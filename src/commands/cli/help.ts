@@ -1,51 +1,98 @@
 /** `--help`, laid out by yargs from the records. Loaded only when help is asked for. */
 import yargs from 'yargs';
+import { GLOBAL_OPTIONS } from './global-options.ts';
 import type { Io } from './io.ts';
-import type { Program } from './main.ts';
+import { commandsOf, type Program } from './main.ts';
 import { HELP } from './parse-arguments.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
-import { TRACE_OPTION, TRACE_PATTERN_OPTION } from './trace-option.ts';
 
 const WIDTH = 80;
 const HEADING = 'Options:';
 
 /** Help of one subcommand. */
 export async function commandHelp(record: AnyCommand, io: Io): Promise<string> {
-  const name = [io.programName, record.name].filter((word) => word !== '').join(' ');
-  const layout = blank().usage(`Usage: ${name} ${synopsis(record)}\n\n${record.summary}`);
-  const operands = Object.values(record.arguments);
-  for (const spec of operands) addOperand(layout, 'Arguments:', spec.name, spec.help);
+  return await recordHelp(record, `${io.programName} ${record.name}`, io);
+}
+
+/** Help of what a program does without a subcommand; those it has beside are listed too where it is the usual form. */
+export async function aloneHelp(program: Program, record: AnyCommand, io: Io): Promise<string> {
+  const isUsual = record === program.alone?.forms[0];
+  const commands = isUsual ? await loadAll(program) : [];
+  return await recordHelp(record, io.programName, io, commands);
+}
+
+async function recordHelp(
+  record: AnyCommand,
+  name: string,
+  io: Io,
+  commands: readonly AnyCommand[] = [],
+): Promise<string> {
+  const paragraphs = [record.summary, ...(record.description ?? [])].join('\n\n');
+  const layout = blank().usage(`Usage: ${name} ${synopsis(record)}\n\n${paragraphs}`);
+  for (const spec of Object.values(record.arguments)) addOperand(layout, 'Arguments:', spec.name, spec.help);
+  for (const { name: word, summary } of commands) addOperand(layout, 'Commands, as the first word:', word, summary);
   for (const spec of [...Object.values(record.options), HELP]) if (!spec.hidden) addOption(layout, spec);
-  for (const [line, what] of record.examples ?? []) layout.example(line.replace(/^\w+/, io.programName), what);
-  const ending = [...(record.description ?? []), statusLines(record)].filter((text) => text !== '');
+  const examples = (record.examples ?? []).map(([line, what]) =>
+    exampleText(line.replace(/^(?:img|io|nbd)(?= )/, io.programName), what),
+  );
+  const ending = [
+    ...(examples.length > 0 ? [`Examples:\n${examples.join('\n')}`] : []),
+    ...(record.statuses ? [statusLines(record.statuses)] : []),
+  ];
   if (ending.length > 0) layout.epilogue(ending.join('\n\n'));
-  return await finish(layout, operands, io);
+  return await finish(layout, io);
 }
 
 /** Overview of a program: its subcommands under their headings, and what else there is to know. */
 export async function programHelp(program: Program, io: Io): Promise<string> {
-  const records = await Promise.all(Object.values(program.commands).map((load) => load()));
+  if (program.alone) return await aloneHelp(program, program.alone.forms[0], io);
+  const records = await loadAll(program);
   const usage = `Usage: ${io.programName} [-h] [-V] [--trace FILE] [-T PATTERN] COMMAND …\n\n${program.summary}`;
   const layout = blank().usage(usage);
   const groups = new Set(records.map((record) => record.group ?? 'Commands'));
+  // All groups with the same second column.
+  const width = Math.max(...records.map((record) => record.name.length));
   for (const group of groups) {
     const members = records.filter((record) => (record.group ?? 'Commands') === group);
-    for (const { name, summary } of members) addOperand(layout, `${group}:`, name, summary);
+    for (const { name, summary } of members) addOperand(layout, `${group}:`, name.padEnd(width, FILLER), summary);
   }
-  for (const spec of [HELP, ...GLOBAL_OPTIONS]) addOption(layout, spec);
+  for (const spec of Object.values(GLOBAL_OPTIONS)) addOption(layout, spec);
   const notes = [
     ...((await program.notes?.()) ?? []),
-    `'${io.programName} COMMAND --help' tells more about a command.`,
+    `'${io.programName} COMMAND --help' and '${io.programName} help COMMAND' tell more about a command.`,
   ];
   layout.epilogue(notes.join('\n\n'));
-  return await finish(layout, records, io);
+  return await finish(layout, io);
 }
 
-const GLOBAL_OPTIONS: readonly OptionSpec[] = [
-  { short: 'V', long: 'version', help: 'Show the version' },
-  TRACE_OPTION,
-  TRACE_PATTERN_OPTION,
-];
+function loadAll(program: Program): Promise<AnyCommand[]> {
+  return Promise.all(Object.values(commandsOf(program)).map((load) => load()));
+}
+
+/** A blank that yargs does not take for the end of a name. */
+const FILLER = '\u00a0';
+const INDENT = '  ';
+
+/** A command line that can be copied, also where it is too long for one line, and what it does. */
+function exampleText(line: string, what: string): string {
+  return [...wrap(line, ' \\').map((part) => INDENT + part), ...wrap(what).map((part) => INDENT.repeat(3) + part)].join(
+    '\n',
+  );
+}
+
+/** Lines of `text`, cut at blanks (not at those in single quotes); all but the last end with `mark`. */
+function wrap(text: string, mark = ''): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.match(/(?:'[^']*'|[^ '])+/g) ?? []) {
+    const room = WIDTH - 3 * INDENT.length - mark.length;
+    if (line !== '' && line.length + 1 + word.length > room) {
+      lines.push(line + mark);
+      line = INDENT.repeat(mark === '' ? 0 : 1) + word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
 
 type Layout = ReturnType<typeof yargs>;
 
@@ -63,9 +110,12 @@ function addOption(layout: Layout, spec: OptionSpec): void {
   });
 }
 
-/** What is typed without dashes: yargs lays it out as an option, {@link finish} takes the dashes away. */
+/**
+ * What is typed without dashes: yargs lays it out as an option, {@link finish} takes the dashes away. It knows it by
+ * the filler, which also tells it from an option of that name.
+ */
 function addOperand(layout: Layout, group: string, name: string, help: string): void {
-  layout.option(name, { describe: help, group });
+  layout.option(name + FILLER, { describe: help, group });
 }
 
 /** The value as it is typed behind the long name. */
@@ -83,21 +133,21 @@ function argumentText(spec: ArgumentSpec): string {
   return spec.optional ? `[${text}]` : text;
 }
 
-function statusLines(record: AnyCommand): string {
-  const statuses = record.statuses ?? [];
-  return statuses.length === 0
-    ? ''
-    : ['Exit status:', ...statuses.map(([code, text]) => `  ${code}  ${text}`)].join('\n');
+function statusLines(statuses: NonNullable<AnyCommand['statuses']>): string {
+  const lines = statuses.map(([code, text]) => `${INDENT}${code}  ${wrap(text).join(`\n${INDENT.repeat(2)} `)}`);
+  return ['Exit status:', ...lines].join('\n');
 }
 
-async function finish(layout: Layout, operands: readonly { readonly name: string }[], io: Io): Promise<string> {
-  const bare = new Set(operands.map((operand) => operand.name));
+async function finish(layout: Layout, io: Io): Promise<string> {
   // yargs writes every name with two dashes unless it is one letter; put right what is typed otherwise.
-  const text = (await layout.getHelp()).replace(/^ {6}--([\w-]+)(\S*)/gm, (line, name: string, value: string) => {
-    if (bare.has(name)) return `  ${name}${value}      `;
-    return name.length === 1 ? `  -${name}${value.replace('=', ' ')}     ` : line;
-  });
-  const plain = text.replace(/[ \t]+$/gm, '');
+  const text = (await layout.getHelp()).replace(
+    new RegExp(`^ {6}--([\\w-]+)(${FILLER}?)(\\S*)`, 'gm'),
+    (line, name: string, filler: string, value: string) => {
+      if (filler !== '') return `${INDENT}${name}${filler}      `;
+      return name.length === 1 ? `  -${name}${value.replace('=', ' ')}     ` : line;
+    },
+  );
+  const plain = text.replaceAll(FILLER, ' ').replace(/[ \t]+$/gm, '');
   return `${coloured(io) ? await colour(plain) : plain}\n`;
 }
 

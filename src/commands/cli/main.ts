@@ -8,7 +8,7 @@
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
 import type { Io } from './io.ts';
-import { type ParseResult, parseArguments } from './parse-arguments.ts';
+import { type ParseResult, parseArguments, SelfExplained } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
 import { type AnyCommand, Failure } from './record.ts';
 import { FAILED, report } from './report.ts';
@@ -23,6 +23,26 @@ export interface Program {
   readonly commands: Readonly<Record<string, () => Promise<AnyCommand>>>;
   /** Further paragraphs of the overview, such as the formats there are. */
   readonly notes?: () => Promise<readonly string[]>;
+  /** For a program that has work of its own, where the first word is no subcommand. */
+  readonly alone?: Alone;
+  /** Help on what is no subcommand: undefined for a name that is not known. */
+  readonly topic?: (name: string) => Promise<string | undefined>;
+}
+
+export interface Alone {
+  /** The command lines there are, the usual one first. */
+  readonly forms: readonly [AnyCommand, ...AnyCommand[]];
+  /** The one that is meant. */
+  pick(argv: readonly string[], programName: string): AnyCommand;
+}
+
+/** The subcommands of a program, with those that all programs have. */
+export function commandsOf(program: Program): Program['commands'] {
+  return {
+    ...program.commands,
+    help: async () => (await import('./help-command.ts')).helpCommand(program),
+    completion: async () => (await import('./completion/command.ts')).completionCommand(program),
+  };
 }
 
 /**
@@ -42,6 +62,7 @@ export async function runProgram(program: Program, argv: readonly string[], prog
 /** {@link runProgram} on any {@link Io}. */
 export async function run(program: Program, argv: readonly string[], io: Io): Promise<number> {
   try {
+    if (program.alone) return await runAlone(program, program.alone, argv, io);
     const start = readGlobal(argv, io);
     if (start.action === 'version') io.stdout.write(versionText(io.programName));
     if (start.action === 'help') io.stdout.write(await overview(program, io));
@@ -50,6 +71,18 @@ export async function run(program: Program, argv: readonly string[], io: Io): Pr
   } catch (error) {
     return report(error, io);
   }
+}
+
+/** Under a name of QEMU's the first word is a file, whatever it is: those programs know no subcommands. */
+async function runAlone(program: Program, alone: Alone, argv: readonly string[], io: Io): Promise<number> {
+  const [first = ''] = argv;
+  const named = Object.hasOwn(commandsOf(program), first) && !io.programName.startsWith('qemu-');
+  if (named) return await runCommand(program, first, argv.slice(1), io);
+  const record = alone.pick(argv, io.programName);
+  const result = parseArguments(record, argv);
+  if (!result.help) return await runParsed(record, result, io);
+  io.stdout.write(await (await import('./help.ts')).aloneHelp(program, record, io));
+  return 0;
 }
 
 type Start =
@@ -102,15 +135,19 @@ function globalOption(word: string): readonly [option: string | undefined, value
 }
 
 async function runCommand(program: Program, name: string, words: readonly string[], io: Io): Promise<number> {
-  const load = Object.hasOwn(program.commands, name) ? program.commands[name] : undefined;
-  if (load === undefined) {
-    const near = closest(name, Object.keys(program.commands), 1)[0];
-    const meant = near === undefined ? '' : ` (did you mean '${near}'?)`;
-    throw new Usage(`unknown command '${name}'${meant}`, { hint: tryHelp(io) });
-  }
-  const record = await load();
+  const record = await loadCommand(program, name, tryHelp(io));
   const result = parse(record, words, io);
   return runParsed(record, result, io);
+}
+
+/** The record of a subcommand. @throws Usage, with `hint`, where there is none of that name. */
+export async function loadCommand(program: Program, name: string, hint: string): Promise<AnyCommand> {
+  const commands = commandsOf(program);
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (load !== undefined) return await load();
+  const near = closest(name, Object.keys(commands), 1)[0];
+  const meant = near === undefined ? '' : ` (did you mean '${near}'?)`;
+  throw new Usage(`unknown command '${name}'${meant}`, { hint });
 }
 
 /** Do what the command line says: run the command, or show what it asks for. */
@@ -126,12 +163,13 @@ function parse(record: AnyCommand, words: readonly string[], io: Io): ParseResul
     return parseArguments(record, words);
   } catch (error) {
     const status = record.usageStatus ?? FAILED;
-    if (!(error instanceof Usage) || error.hint !== undefined) throw new Failure(status, error);
+    const helps = error instanceof Usage && !(error instanceof SelfExplained) && error.hint === undefined;
+    if (!helps) throw new Failure(status, error);
     throw new Failure(status, new Usage(error.message, { hint: tryHelp(io, record.name), cause: error }));
   }
 }
 
-function tryHelp(io: Io, command?: string): string {
+export function tryHelp(io: Io, command?: string): string {
   return `Try '${io.programName}${command === undefined ? '' : ` ${command}`} --help' for more information`;
 }
 

@@ -1,24 +1,25 @@
 /** Man pages from the records of a program's subcommands: the same list that parses the command line. */
-import type { Program } from './main.ts';
+import { GLOBAL_OPTIONS } from './global-options.ts';
+import { type Alone, commandsOf, type Program } from './main.ts';
+import { HELP } from './parse-arguments.ts';
 import type { AnyCommand, ArgumentSpec, OptionSpec } from './record.ts';
-import { TRACE_OPTION, TRACE_PATTERN_OPTION } from './trace-option.ts';
-import { VERSION } from './version.ts';
+import { VERSION, VERSION_DATE } from './version.ts';
 
 /** The page `NAME(1)` in roff's `man` macros; the same records give the same text. */
 export async function renderMan(program: Program): Promise<string> {
-  const records = await Promise.all(Object.values(program.commands).map((load) => load()));
+  const { help: _, ...globalOptions } = GLOBAL_OPTIONS;
+  const records = await Promise.all(Object.values(commandsOf(program)).map((load) => load()));
   const lines = [
     `.\\" Generated from the command records; do not edit.`,
-    `.TH ${roff(program.name).toUpperCase()} 1 "" "blockyard ${VERSION}" "User Commands"`,
+    titleLine(program.name),
     '.SH NAME',
     `${roff(program.name)} \\- ${roff(program.summary)}`,
     '.SH SYNOPSIS',
     `.B ${roff(program.name)}`,
     '[\\fB\\-h\\fR] [\\fB\\-V\\fR] [\\fB\\-\\-trace\\fR \\fIFILE\\fR] [\\fB\\-T\\fR \\fIPATTERN\\fR] \\fICOMMAND\\fR ...',
     '.SH OPTIONS',
-    ...entry('\\fB\\-h\\fR, \\fB\\-\\-help\\fR', 'Show help, after a command that of the command'),
-    ...entry('\\fB\\-V\\fR, \\fB\\-\\-version\\fR', 'Show the version'),
-    ...[TRACE_OPTION, TRACE_PATTERN_OPTION].flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
+    ...entry(optionText(HELP), 'Show help, after a command that of the command'),
+    ...Object.values(globalOptions).flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
     '.SH COMMANDS',
     ...records.flatMap((record) => commandLines(program.name, record)),
     ...((await program.notes?.()) ?? []).flatMap((note, index) => [
@@ -31,21 +32,73 @@ export async function renderMan(program: Program): Promise<string> {
   return `${lines.join('\n')}\n`;
 }
 
-/** The section of one subcommand. */
-export function commandLines(program: string, record: AnyCommand): string[] {
-  const argumentsLine = Object.values(record.arguments).map(argumentText);
+/**
+ * The same for a program that has work of its own: its command line, the other forms of that, and subcommands.
+ * @param more sections that stand between.
+ */
+export async function renderAloneMan(program: Program, alone: Alone, more: readonly string[] = []): Promise<string> {
+  const records = await Promise.all(Object.values(commandsOf(program)).map((load) => load()));
+  const [usual, ...others] = alone.forms;
+  const { description = [], examples = [], statuses = [] } = usual;
+  const lines = [
+    `.\\" Generated from the command records; do not edit.`,
+    titleLine(program.name),
+    '.SH NAME',
+    `${roff(program.name)} \\- ${roff(usual.summary)}`,
+    '.SH SYNOPSIS',
+    `.B ${roff(program.name)}`,
+    argumentsLine(usual),
+    '.SH DESCRIPTION',
+    ...description.flatMap((text, index) => [...(index === 0 ? [] : ['.PP']), ...paragraph(text)]),
+    '.SH OPTIONS',
+    ...optionLines(usual),
+    ...more,
+    ...(others.length === 0 ? [] : ['.SH OTHER FORMS']),
+    ...others.flatMap((record) => commandLines(program.name, record, program.name)),
+    '.SH SUBCOMMANDS',
+    ...records.flatMap((record) => commandLines(program.name, record)),
+    '.SH EXAMPLES',
+    ...exampleLines(examples),
+    '.SH EXIT STATUS',
+    ...statuses.flatMap(([status, text]) => entry(String(status), roff(text))),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** The title of the page of a program. */
+function titleLine(program: string): string {
+  return `.TH ${roff(program).toUpperCase()} 1 "${VERSION_DATE}" "blockyard ${VERSION}" "User Commands"`;
+}
+
+/** The section of one subcommand, or of a form that is called by other words. */
+function commandLines(program: string, record: AnyCommand, calledAs = `${program} ${record.name}`): string[] {
   return [
     `.SS ${roff(record.name)}`,
-    `.B ${roff(program)} ${roff(record.name)}`,
-    ['[\\fIOPTIONS\\fR]', ...argumentsLine].join(' '),
+    `.B ${roff(calledAs)}`,
+    argumentsLine(record),
     '.PP',
     `${protect(roff(record.summary))}.`,
     ...(record.description ?? []).flatMap((text) => ['.PP', ...paragraph(text)]),
+    ...optionLines(record),
+    ...(record.statuses ?? []).flatMap(([status, text]) => entry(`Exit status ${status}`, roff(text))),
+    ...exampleLines(record.examples ?? []),
+  ];
+}
+
+function argumentsLine(record: AnyCommand): string {
+  return ['[\\fIOPTIONS\\fR]', ...Object.values(record.arguments).map(argumentText)].join(' ');
+}
+
+/** Arguments and options with their help. */
+function optionLines(record: AnyCommand): string[] {
+  return [
     ...Object.values(record.arguments).flatMap((spec) => entry(`\\fI${roff(spec.name)}\\fR`, roff(spec.help))),
     ...Object.values(record.options).flatMap((spec) => (spec.hidden ? [] : entry(optionText(spec), optionHelp(spec)))),
-    ...(record.statuses ?? []).flatMap(([status, text]) => entry(`Exit status ${status}`, roff(text))),
-    ...(record.examples ?? []).flatMap(([line, what]) => entry(`\\fB${roff(line)}\\fR`, roff(what))),
   ];
+}
+
+function exampleLines(examples: NonNullable<AnyCommand['examples']>): string[] {
+  return examples.flatMap(([line, what]) => entry(`\\fB${roff(line)}\\fR`, roff(what)));
 }
 
 function argumentText(spec: ArgumentSpec): string {
@@ -54,7 +107,7 @@ function argumentText(spec: ArgumentSpec): string {
 }
 
 /** Names of an option and what its value is called, the term of an {@link entry}. */
-export function optionText(spec: OptionSpec): string {
+function optionText(spec: OptionSpec): string {
   const value = spec.value === undefined ? undefined : `\\fI${roff(spec.value)}\\fR`;
   const names: string[] = [];
   if (spec.short !== undefined) {
@@ -69,7 +122,7 @@ export function optionText(spec: OptionSpec): string {
 }
 
 /** What an option is for, the text of an {@link entry}. */
-export function optionHelp(spec: OptionSpec): string {
+function optionHelp(spec: OptionSpec): string {
   const notes: string[] = [];
   if (spec.repeat) notes.push('may be repeated');
   if (spec.default !== undefined) notes.push(`default ${spec.default}`);

@@ -18,6 +18,7 @@ export const OBJECT_OPTION = {
   long: 'object',
   value: 'OBJECT',
   repeat: true,
+  offers: 'object',
   parse: objectValue,
   help:
     'Define an object (TYPE,id=ID,…) for images to refer to, such as a secret or a throttle-group; ' +

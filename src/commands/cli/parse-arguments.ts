@@ -166,17 +166,29 @@ function flagValue(spec: OptionSpec, count: number): boolean | number {
   return spec.repeat ? count : count > 0;
 }
 
+/** Wrong use where the message says what is expected, so that pointing to the help would tell nothing more. */
+export class SelfExplained extends Usage {}
+
 function textValue(spec: OptionSpec, uses: readonly Given[]): unknown {
   const read = ({ value = '', name }: { value?: string | undefined; name: string }): unknown => {
     if (spec.choices !== undefined && !spec.choices.includes(value)) {
-      throw new Usage(`option '${name}' expects ${spec.choices.join(' or ')}, not '${value}'`);
+      throw new SelfExplained(`option '${name}' expects ${spec.choices.join(' or ')}, not '${value}'`);
     }
-    return spec.parse === undefined ? value : spec.parse(value, `option '${name}'`);
+    return spec.parse === undefined ? value : parsed(spec.parse, value, `option '${name}'`);
   };
   if (spec.repeat) return uses.map(read);
   const values = uses.map(read); // all are read, so that a mistake in one that is overridden is still reported
   if (values.length > 0) return values.at(-1);
   return spec.default === undefined ? undefined : read({ value: spec.default, name: optionName(spec) });
+}
+
+function parsed<T>(parse: (text: string, option: string) => T, value: string, option: string): T {
+  try {
+    return parse(value, option);
+  } catch (error) {
+    if (!(error instanceof Usage) || error.hint !== undefined) throw error;
+    throw new SelfExplained(error.message, { cause: error });
+  }
 }
 
 /** Spread the operands over the arguments: one each, the rest to the one that repeats, optional ones last. */
@@ -195,7 +207,10 @@ function assignArguments(record: AnyCommand, operands: readonly string[]): Recor
     next += taken.length;
     spare -= extra;
   }
-  if (next < operands.length) throw new Usage(`unexpected argument '${operands[next]}'`);
+  if (next < operands.length) {
+    const taken = specs.map(([, spec]) => spec.name).join(' ') || 'no argument';
+    throw new SelfExplained(`unexpected argument '${operands[next]}': '${record.name}' takes ${taken}`);
+  }
   return values;
 }
 

@@ -29,6 +29,20 @@
  */
 import type { Io } from './io.ts';
 
+/**
+ * What completion offers for a value: names of files or of formats, `NAME=VALUE,…` of one of these kinds, or words, of
+ * which one that ends with `=` or `,` goes on.
+ */
+export type Offer =
+  | 'file'
+  | 'format'
+  | 'new-format'
+  | 'creation-options'
+  | 'amend-options'
+  | 'object'
+  | readonly string[]
+  | (() => Promise<readonly string[]>);
+
 export interface OptionSpec {
   /** Without the dashes. At least one of `long` and `short` is given. */
   readonly long?: string;
@@ -44,6 +58,8 @@ export interface OptionSpec {
   /** As it would be typed; parsed like a typed value. */
   readonly default?: string;
   readonly choices?: readonly string[];
+  /** Where neither `choices` nor the name of the value tells (see `completion/offers.ts`). */
+  readonly offers?: Offer;
   /** The typed value from the text; throws Usage. `option` is the option as it was typed. */
   readonly parse?: (text: string, option: string) => unknown;
   /** Keys of options that cannot stand beside this one, and of those that must. */
@@ -62,6 +78,8 @@ export interface ArgumentSpec {
   readonly repeat?: true;
   /** The very last word of the command line is this argument even if it begins with a dash (`resize … -1G`). */
   readonly last?: true;
+  /** Where the name does not tell. */
+  readonly offers?: Offer;
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;

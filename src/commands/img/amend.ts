@@ -29,6 +29,7 @@ export const amend = command({
       long: 'options',
       value: 'NAME=VALUE,…',
       repeat: true,
+      offers: 'amend-options',
       help: "What to change; '-o help' lists the options",
     },
     format: shared.format,

@@ -24,7 +24,7 @@ export const convert = command({
       'unless it was there before; --cache-manners=off leaves that be.',
   ],
   arguments: {
-    sources: { name: 'SOURCE', help: 'Images to copy', repeat: true, optional: true },
+    sources: { name: 'SOURCE', help: 'Images to copy', repeat: true, optional: true, offers: 'file' },
     target: { name: 'TARGET', help: 'Image to make; with -n, image to overwrite', optional: true },
   },
   options: {
@@ -34,6 +34,7 @@ export const convert = command({
       long: 'target-format',
       value: 'FMT',
       default: 'raw',
+      offers: 'new-format',
       help: 'Format of the target',
       conflicts: ['targetImageOpts'],
     },

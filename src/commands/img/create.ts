@@ -20,7 +20,14 @@ export const create = command({
     size: { name: 'SIZE', help: 'Size of the disk in bytes, or with a suffix such as 10G', optional: true },
   },
   options: {
-    format: { short: 'f', long: 'format', value: 'FMT', default: 'raw', help: 'Format of the image' },
+    format: {
+      short: 'f',
+      long: 'format',
+      value: 'FMT',
+      default: 'raw',
+      offers: 'new-format',
+      help: 'Format of the image',
+    },
     backing: { short: 'b', long: 'backing', value: 'FILE', help: 'Backing file: what the image is put on top of' },
     backingFormat: { short: 'F', long: 'backing-format', value: 'FMT', help: 'Format of the backing file' },
     unsafe: {

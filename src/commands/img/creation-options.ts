@@ -17,6 +17,7 @@ export const CREATION_OPTION = {
   long: 'options',
   value: 'NAME=VALUE,…',
   repeat: true,
+  offers: 'creation-options',
   help: "Options of the format; '-o help' lists them",
 } as const satisfies OptionSpec;
 

@@ -27,6 +27,7 @@ export const measure = command({
       long: 'target-format',
       value: 'FMT',
       default: 'raw',
+      offers: 'new-format',
       help: 'Format of the new image',
     },
     create: CREATION_OPTION,

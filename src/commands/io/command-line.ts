@@ -1,5 +1,6 @@
 /** The command line of `io`, as a record like those of subcommands. */
 
+import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
@@ -8,6 +9,11 @@ import { cacheWord } from './commands/open.ts';
 import { diskFlags } from './disk-flags.ts';
 import { runShell } from './run-shell.ts';
 
+async function shellNames(): Promise<readonly string[]> {
+  const { shellCommands } = await import('./commands/index.ts');
+  return shellCommands.map((shellCommand) => shellCommand.name);
+}
+
 export const commandLine = command({
   name: '',
   summary: 'Read, write and inspect disk images by commands',
@@ -15,11 +21,10 @@ export const commandLine = command({
     "Commands come from -c, one each, else from standard input, one a line. 'io -c help' lists them.",
     "'io replay' issues the requests of a trace again; 'io replay --help' tells more.",
     'Every write is stable before its command ends, unless a cache mode says otherwise.',
-    'The exit status is 1 when any command failed; those behind it were run all the same.',
   ],
   arguments: { file: { name: 'FILE', optional: true, help: "The image; without one, 'open' opens it" } },
   options: {
-    commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, help: 'Run this command' },
+    commands: { short: 'c', long: 'cmd', value: 'COMMAND', repeat: true, offers: shellNames, help: 'Run this command' },
     format: { short: 'f', long: 'format', value: 'FMT', help: 'Format of the image', conflicts: ['imageOpts'] },
     imageOpts: { long: 'image-opts', help: 'FILE is a list of options (driver=…,file.filename=…), not a name' },
     objects: OBJECT_OPTION,
@@ -31,6 +36,7 @@ export const commandLine = command({
       long: 'cache',
       value: 'MODE',
       parse: cacheWord,
+      offers: cacheModeNames,
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writethrough)',
     },
     ...diskFlags,
@@ -53,6 +59,11 @@ export const commandLine = command({
     ["io -c 'read -v 0 512' disk.qcow2", 'The first sector in hexadecimal'],
     ["io -f raw -c 'write -P 7 1M 64k' -c 'read -P 7 1M 64k' disk.raw", 'Write a pattern and check it'],
     ['io -r disk.qcow2 < commands.txt', 'Commands from a file'],
+  ],
+  statuses: [
+    [0, 'all went well'],
+    [1, 'the image could not be opened, or any command failed; those behind it were run all the same'],
+    [130, 'interrupted'],
   ],
   run: runShell,
 });

@@ -7,6 +7,7 @@ export const diskFlags = {
     long: 'discard',
     value: 'MODE',
     parse: discardWord,
+    offers: ['ignore', 'unmap'],
     help: 'Whether discards are passed on: ignore or unmap (default: unmap)',
   },
   aio: {
@@ -14,6 +15,7 @@ export const diskFlags = {
     long: 'aio',
     value: 'MODE',
     parse: aioWord,
+    offers: ['threads', 'native', 'io_uring'],
     help: 'How requests are carried out: threads, native or io_uring',
   },
 } as const;

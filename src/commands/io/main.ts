@@ -6,37 +6,27 @@
  * carried out (`core/block`), and faults and breakpoints themselves (drivers).
  */
 import type { Io } from '../cli/io.ts';
-import { runParsed } from '../cli/main.ts';
-import { parseArguments } from '../cli/parse-arguments.ts';
-import { processIo } from '../cli/process-io.ts';
-import type { AnyCommand } from '../cli/record.ts';
-import { report } from '../cli/report.ts';
+import { type Alone, type Program, run as runOn, runProgram } from '../cli/main.ts';
 import { commandLine } from './command-line.ts';
 
-/** Subcommands beside the shell; each is loaded when its name is the first word. */
-export const subcommands: Readonly<Record<string, () => Promise<AnyCommand>>> = {
-  replay: async () => (await import('./replay.ts')).replay,
+/** What it does by itself. */
+export const ioAlone: Alone = { forms: [commandLine], pick: () => commandLine };
+
+/** Its subcommands stand beside the shell, which is what it does by itself. */
+export const ioProgram: Program = {
+  name: 'io',
+  summary: commandLine.summary,
+  commands: { replay: async () => (await import('./replay.ts')).replay },
+  alone: ioAlone,
+  topic: async (name) => (await import('./topic.ts')).shellTopic(name),
 };
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
-export async function main(argv: readonly string[], programName: string): Promise<number> {
-  const io = processIo(programName.replace(/\.c?js$/, ''));
-  try {
-    const status = await run(argv, io);
-    return io.signalStatus ?? status;
-  } finally {
-    io.end();
-  }
+export function main(argv: readonly string[], programName: string): Promise<number> {
+  return runProgram(ioProgram, argv, programName);
 }
 
 /** {@link main} on any {@link Io}; standard input is that of the process. */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
-  try {
-    const [first = ''] = argv;
-    const load = Object.hasOwn(subcommands, first) ? subcommands[first] : undefined;
-    const record: AnyCommand = load ? await load() : commandLine;
-    return await runParsed(record, parseArguments(record, load ? argv.slice(1) : argv), io);
-  } catch (error) {
-    return report(error, io);
-  }
+export function run(argv: readonly string[], io: Io): Promise<number> {
+  return runOn(ioProgram, argv, io);
 }

@@ -1,41 +1,16 @@
 /** The man page of `io`, from the record of its command line and those of its commands. */
-import { entry, optionHelp, optionText, paragraph, commandLines as recordLines, roff } from '../cli/man.ts';
-import type { OptionSpec } from '../cli/record.ts';
-import { VERSION } from '../cli/version.ts';
-import { commandLine } from './command-line.ts';
+import { entry, paragraph, renderAloneMan, roff } from '../cli/man.ts';
 import { shellCommands } from './commands/index.ts';
-import { subcommands } from './main.ts';
+import { ioAlone, ioProgram } from './main.ts';
 import type { ShellCommand } from './shell-command.ts';
 
 /** The page `IO(1)` in roff's `man` macros; the same records give the same text. */
-export async function renderIoMan(): Promise<string> {
-  const records = await Promise.all(Object.values(subcommands).map((load) => load()));
-  const { summary, description, arguments: operands, options, examples = [] } = commandLine;
-  const all: readonly OptionSpec[] = Object.values(options);
-  const lines = [
-    `.\\" Generated from the command records; do not edit.`,
-    `.TH IO 1 "" "blockyard ${VERSION}" "User Commands"`,
-    '.SH NAME',
-    `io \\- ${roff(summary)}`,
-    '.SH SYNOPSIS',
-    '.B io',
-    `[\\fIOPTIONS\\fR] [\\fI${roff(operands.file.name)}\\fR]`,
-    '.SH DESCRIPTION',
-    ...(description ?? []).flatMap((text) => ['.PP', ...paragraph(text)]),
-    '.SH OPTIONS',
-    ...entry(`\\fI${roff(operands.file.name)}\\fR`, roff(operands.file.help)),
-    ...all.flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
+export function renderIoMan(): Promise<string> {
+  return renderAloneMan(ioProgram, ioAlone, [
     '.SH COMMANDS',
     ...paragraph('Offsets and lengths are bytes, or take a suffix: k, M, G, T, P and E are powers of 1024.'),
     ...shellCommands.flatMap(commandLines),
-    '.SH SUBCOMMANDS',
-    ...records.flatMap((record) => recordLines('io', record)),
-    '.SH EXAMPLES',
-    ...examples.flatMap(([line, what]) => entry(`\\fB${roff(line)}\\fR`, roff(what))),
-    '.SH EXIT STATUS',
-    ...paragraph('0 on success, 1 when the image could not be opened or a command failed, 130 after an interrupt.'),
-  ];
-  return `${lines.join('\n')}\n`;
+  ]);
 }
 
 function commandLines({ name, alias, usage, summary, help = [], flags = {} }: ShellCommand): string[] {

@@ -1,5 +1,7 @@
 /** `io replay`: issue the requests of a trace again, on another image or another machine, and compare. */
+
 import type { Backend } from '../../core/block/backend/backend.ts';
+import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { referencePolicies } from '../../core/block/graph/references.ts';
@@ -50,6 +52,7 @@ export const replay = command({
       long: 'cache',
       value: 'MODE',
       parse: cacheWord,
+      offers: cacheModeNames,
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
     },
     ...diskFlags,

@@ -1,5 +1,5 @@
 /** The command line of `nbd`, as a record like those of subcommands. */
-import { cacheMode } from '../../core/block/backend/cache-mode.ts';
+import { cacheMode, cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { referencePolicies } from '../../core/block/graph/references.ts';
 import { Usage, withContext } from '../../core/errors/block-error.ts';
 import { DEFAULT_PORT } from '../../core/nbd/index.ts';
@@ -142,6 +142,7 @@ const options = {
     long: 'cache',
     value: 'MODE',
     parse: cacheValue,
+    offers: cacheModeNames,
     help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
   },
   aio: {
@@ -219,6 +220,7 @@ export const commandLine = command({
   summary: 'Serve disk images over NBD',
   description: [
     'Serving ends when the last client has left, unless -t is given, and on SIGTERM, SIGINT or SIGHUP: requests under way are finished, all is flushed, and the status is 0.',
+    "With --blockdev, --chardev, --monitor, --qmp, --nbd-server, --stats or --metrics it is a daemon that a control socket directs: 'nbd help daemon' tells more.",
     'With socket activation (LISTEN_FDS) the socket comes from the service manager, and -b, -p and -k do not apply.',
   ],
   arguments: operands,

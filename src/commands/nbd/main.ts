@@ -5,13 +5,23 @@
  * telling what happens. What does not: the protocol and the server (`core/nbd`, `core/export`).
  */
 import type { Io } from '../cli/io.ts';
-import { runParsed } from '../cli/main.ts';
-import { parseArguments } from '../cli/parse-arguments.ts';
+import { type Alone, type Program, run as runOn } from '../cli/main.ts';
 import { processIo } from '../cli/process-io.ts';
-import type { AnyCommand } from '../cli/record.ts';
-import { report } from '../cli/report.ts';
 import { commandLine } from './command-line.ts';
 import { daemonCommand, isForDaemon } from './daemon-options.ts';
+
+/** It serves, or is the daemon. */
+export const nbdAlone: Alone = {
+  forms: [commandLine, daemonCommand],
+  pick: (argv, programName) => (isForDaemon(argv, programName) ? daemonCommand : commandLine),
+};
+
+export const nbdProgram: Program = {
+  name: 'nbd',
+  summary: commandLine.summary,
+  commands: {},
+  alone: nbdAlone,
+};
 
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
 export async function main(argv: readonly string[], programName: string): Promise<number> {
@@ -25,11 +35,6 @@ export async function main(argv: readonly string[], programName: string): Promis
 }
 
 /** {@link main} on any {@link Io}. */
-export async function run(argv: readonly string[], io: Io): Promise<number> {
-  try {
-    const record: AnyCommand = isForDaemon(argv, io.programName) ? daemonCommand : commandLine;
-    return await runParsed(record, parseArguments(record, argv), io);
-  } catch (error) {
-    return report(error, io);
-  }
+export function run(argv: readonly string[], io: Io): Promise<number> {
+  return runOn(nbdProgram, argv, io);
 }

@@ -341,8 +341,11 @@ export interface Driver<O extends Options = Options> {
   readonly schemes?: readonly string[];
   /** Options for a file name with such a scheme, or for a plain path on the default protocol. */
   parseFileName?(name: string): Record<string, unknown>;
-  /** The one name that says the same as these options; undefined where there is none. */
-  nameFor?(options: O): string | undefined;
+  /**
+   * The one name that says the same as these options; undefined where there is none. `childName` gives the plain
+   * name of a child of a filter.
+   */
+  nameFor?(options: O, childName: (edge: string) => string | undefined): string | undefined;
   /** Runtime options that decide what data is seen; they go into a `json:` file name. */
   readonly strongOptions?: readonly string[];
   /** Ready image, or throws with everything it took closed (push to `context.closer` while acquiring). */

@@ -6,6 +6,7 @@
  * line for itself and is sent as it is read.
  */
 
+import { after, type Maybe } from '../async/maybe.ts';
 import { asBlockError } from '../errors/block-error.ts';
 import { AlignedPool } from '../host/index.ts';
 import {
@@ -81,19 +82,30 @@ interface Piece {
 }
 
 /** One piece with its header, in memory of its own. */
-async function readPiece(
-  { channel: { sender }, session }: Transmission,
-  request: RequestHeader,
-  piece: Piece,
-): Promise<void> {
-  const { form, target } = session;
+function readPiece(transmission: Transmission, request: RequestHeader, piece: Piece): Promise<void> | void {
   const data = payloads.take(piece.length);
   try {
-    await target.backend.read(piece.offset, data);
+    const done = transmission.session.target.backend.read(piece.offset, data);
+    if (!(done instanceof Promise)) return sendPiece(transmission, request, piece, data);
+    return done.then(
+      () => sendPiece(transmission, request, piece, data),
+      (error: unknown) => {
+        payloads.give(data);
+        throw error;
+      },
+    );
   } catch (error) {
     payloads.give(data);
     throw error;
   }
+}
+
+function sendPiece(
+  { channel: { sender }, session: { form } }: Transmission,
+  request: RequestHeader,
+  piece: Piece,
+  data: Uint8Array,
+): void {
   const header = readHeaderSize(form);
   sender.place(header);
   putReadHeader(sender.bytes, sender.at, form, request, piece);
@@ -102,12 +114,23 @@ async function readPiece(
 }
 
 /** Data and holes in chunks of their own ("Structured replies"). */
-async function readChunks(transmission: Transmission, request: RequestHeader): Promise<void> {
+function readChunks(transmission: Transmission, request: RequestHeader): Promise<void> | void {
+  const { offset, length } = request;
+  const first = runAt(transmission, offset, length);
+  // Mostly it is all data, and known at once.
+  if (!(first instanceof Promise) && !first.zero && first.length === length) {
+    return readPiece(transmission, request, { offset, length, done: true });
+  }
+  return readRuns(transmission, request, first);
+}
+
+async function readRuns(transmission: Transmission, request: RequestHeader, first: Maybe<Run>): Promise<void> {
   const { channel, session, settings } = transmission;
   const { sender } = channel;
   const end = request.offset + request.length;
-  for (let at = request.offset; at < end; ) {
-    const { length, zero } = await extentAt(transmission, at, end - at);
+  let run = await first;
+  for (let at = request.offset; ; ) {
+    const { length, zero } = run;
     const done = at + length === end;
     if (zero) {
       const chunk = { type: ChunkType.OFFSET_HOLE, done };
@@ -115,29 +138,31 @@ async function readChunks(transmission: Transmission, request: RequestHeader): P
     } else {
       await readPiece(transmission, request, { offset: at, length, done });
     }
+    if (done) return;
     at += length;
-    if (at < end) {
-      transmission.served(length);
-      sender.flush();
-      if (sender.pending >= settings.memory()) await sender.room(settings.memory());
-    }
+    transmission.served(length);
+    sender.flush();
+    if (sender.pending >= settings.memory()) await sender.room(settings.memory());
+    run = await runAt(transmission, at, end - at);
   }
 }
 
+interface Run {
+  readonly length: number;
+  readonly zero: boolean;
+}
+
 /** A run of data (at most a piece) or of zeroes. */
-async function extentAt(
-  { session: { target } }: Transmission,
-  offset: number,
-  length: number,
-): Promise<{ readonly length: number; readonly zero: boolean }> {
+function runAt({ session: { target } }: Transmission, offset: number, length: number): Maybe<Run> {
   const piece = Math.min(length, PIECE);
   if (length < WORTH_A_LOOK) return { length: piece, zero: false };
-  const extent = await target.backend.chainStatus(offset, length);
-  if (extent.length === 0) return { length: piece, zero: false };
-  if (extent.zero) return { length: extent.length, zero: true };
-  // Alternating small runs would make more headers than data: what is short is sent as data.
-  const data = Math.min(piece, Math.max(extent.length, WORTH_A_LOOK));
-  return { length: data, zero: false };
+  return after(target.backend.chainStatus(offset, length), (extent) => {
+    if (extent.length === 0) return { length: piece, zero: false };
+    if (extent.zero) return { length: extent.length, zero: true };
+    // Alternating small runs would make more headers than data: what is short is sent as data.
+    const data = Math.min(piece, Math.max(extent.length, WORTH_A_LOOK));
+    return { length: data, zero: false };
+  });
 }
 
 /** A long read in one chunk or none: the header says the whole length, then comes the data as it is read. */

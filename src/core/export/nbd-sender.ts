@@ -9,6 +9,7 @@
  */
 import type { Writable } from 'node:stream';
 import { ConnectionLost } from '../nbd/index.ts';
+import { Flights } from './flights.ts';
 
 /** Bytes of a block: what sixteen small reads need, and some room. */
 const BLOCK = 128 * 1024;
@@ -26,7 +27,6 @@ export interface Reserved {
 }
 
 export class Sender {
-  readonly #socket: Writable;
   #block = new Block();
   /** A block that is free, for the next time one is needed beside the current one. */
   #spare: Block | undefined;
@@ -35,21 +35,22 @@ export class Sender {
   #at = 0;
   #parts: Buffer[] = [];
   #releases: (() => void)[] = [];
-  /** Bytes that wait for a flush, and bytes that the kernel has not taken. */
+  /** Bytes that wait for a flush. */
   #queued = 0;
-  #unsent = 0;
+  /** What the kernel has not taken. */
+  readonly #flights: Flights;
   #streaming = false;
   #scheduled = false;
   #ended: ConnectionLost | undefined;
   #waiting: (() => void)[] = [];
 
   constructor(socket: Writable) {
-    this.#socket = socket;
+    this.#flights = new Flights(socket, () => this.#wake());
   }
 
   /** Bytes on their way that the client has not taken. */
   get pending(): number {
-    return this.#queued + this.#unsent;
+    return this.#queued + this.#flights.bytes;
   }
 
   /** Memory for `length` bytes (far less than a block), at {@link at} of {@link bytes}; they count once {@link commit} says so. */
@@ -143,10 +144,10 @@ export class Sender {
       await action({
         write: (parts, sent) => {
           const length = parts.reduce((sum, part) => sum + part.length, 0);
-          this.#send([...parts], length, sent ? [sent] : []);
+          this.#send(parts, length, sent ? [sent] : []);
         },
         room: async (limit) => {
-          while (this.#unsent >= limit && !this.#ended) await this.#change();
+          while (this.#flights.bytes >= limit && !this.#ended) await this.#change();
           if (this.#ended) throw this.#ended;
         },
       });
@@ -168,26 +169,13 @@ export class Sender {
     this.#wake();
   }
 
-  #send(parts: Buffer[], length: number, releases: readonly (() => void)[]): void {
+  #send(parts: readonly Buffer[], length: number, releases: readonly (() => void)[]): void {
     const block = this.#block;
     block.users++;
-    this.#unsent += length;
-    const done = (): void => {
-      this.#unsent -= length;
+    this.#flights.send(parts, length, () => {
       this.#leave(block);
       for (const release of releases) release();
-      this.#wake();
-    };
-    const last = parts.pop();
-    if (last === undefined) return;
-    if (parts.length === 0) {
-      this.#socket.write(last, done);
-      return;
-    }
-    this.#socket.cork();
-    for (const part of parts) this.#socket.write(part);
-    this.#socket.write(last, done);
-    this.#socket.uncork();
+    });
   }
 
   /** What lies in the block and is not flushed becomes a part. */

@@ -52,6 +52,10 @@ export class Transmission {
   #bytes = 0;
   #served = 0;
   #stopping = false;
+  /** No more requests are taken: the client has said goodbye, or the server stops. */
+  #left = false;
+  /** What has to end before the next request can be read. */
+  #halt: Promise<void> | undefined;
   #waiting: (() => void)[] = [];
   #fatal: unknown;
 
@@ -79,6 +83,7 @@ export class Transmission {
   stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#left = true;
     // The reading of a next header ends here, as if the client had left.
     this.channel.reader.end();
   }
@@ -90,26 +95,43 @@ export class Transmission {
   }
 
   async #loop(): Promise<void> {
+    const { reader } = this.channel;
+    const serve = (): boolean => this.#serve();
+    while (!this.#left) {
+      if (!this.#serve()) await reader.whenever(this.#headerSize, 'a request', serve);
+      await this.#halt;
+      this.#halt = undefined;
+      if (this.#isFull()) await this.#relief();
+      if (this.#served >= BYTES_PER_TURN) await this.#giveWay();
+    }
+  }
+
+  /** Serve what has arrived; false when that is all, true when something has to be waited for, or nothing will follow. */
+  #serve(): boolean {
     const { reader, sender } = this.channel;
-    const wide = this.session.form === 'extended';
-    const size = wide ? Size.EXTENDED_REQUEST : Size.REQUEST;
-    while (!this.#stopping) {
-      let header = reader.take(size);
+    const size = this.#headerSize;
+    while (!this.#left) {
+      const header = reader.take(size);
       if (header === undefined) {
         sender.flush();
-        header = await reader.readExactly(size, 'a request', size);
+        return false;
       }
-      const request = wide ? decodeExtendedRequest(header) : decodeRequest(header);
-      if (request.command === Command.DISC) return;
-      const pending = this.#start(request);
-      if (pending instanceof Promise) await pending;
-      if (this.#isFull()) await this.#relief();
-      if (this.#served >= BYTES_PER_TURN) {
-        this.#served = 0;
-        sender.flush();
-        await nextTurn();
-      }
+      const request = this.session.form === 'extended' ? decodeExtendedRequest(header) : decodeRequest(header);
+      if (request.command === Command.DISC) this.#left = true;
+      else this.#halt = this.#start(request);
+      if (this.#halt || this.#served >= BYTES_PER_TURN || this.#isFull()) return true;
     }
+    return true;
+  }
+
+  get #headerSize(): number {
+    return this.session.form === 'extended' ? Size.EXTENDED_REQUEST : Size.REQUEST;
+  }
+
+  async #giveWay(): Promise<void> {
+    this.#served = 0;
+    this.channel.sender.flush();
+    await nextTurn();
   }
 
   /** Take the payload and begin; a promise only where the payload has not arrived, not for the request itself. */
@@ -151,10 +173,10 @@ export class Transmission {
     });
   }
 
-  /** A write of small data that lies there already. */
-  write(request: RequestHeader, data: Uint8Array): void {
-    this.#served += data.length;
-    this.follow(request, data.length + OVERHEAD, () => write(this, request, data));
+  /** A write whose data lies there already. */
+  write(request: RequestHeader, data: readonly Uint8Array[]): void {
+    this.#served += request.length;
+    this.follow(request, request.length + OVERHEAD, () => write(this, request, data));
   }
 
   /** Count what was served outside of {@link follow}, so that others get a turn. */

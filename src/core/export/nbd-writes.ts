@@ -1,9 +1,11 @@
 /**
  * WRITE, and the payloads of other requests.
  *
- * Small data is written from where it arrived; what is longer than a piece is written as it arrives, so that a
+ * Data is written from where it arrived, without a copy; what is longer than a piece is written as it arrives, so that a
  * request never takes more memory than a piece.
  */
+import type { Maybe } from '../async/maybe.ts';
+import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { BlockError } from '../errors/block-error.ts';
 import {
@@ -31,41 +33,39 @@ export function takePayload(transmission: Transmission, request: RequestHeader):
   const refused = refusal(request, request.length, transmission.session);
   if (refused)
     return skip(transmission, request, () => putFailure(transmission, request, refused.error, refused.message));
-  const data = transmission.channel.reader.take(request.length);
+  const data = request.length <= PIECE ? transmission.channel.reader.takePieces(request.length) : undefined;
   if (data === undefined) return takeData(transmission, request);
   transmission.write(request, data);
   return undefined;
 }
 
-/** Write data that is all there. */
-export function write(transmission: Transmission, request: RequestHeader, data: Uint8Array): Promise<void> | void {
+/** Write data that is all there, in the pieces it arrived in. */
+export function write(
+  transmission: Transmission,
+  request: RequestHeader,
+  data: readonly Uint8Array[],
+): Promise<void> | void {
   const { backend } = transmission.session.target;
-  const done = data.length === 0 ? undefined : backend.write(request.offset, data, writeFlags(request));
+  const flags = writeFlags(request);
+  const done = put(backend, request.offset, data, flags);
   if (done instanceof Promise) return done.then(() => transmission.succeed(request));
   transmission.succeed(request);
 }
 
-/** The data has not all arrived: into memory of its own. */
+function put(backend: Backend, offset: number, data: readonly Uint8Array[], flags: number): Maybe<void> {
+  const [first] = data;
+  if (data.length > 1) return backend.writev(offset, data, flags);
+  if (first !== undefined) return backend.write(offset, first, flags);
+}
+
+/** The data has not all arrived. */
 async function takeData(transmission: Transmission, request: RequestHeader): Promise<void> {
   const { length } = request;
   if (length > PIECE) return writeStream(transmission, request);
   const { reader, sender } = transmission.channel;
-  const data = payloads.take(length);
-  try {
-    sender.flush();
-    await reader.readInto(data, 'the data of a write');
-  } catch (error) {
-    payloads.give(data);
-    throw error;
-  }
-  transmission.served(length);
-  transmission.follow(request, length, async () => {
-    try {
-      await write(transmission, request, data);
-    } finally {
-      payloads.give(data);
-    }
-  });
+  sender.flush();
+  await reader.available(length, 'the data of a write');
+  transmission.write(request, reader.takePieces(length) ?? []);
 }
 
 /** Longer than a piece: written as it arrives. After an error the rest is passed over, for the client to be told. */

@@ -37,7 +37,7 @@ import {
 import { totalLength } from './vectors.ts';
 
 /** Reads longer than this go to the thread pool even when they are cached. */
-export const INLINE_READ_LIMIT = 128 * 1024;
+export const INLINE_READ_LIMIT = 256 * 1024;
 /** Writes longer than this go to the thread pool. */
 export const INLINE_WRITE_LIMIT = 64 * 1024;
 const PAGE = 4096;

@@ -24,12 +24,6 @@ export function assertRenamable(overlay: Node): void {
       code: 'ENOTSUP',
     });
   }
-  if (overlay.modes.readOnly) {
-    throw new BlockError(`node '${overlay.name}' is read-only, so it cannot name another backing file`, {
-      code: 'EACCES',
-      hint: 'Open it with read-only=off',
-    });
-  }
 }
 
 /**

@@ -55,17 +55,19 @@ export async function commitLayers(
   if (overlays.length === 0) throw new Usage(`node '${top.name}' is no backing file`);
   for (const overlay of overlays) assertRenamable(overlay);
   const undo = new Closer();
-  const filter = await makeFilter(graph, {
-    driver: 'commit_top',
-    name: request.filterName,
-    below: top,
-    make: (file) => new CommitFilter(file),
-  });
-  filter.held = true;
   const held = new Holdings(graph);
-  undo.push(() => takeOut(graph, filter));
-  undo.push(() => held.close());
+  undo.push(() => held.giveBack());
   try {
+    for (const node of [base, ...overlays]) await held.makeWritable(node);
+    const filter = await makeFilter(graph, {
+      driver: 'commit_top',
+      name: request.filterName,
+      below: top,
+      make: (file) => new CommitFilter(file),
+    });
+    filter.held = true;
+    undo.push(() => takeOut(graph, filter));
+    undo.push(() => held.close());
     await replaceNode(graph, { from: top, to: filter });
     const { target, source } = operations.commit;
     const grows = base.io.size < top.io.size;

@@ -3,6 +3,7 @@ import { Backend, type BackendSettings } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge } from '../block/graph/edge.ts';
 import { freezeChain } from '../block/graph/freeze.ts';
+import { type GiveBack, lendWritable } from '../block/graph/lend.ts';
 import type { Node } from '../block/graph/node.ts';
 import type { OperationPart } from '../block/graph/operations.ts';
 import { Perm } from '../block/permissions-bits.ts';
@@ -15,9 +16,20 @@ export class Holdings {
   readonly #edges: Edge[] = [];
   readonly #backends: Backend[] = [];
   readonly #frozen: (() => void)[] = [];
+  readonly #lent: GiveBack[] = [];
 
   constructor(graph: BlockGraph) {
     this.#graph = graph;
+  }
+
+  /** Have a node that was opened read-only be writable until {@link giveBack}, or the end of the job. */
+  async makeWritable(node: Node): Promise<void> {
+    this.#lent.push(await lendWritable(this.#graph, node));
+  }
+
+  /** The nodes are read-only again, or stay as they are with `keep`. */
+  async giveBack(how?: { readonly keep?: boolean }): Promise<void> {
+    for (const giveBack of this.#lent.splice(0).reverse()) await giveBack(how);
   }
 
   /** A backend that sends requests also while the graph is drained: its job holds still by itself. */
@@ -39,6 +51,7 @@ export class Holdings {
 
   /** The backends are the job's from now on, which closes them. */
   giveTo(job: Job): void {
+    job.atEnd(() => this.giveBack());
     for (const backend of this.#backends) job.own(backend);
   }
 

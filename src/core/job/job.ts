@@ -280,6 +280,11 @@ export class Job implements EdgeParent {
     return backend;
   }
 
+  /** Have `action` run when the job ends, after all that it takes later has been given back. */
+  atEnd(action: () => Promise<void>): void {
+    this.#closer.push(action);
+  }
+
   /** Hold permissions on a node that the job does not read or write by itself. */
   hold(graph: BlockGraph, link: { node: Node; name: string; permissions: OperationPart }): Edge {
     const edge = graph.attach(

@@ -43,17 +43,19 @@ export async function stream(
   const { base, bottom } = boundsOf(top, request);
   assertRenamable(top);
   const undo = new Closer();
-  const { filterName } = request;
-  const filter = await insertFilter(graph, top, {
-    driver: 'copy-on-read',
-    ...(filterName === undefined ? {} : { 'node-name': filterName }),
-    ...(bottom ? { bottom: bottom.name } : {}),
-  });
-  filter.held = true;
   const held = new Holdings(graph);
-  undo.push(() => takeOut(graph, filter));
-  undo.push(() => held.close());
+  const { filterName } = request;
+  undo.push(() => held.giveBack());
   try {
+    await held.makeWritable(top);
+    const filter = await insertFilter(graph, top, {
+      driver: 'copy-on-read',
+      ...(filterName === undefined ? {} : { 'node-name': filterName }),
+      ...(bottom ? { bottom: bottom.name } : {}),
+    });
+    filter.held = true;
+    undo.push(() => takeOut(graph, filter));
+    undo.push(() => held.close());
     const { main, active, intermediate } = operations.stream;
     const source = held.attach(filter, { user: 'the stream job', permissions: main });
     if (bottom) held.freeze(filter, bottom);

@@ -38,6 +38,15 @@ interface Waiter {
   reject(error: Error): void;
 }
 
+/** Who takes what arrives as it arrives. */
+interface Taker {
+  readonly length: number;
+  readonly what: string;
+  action(): boolean;
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 export class ByteReader {
   readonly #source: ByteSource;
   readonly #highWater: number;
@@ -46,6 +55,7 @@ export class ByteReader {
   #at = 0;
   #buffered = 0;
   #waiter: Waiter | undefined;
+  #taker: Taker | undefined;
   #paused = false;
   #end: { readonly cause: unknown } | undefined;
 
@@ -83,6 +93,7 @@ export class ByteReader {
       this.#waiter = undefined;
       waiter.resolve();
     }
+    if (this.#taker && this.#buffered >= this.#taker.length) this.#offer(this.#taker);
     const allowed = Math.max(this.#highWater, this.#waiter?.length ?? 0);
     if (this.#buffered > allowed && !this.#paused) {
       this.#paused = true;
@@ -97,6 +108,24 @@ export class ByteReader {
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.reject(this.#lost(waiter.what, waiter.length, waiter.filled));
+    const taker = this.#taker;
+    this.#taker = undefined;
+    taker?.reject(this.#lost(taker.what, taker.length, 0));
+  }
+
+  /**
+   * Have `action` take what it wants whenever at least `length` bytes of `what` are there, as soon as they arrive and
+   * without a promise for each arrival, until it answers true. What it throws, and the end of the stream, rejects.
+   */
+  whenever(length: number, what: string, action: () => boolean): Promise<void> {
+    if (this.#waiter || this.#taker) throw new Error(`reading ${what} while something else is being read`);
+    return new Promise((resolve, reject) => {
+      const taker: Taker = { length, what, action, resolve, reject };
+      if (this.#buffered >= length) this.#offer(taker);
+      else if (this.#end) reject(this.#lost(what, length, 0));
+      else this.#taker = taker;
+      if (this.#taker && this.#paused) this.#resume();
+    });
   }
 
   /** Exactly `length` bytes when they are there; undefined, with nothing taken, when not. */
@@ -138,6 +167,19 @@ export class ByteReader {
     if (filled < target.length) return this.#wait(target.length, target, what, filled);
   }
 
+  /** Exactly `length` bytes in the pieces they arrived in, when they are there; undefined, with nothing taken, when not. */
+  takePieces(length: number): Uint8Array[] | undefined {
+    if (this.#buffered < length || this.#waiter) return undefined;
+    const pieces: Uint8Array[] = [];
+    for (let left = length; left > 0; ) {
+      const piece = this.takeSome(left);
+      if (!piece) break;
+      pieces.push(piece);
+      left -= piece.length;
+    }
+    return pieces;
+  }
+
   /** Pass over `length` bytes of `what`. */
   async skip(length: number, what: string): Promise<void> {
     for (let left = length; left > 0; ) {
@@ -157,6 +199,18 @@ export class ByteReader {
     this.#at = 0;
     this.#buffered = 0;
     this.#resumeIfLow();
+  }
+
+  #offer(taker: Taker): void {
+    // Not in place meanwhile: what is taken may be read in other ways from there on.
+    this.#taker = undefined;
+    try {
+      if (taker.action()) taker.resolve();
+      else if (this.#end) taker.reject(this.#lost(taker.what, taker.length, 0));
+      else this.#taker = taker;
+    } catch (error) {
+      taker.reject(error);
+    }
   }
 
   #takeNow(length: number): Uint8Array {

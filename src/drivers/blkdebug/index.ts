@@ -80,6 +80,14 @@ function parseFileName(name: string): Record<string, unknown> {
   return { ...(config ? { config } : {}), 'x-image': image };
 }
 
+/** The name holds the configuration file and the image; rules among the options have no place in it. */
+function nameFor(given: BlkdebugOptions, childName: (edge: string) => string | undefined): string | undefined {
+  const rules = [...given['inject-error'], ...given['set-state'], ...given.label];
+  const { config = '' } = given;
+  const image = childName('image');
+  return rules.length > 0 || config.includes(':') || image === undefined ? undefined : `blkdebug:${config}:${image}`;
+}
+
 export const blkdebugDriver: Driver<BlkdebugOptions> = {
   name: 'blkdebug',
   kind: 'filter',
@@ -87,6 +95,7 @@ export const blkdebugDriver: Driver<BlkdebugOptions> = {
   slots: [{ name: 'image', role: 'filtered', anyNode: true, nameOption: 'x-image' }],
   schemes: ['blkdebug'],
   parseFileName,
+  nameFor,
   strongOptions: ['config', 'inject-error', 'set-state', 'label'],
   open,
 };

@@ -148,6 +148,12 @@ function parseFileName(name: string): Record<string, unknown> {
   return { 'x-raw': raw, 'x-image': test };
 }
 
+/** Undefined where the name of the raw image would end at its first colon. */
+function nameFor(_options: BlkverifyOptions, childName: (edge: string) => string | undefined): string | undefined {
+  const [raw, test] = [childName('raw'), childName('test')];
+  return raw === undefined || raw.includes(':') || test === undefined ? undefined : `blkverify:${raw}:${test}`;
+}
+
 export const blkverifyDriver: Driver<BlkverifyOptions> = {
   name: 'blkverify',
   kind: 'filter',
@@ -158,5 +164,6 @@ export const blkverifyDriver: Driver<BlkverifyOptions> = {
   ],
   schemes: ['blkverify'],
   parseFileName,
+  nameFor,
   open,
 };

@@ -31,6 +31,10 @@ import {
 } from '../../core/host/index.ts';
 import { prepareReopen } from './reopen.ts';
 
+/** Bytes; no device has larger blocks. */
+const FIRST_BLOCK = 4096;
+const NO_ROOM: readonly string[] = ['ENOSPC', 'EDQUOT'];
+
 export class HostImage implements Image {
   limits: Limits;
   readonly zeroFlags = Flag.MAY_UNMAP;
@@ -127,7 +131,11 @@ export class HostImage implements Image {
       throw new NotSupported(`preallocation=${preallocation} cannot be used for shrinking '${this.#file.path}'`);
     }
     this.#extents.forget(Math.min(size, from), Math.abs(size - from));
-    if (preallocation === 'off') return this.#file.truncate(size);
+    if (preallocation === 'off') {
+      await this.#file.truncate(size);
+      if (from === 0) await this.#takeFirstBlock(size);
+      return;
+    }
     try {
       if (preallocation === 'falloc') await this.#space.allocate(from, size - from);
       else await this.#fill(from, size);
@@ -135,6 +143,19 @@ export class HostImage implements Image {
       // What was made so far would be a longer disk than before, made of half an operation.
       await this.#file.truncate(from).catch(() => undefined);
       throw error;
+    }
+  }
+
+  /**
+   * Direct I/O tries out at offset 0 what alignment the device wants, and some filesystems answer for a hole without
+   * asking it. A full disk is no reason to refuse a file that takes no space else.
+   */
+  async #takeFirstBlock(size: number): Promise<void> {
+    if (size === 0) return;
+    try {
+      await this.#file.write(0, Buffer.alloc(Math.min(size, FIRST_BLOCK)));
+    } catch (error) {
+      if (!(error instanceof BlockError) || !NO_ROOM.includes(error.code)) throw error;
     }
   }
 
@@ -160,7 +181,10 @@ export class HostImage implements Image {
   status(offset: number, length: number, precise: boolean): Extent {
     if (!precise) return { length, allocated: true, data: true, zero: false, offset };
     const { data, length: run } = this.#extents.at(offset);
-    return { length: Math.min(length, run), allocated: true, data, zero: !data, offset };
+    // Direct I/O has no part of a block: what lies behind the end of the file in its last block goes with it.
+    const unit = data && offset + run === this.#file.size ? (this.limits.requestAlignment ?? 1) : 1;
+    const whole = Math.ceil((offset + run) / unit) * unit - offset;
+    return { length: Math.min(length, whole), allocated: true, data, zero: !data, offset };
   }
 
   copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {

@@ -146,7 +146,7 @@ describe('img convert', () => {
     const dir = tempDir();
     makeRaw(join(dir, 'a.raw'));
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 700);
+    setTimeout(() => controller.abort(), 2000);
     const args = ['convert', '-r', '100k', '-f', 'raw', join(dir, 'a.raw'), join(dir, 'b.raw')];
     expect(await imgProcess(args, { interrupt: controller.signal })).toMatchObject({ code: 130, stderr: '' });
   });

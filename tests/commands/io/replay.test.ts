@@ -183,7 +183,17 @@ const bad: [what: string, args: string[], text: string, line: RegExp][] = [
 ];
 test.each(bad)('%s ends in one line', async (_, args, text, line) => {
   const folder = tempDir();
-  const { code, stderr } = await io('replay', '-q', '-f', 'raw', ...args, trace(folder, text), await disk(folder, 'a'));
+  const { code, stderr: said } = await io(
+    'replay',
+    '-q',
+    '-f',
+    'raw',
+    ...args,
+    trace(folder, text),
+    await disk(folder, 'a'),
+  );
+  // A wrong command line is told where the help is, too.
+  const stderr = said.replace("Try 'io replay --help' for more information\n", '');
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(line) });
   expect(stderr.match(/\n/g)).toHaveLength(1);
 });

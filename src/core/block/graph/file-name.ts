@@ -45,16 +45,24 @@ function strongOptions(node: Node): [string, unknown][] {
 
 /** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
 export function displayName(node: Node): string {
-  return isPlain(node) ? node.fileName : formatJsonName(describeOptions(node));
+  return plainName(node) ?? formatJsonName(describeOptions(node));
 }
 
-function isPlain(node: Node): boolean {
+function plainName(node: Node): string | undefined {
   const strong = strongOptions(node);
-  if (node.driver.kind === 'protocol') return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key));
-  if (node.driver.kind === 'filter' || strong.length > 0) return false;
-  if (backingDiffers(node)) return false;
+  if (node.driver.kind === 'protocol') {
+    return node.fileName !== '' && strong.every(([key]) => node.nameSays.has(key)) ? node.fileName : undefined;
+  }
+  if (node.driver.kind === 'filter') {
+    const childName = (edge: string): string | undefined => {
+      const child = node.child(edge)?.node;
+      return child && plainName(child);
+    };
+    return node.driver.nameFor?.(node.options, childName);
+  }
+  if (strong.length > 0 || backingDiffers(node)) return undefined;
   const file = node.child('file')?.node;
-  return file !== undefined && file.driver.kind === 'protocol' && isPlain(file);
+  return file === undefined || file.driver.kind === 'format' ? undefined : plainName(file);
 }
 
 /** The backing file was chosen by somebody, and is not the one that the image itself names. */
@@ -62,7 +70,7 @@ function backingDiffers(node: Node): boolean {
   const below = node.backing?.node;
   if (!below || !node.backingOverridden) return false;
   const { fileName, format } = node.image.backing ?? {};
-  if (fileName === undefined || format !== below.driver.name || !isPlain(below)) return true;
+  if (fileName === undefined || format !== below.driver.name || plainName(below) === undefined) return true;
   const home = node.child('file')?.node.fileName ?? node.fileName;
   return hasProtocol(home) || resolveName(home, fileName) !== below.fileName;
 }

@@ -51,6 +51,8 @@ export class Node implements EdgeParent {
   modes: OpenModes;
   /** Kept by name although nothing above uses it. */
   held = false;
+  /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */
+  lent: { jobs: number; readonly own: CommonOptions } | undefined;
   /** Its job must be able to take it out at any time, so no other may hold the link to it. */
   neverFreeze = false;
   readonly children = new Map<string, Edge>();

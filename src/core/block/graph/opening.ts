@@ -94,7 +94,7 @@ export class Opening {
   }
 
   async #finish(driver: Driver, image: Image, options: Readonly<Record<string, unknown>>): Promise<Node> {
-    const ownName = driver.nameFor?.(options);
+    const ownName = driver.kind === 'filter' ? undefined : driver.nameFor?.(options, () => undefined);
     const node = new Node({
       name: this.#attempt.name,
       driver,

@@ -50,6 +50,21 @@ export async function planReopening(graph: BlockGraph, requests: readonly Reopen
   return [...planner.plans.values()];
 }
 
+/** A node that is to be written to, or not any more. */
+export interface ModeChange {
+  readonly node: Node;
+  readonly readOnly: boolean;
+  /** What is said of its modes from then on. */
+  readonly own: CommonOptions;
+}
+
+/** All else of the nodes stays; what was opened with them follows. */
+export function planModes(graph: BlockGraph, changes: readonly ModeChange[]): Plan[] {
+  const planner = new Planner(graph);
+  for (const change of changes) planner.addMode(change);
+  return [...planner.plans.values()];
+}
+
 class Planner {
   readonly plans = new Map<Node, Plan>();
   readonly #graph: BlockGraph;
@@ -79,6 +94,13 @@ class Planner {
       });
       if (change && change.before !== change.to) children.push(change);
     }
+  }
+
+  addMode({ node, readOnly, own }: ModeChange): void {
+    const modes = { ...defaultModes, ...node.modes, readOnly };
+    assertSharing(modes);
+    this.plans.set(node, { node, own, modes, options: node.options, children: [] });
+    for (const edge of node.children.values()) if (edge.follows) this.#follow(node, edge, modes, undefined);
   }
 
   /** What becomes of one child; undefined when it stays. */
@@ -140,11 +162,13 @@ class Planner {
 function modesOf(node: Node, own: CommonOptions, inherited: InheritedModes): InheritedModes {
   const { noIo, forRepair } = node.modes;
   const modes = { ...resolveModes(own, inherited), noIo, forRepair };
-  if (modes.forceShare && !modes.readOnly) {
-    throw new BlockError('force-share=on can only be used with read-only images');
-  }
+  assertSharing(modes);
   if (own['detect-zeroes'] === 'unmap' && !modes.unmap) throw new BlockError('detect-zeroes=unmap needs discard=unmap');
   return modes;
+}
+
+function assertSharing({ forceShare, readOnly }: InheritedModes): void {
+  if (forceShare && !readOnly) throw new BlockError('force-share=on can only be used with read-only images');
 }
 
 function driverOptions(node: Node, spec: NodeSpec, slots: readonly ChildSlot[]): Options {

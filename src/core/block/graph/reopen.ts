@@ -14,7 +14,7 @@ import type { BlockGraph } from './block-graph.ts';
 import { refreshNodes, setChild } from './changes.ts';
 import { subtree, whileDrained } from './drain.ts';
 import type { Node } from './node.ts';
-import { type Plan, planReopening, type Reopening } from './reopen-plan.ts';
+import { type ModeChange, type Plan, planModes, planReopening, type Reopening } from './reopen-plan.ts';
 import { type Transaction, transact } from './transaction.ts';
 
 export type { Reopening };
@@ -28,7 +28,18 @@ export async function reopenNodes(graph: BlockGraph, requests: readonly Reopenin
   const added = plans.flatMap(({ children }) => children.flatMap(({ to }) => (to ? [to] : [])));
   const touched = [...new Set([...plans.map(({ node }) => node), ...dropped, ...added])];
   await whileDrained(touched, () => carryOut(bottomUp(plans)));
+  // What the user says of a node from now on holds, whoever was lent it before.
+  for (const { node } of requests) node.lent = undefined;
   for (const node of dropped) await graph.closeIfUnused(node);
+}
+
+/** Let nodes be written to, or not any more; throws with everything as it was. */
+export async function changeModes(graph: BlockGraph, changes: readonly ModeChange[]): Promise<void> {
+  const plans = planModes(graph, changes);
+  await whileDrained(
+    plans.map(({ node }) => node),
+    () => carryOut(bottomUp(plans)),
+  );
 }
 
 async function carryOut(plans: readonly Plan[]): Promise<void> {

@@ -142,18 +142,21 @@ interface Plan {
 async function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
   const { source, target, rows, settings } = plan;
   const granularity = await granularityOf(settings.granularity, target);
-  const filter = await makeFilter(graph, {
-    driver: 'mirror_top',
-    name: settings.filterName,
-    below: source,
-    make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
-  });
   const undo = new Closer();
   const held = new Holdings(graph);
-  undo.push(() => takeDown(graph, filter));
-  undo.push(() => held.close());
-  filter.held = true;
+  undo.push(() => held.giveBack());
   try {
+    // A layer below was opened as a backing file is; another target is for the user to open for writing.
+    if (rows.intermediate) await held.makeWritable(target);
+    const filter = await makeFilter(graph, {
+      driver: 'mirror_top',
+      name: settings.filterName,
+      below: source,
+      make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
+    });
+    undo.push(() => takeDown(graph, filter));
+    undo.push(() => held.close());
+    filter.held = true;
     await replaceNode(graph, { from: source, to: filter });
     const from = held.attach(source, { user: `the source of the ${plan.type} job`, permissions: rows.source });
     const to = held.attach(target, { user: `the target of the ${plan.type} job`, permissions: rows.target });
@@ -235,6 +238,8 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
       refreshNodes(transaction, [...new Set([from, filter, to, plan.source])]);
     });
   });
+  // Users who could write still can.
+  if (how === 'complete' && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
   await graph.closeIfUnused(from);
 }
 

@@ -1,5 +1,6 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
 import { linksBetween } from '../../block/graph/freeze.ts';
+import { lendWritable } from '../../block/graph/lend.ts';
 import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
@@ -24,11 +25,16 @@ const changeBackingFile = command({
     linksBetween(device, node);
     assertRenamable(node);
     const text = args['backing-file'];
-    await reshape([node], () => undefined);
-    await node.image.backing?.change?.(
-      text === '' ? undefined : text,
-      text === '' ? undefined : node.image.backing.format,
-    );
+    const giveBack = await lendWritable(graph, node);
+    try {
+      await reshape([node], () => undefined);
+      await node.image.backing?.change?.(
+        text === '' ? undefined : text,
+        text === '' ? undefined : node.image.backing.format,
+      );
+    } finally {
+      await giveBack();
+    }
   },
 });
 

@@ -14,7 +14,7 @@ import {
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Node } from '../block/graph/node.ts';
 import { addOverlay, replaceNode, setBacking } from '../block/graph/reshape.ts';
-import { snapshotCreate, snapshotRemove } from '../block/graph/snapshot-operations.ts';
+import { snapshotCreate, snapshotNode, snapshotRemove } from '../block/graph/snapshot-operations.ts';
 import { BlockError } from '../errors/block-error.ts';
 import type { Fields } from '../options/field.ts';
 import {
@@ -171,6 +171,13 @@ const internal = action({
   fields: { device: nodeName('The node'), name: text({ help: 'Name of the snapshot', ...required, nonEmpty: true }) },
   async perform({ device, name }, { graph }) {
     const node = namedNode(graph, device);
+    if (
+      snapshotNode(node)
+        ?.snapshots.list()
+        .some((each) => each.name === name)
+    ) {
+      throw new BlockError(`there is already a snapshot '${name}' in '${device}'`, { code: 'EEXIST' });
+    }
     const made = await snapshotCreate(graph, node, { name });
     return { undo: async () => void (await snapshotRemove(graph, node, { id: made.id })) };
   },

@@ -152,7 +152,9 @@ export class CheckState {
   }
 
   #rememberBeyond(first: number, last: number): void {
-    for (let cluster = Math.max(first, this.clusters); cluster <= last; cluster++) {
+    // Past the largest exact integer no file has clusters, and adding 1 to their numbers would not change them.
+    const end = Math.min(last, Math.floor(Number.MAX_SAFE_INTEGER / this.geometry.clusterSize));
+    for (let cluster = Math.max(first, this.clusters); cluster <= end; cluster++) {
       if (this.beyond.size >= MAX_BEYOND) {
         this.beyondAll = false;
         return;

@@ -130,7 +130,7 @@ export interface Image {
   /** Write several buffers, one after the other, as one request. */
   writev?(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void>;
   /** Store `buf` compressed at `offset`; whole clusters, or the last partial one. */
-  writeCompressed?(offset: number, buf: Uint8Array): Maybe<void>;
+  writeCompressed?: ((offset: number, buf: Uint8Array) => Maybe<void>) | undefined;
   /** Make a range read as zeroes. Throws NotSupported where it can only be done by writing. */
   zero?(offset: number, length: number, flags: Flags): Maybe<void>;
   discard?(offset: number, length: number): Maybe<void>;

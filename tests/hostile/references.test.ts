@@ -108,7 +108,7 @@ describe('chains', () => {
     expectRefused('long chain', outcomes, /chain|longer|deep/i, ['info', 'check']);
     const { code, cpu } = await server.run(['info', '--backing-chain', join(dir, 'victim.qcow2')]);
     expect(code).toBe(1);
-    expect(cpu).toBeLessThan(1000);
+    expect(cpu).toBeLessThan(10_000);
   });
 });
 

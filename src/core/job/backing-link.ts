@@ -32,9 +32,13 @@ export function assertRenamable(overlay: Node): void {
  */
 export async function nameBacking(overlay: Node, base: Node | undefined, text: string | undefined): Promise<void> {
   const name = base === undefined ? undefined : (text ?? displayName(base));
+  const { backingOverridden } = overlay;
+  // From here on the header says what the graph is about to be.
+  overlay.backingOverridden = false;
   try {
     await overlay.image.backing?.change?.(name, base && formatOf(base));
   } catch (error) {
+    overlay.backingOverridden = backingOverridden;
     throw withContext(`the backing file of '${overlay.fileName}' could not be changed`, error);
   }
 }

@@ -153,7 +153,6 @@ class CommitBody implements JobBody {
     for (const overlay of overlays) await nameBacking(overlay, base, backingFile);
     held.release();
     await replaceNode(graph, { from: filter, to: base });
-    for (const overlay of overlays) overlay.backingOverridden = false;
   }
 
   async abort(): Promise<void> {

@@ -54,6 +54,7 @@ export async function stream(
       ...(bottom ? { bottom: bottom.name } : {}),
     });
     filter.held = true;
+    filter.neverFreeze = true;
     undo.push(() => takeOut(graph, filter));
     undo.push(() => held.close());
     const { main, active, intermediate } = operations.stream;

@@ -45,7 +45,15 @@ function strongOptions(node: Node): [string, unknown][] {
 
 /** The name a user can open the same node by: a plain name where that says it all, else `json:{…}`. */
 export function displayName(node: Node): string {
-  return plainName(node) ?? formatJsonName(describeOptions(node));
+  const shown = belowJobFilters(node);
+  return plainName(shown) ?? formatJsonName(describeOptions(shown));
+}
+
+/** What jobs put into the graph is gone when they end: no name tells of it. */
+function belowJobFilters(node: Node): Node {
+  let shown = node;
+  for (let next = shown.passedOn; next && shown.neverFreeze; next = shown.passedOn) shown = next.node;
+  return shown;
 }
 
 function plainName(node: Node): string | undefined {
@@ -67,8 +75,8 @@ function plainName(node: Node): string | undefined {
 
 /** The backing file was chosen by somebody, and is not the one that the image itself names. */
 function backingDiffers(node: Node): boolean {
-  const below = node.backing?.node;
-  if (!below || !node.backingOverridden) return false;
+  if (!node.backing || !node.backingOverridden) return false;
+  const below = belowJobFilters(node.backing.node);
   const { fileName, format } = node.image.backing ?? {};
   if (fileName === undefined || format !== below.driver.name || plainName(below) === undefined) return true;
   const home = node.child('file')?.node.fileName ?? node.fileName;
@@ -79,9 +87,10 @@ function describeOptions(node: Node): Record<string, unknown> {
   const described: Record<string, unknown> = { driver: node.driver.name, ...Object.fromEntries(strongOptions(node)) };
   for (const edge of node.children.values()) {
     if (edge.name === 'backing' && !backingDiffers(node)) continue;
+    const below = belowJobFilters(edge.node);
     const [list = edge.name, index] = edge.name.split('.');
-    if (index === undefined) described[list] = describeOptions(edge.node);
-    else described[list] = [...((described[list] as unknown[] | undefined) ?? []), describeOptions(edge.node)];
+    if (index === undefined) described[list] = describeOptions(below);
+    else described[list] = [...((described[list] as unknown[] | undefined) ?? []), describeOptions(below)];
   }
   return described;
 }

@@ -187,12 +187,12 @@ export interface Image {
   /** Of a filter that keeps the disk as it was: that state, for others to read and to copy. */
   readonly pointInTime?: PointInTimeCapability;
   /** How a copy should treat the page cache of what it reads; absent where there is none. */
-  readonly pageCache?: PageCacheCapability;
+  readonly pageCache?: PageCacheCapability | undefined;
   /** The state of a suspended machine, kept beside the disk; its offsets are its own, in whole sectors. */
   readonly vmState?: VmStateCapability;
   /** Block size and geometry of a device below. */
-  readonly blockSizes?: { readonly logical: number; readonly physical: number };
-  readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number };
+  readonly blockSizes?: { readonly logical: number; readonly physical: number } | undefined;
+  readonly geometry?: { readonly cylinders: number; readonly heads: number; readonly sectors: number } | undefined;
 }
 
 export interface VmStateCapability {

@@ -10,7 +10,7 @@ import type { Io } from '../cli/io.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { amendHelp, readCreationOptions, type Typed } from './creation-options.ts';
-import { cacheValue, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const amend = command({
   name: 'amend',
@@ -34,13 +34,7 @@ export const amend = command({
     },
     format: shared.format,
     imageOpts: shared.imageOpts,
-    cache: {
-      short: 't',
-      value: 'CACHE',
-      parse: cacheValue,
-      default: 'writeback',
-      help: 'Cache mode: none, writeback, writethrough, directsync or unsafe',
-    },
+    cache: { ...shared.targetCache, default: 'writeback' },
     force: { long: 'force', help: 'Do also what may make data unreachable, such as erasing the last password' },
     progress: shared.progress,
     quiet: shared.quiet,

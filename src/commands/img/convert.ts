@@ -9,7 +9,7 @@ import { traced } from '../cli/trace-option.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
 import { type ConvertFlags, copySettings, refuseContradictions, targetOf } from './convert-flags.ts';
 import { CREATION_OPTION, creationHelp, readCreationOptions, type Typed } from './creation-options.ts';
-import { cacheValue, type OpenImages, shared, withImages } from './open-image.ts';
+import { type OpenImages, shared, withImages } from './open-image.ts';
 
 export const convert = command({
   name: 'convert',
@@ -43,13 +43,7 @@ export const convert = command({
     noCreate: { short: 'n', help: 'The target exists: do not make it' },
     progress: PROGRESS_OPTION,
     quiet: shared.quiet,
-    targetCache: {
-      short: 't',
-      value: 'CACHE',
-      default: 'unsafe',
-      parse: cacheValue,
-      help: 'Cache mode for writing: none, writeback, writethrough, directsync or unsafe',
-    },
+    targetCache: { ...shared.targetCache, default: 'unsafe' },
     sourceCache: shared.sourceCache,
     sparse: {
       short: 'S',

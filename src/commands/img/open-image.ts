@@ -9,7 +9,7 @@ import { withAio } from '../../core/block/graph/aio-spec.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { OpenSettings } from '../../core/block/graph/open.ts';
 import { type OperationPart, operations } from '../../core/block/graph/operations.ts';
-import { type ReferencePolicy, referencePolicies } from '../../core/block/graph/references.ts';
+import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Cancelled, Usage, withContext } from '../../core/errors/block-error.ts';
@@ -18,6 +18,7 @@ import { type Io, warn } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
 import { type OptionSpecs, withStatus } from '../cli/record.ts';
+import { REFS_OPTION } from '../cli/refs-option.ts';
 import { FAILED } from '../cli/report.ts';
 import { traced } from '../cli/trace-option.ts';
 
@@ -63,13 +64,7 @@ export const shared = {
   progress: PROGRESS_OPTION,
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
   objects: OBJECT_OPTION,
-  refs: {
-    long: 'refs',
-    value: 'none|same-dir|all',
-    choices: referencePolicies,
-    default: 'all',
-    help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
-  },
+  refs: REFS_OPTION,
   strictBase: {
     long: 'strict-base',
     help: 'Refuse an image whose backing file has changed since it was made on it, rather than warn',

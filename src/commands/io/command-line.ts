@@ -1,9 +1,9 @@
 /** The command line of `io`, as a record like those of subcommands. */
 
 import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
-import { referencePolicies } from '../../core/block/graph/references.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
+import { REFS_OPTION } from '../cli/refs-option.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { cacheWord } from './commands/open.ts';
 import { diskFlags } from './disk-flags.ts';
@@ -44,13 +44,7 @@ export const commandLine = command({
     copyOnRead: { short: 'C', long: 'copy-on-read', help: 'Keep what is read from a backing file' },
     misalign: { short: 'm', long: 'misalign', help: 'Give drivers buffers that are not aligned in memory' },
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it; needs -r' },
-    refs: {
-      long: 'refs',
-      value: 'none|same-dir|all',
-      choices: referencePolicies,
-      default: 'all',
-      help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
-    },
+    refs: REFS_OPTION,
     trace: TRACE_OPTION,
     tracePatterns: TRACE_PATTERN_OPTION,
     version: { short: 'V', long: 'version', help: 'Show the version' },

@@ -4,7 +4,6 @@ import type { Backend } from '../../core/block/backend/backend.ts';
 import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { referencePolicies } from '../../core/block/graph/references.ts';
 import { Perm } from '../../core/block/permissions-bits.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { OffsetMap } from '../../core/trace/offset-map.ts';
@@ -17,6 +16,7 @@ import { type Io, warn } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION } from '../cli/object-value.ts';
 import { PROGRESS_OPTION, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
+import { REFS_OPTION } from '../cli/refs-option.ts';
 import { TRACE_OPTION, traceFile } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
 import { cacheWord } from './commands/open.ts';
@@ -57,13 +57,7 @@ export const replay = command({
     },
     ...diskFlags,
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it' },
-    refs: {
-      long: 'refs',
-      value: 'none|same-dir|all',
-      choices: referencePolicies,
-      default: 'all',
-      help: 'Which other files an image may cause to be opened',
-    },
+    refs: REFS_OPTION,
     speed: { long: 'speed', value: 'N', parse: speedValue, default: '1', help: 'So many times as fast as recorded' },
     asap: { long: 'asap', help: 'As fast as possible, with the recorded order and overlap' },
     depth: {

@@ -1,10 +1,10 @@
 /** The command line of `nbd`, as a record like those of subcommands. */
 import { cacheMode, cacheModeNames } from '../../core/block/backend/cache-mode.ts';
-import { referencePolicies } from '../../core/block/graph/references.ts';
 import { Usage, withContext } from '../../core/errors/block-error.ts';
 import { DEFAULT_PORT } from '../../core/nbd/index.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command, type OptionSpecs, type Parsed } from '../cli/record.ts';
+import { REFS_OPTION } from '../cli/refs-option.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
 
@@ -196,13 +196,7 @@ const options = {
     choices: ['text', 'json'],
     help: 'How to tell of clients and failures on standard error; json tells all, an object a line',
   },
-  refs: {
-    long: 'refs',
-    value: 'none|same-dir|all',
-    choices: referencePolicies,
-    default: 'all',
-    help: 'Which other files an image may cause to be opened: none, plain files in its own folder or below, or all',
-  },
+  refs: REFS_OPTION,
   trace: TRACE_OPTION,
   tracePatterns: TRACE_PATTERN_OPTION,
   version: { short: 'V', long: 'version', help: 'Show the version' },

@@ -20,24 +20,17 @@ export interface RequestHeader {
 
 /** 28 bytes. @throws BlockError EPROTO when the magic is wrong: the stream is out of step. */
 export function decodeRequest(bytes: Uint8Array): RequestHeader {
-  if (u32(bytes, 0) !== Magic.REQUEST) throw outOfStep(bytes);
-  const offsetHigh = u32(bytes, 16);
-  const offsetLow = u32(bytes, 20);
-  return {
-    flags: u16(bytes, 4),
-    command: u16(bytes, 6),
-    cookieHigh: u32(bytes, 8),
-    cookieLow: u32(bytes, 12),
-    offset: offsetHigh * HIGH + offsetLow,
-    offsetHigh,
-    offsetLow,
-    length: u32(bytes, 24),
-  };
+  return decodeHeader(bytes, Magic.REQUEST, u32(bytes, 24));
 }
 
-/** 32 bytes. */
+/** 32 bytes. @throws as {@link decodeRequest}. */
 export function decodeExtendedRequest(bytes: Uint8Array): RequestHeader {
-  if (u32(bytes, 0) !== Magic.EXTENDED_REQUEST) throw outOfStep(bytes);
+  return decodeHeader(bytes, Magic.EXTENDED_REQUEST, u32(bytes, 24) * HIGH + u32(bytes, 28));
+}
+
+/** The two forms are alike but for their magic and the width of the length. */
+function decodeHeader(bytes: Uint8Array, magic: number, length: number): RequestHeader {
+  if (u32(bytes, 0) !== magic) throw outOfStep(bytes);
   const offsetHigh = u32(bytes, 16);
   const offsetLow = u32(bytes, 20);
   return {
@@ -48,7 +41,7 @@ export function decodeExtendedRequest(bytes: Uint8Array): RequestHeader {
     offset: offsetHigh * HIGH + offsetLow,
     offsetHigh,
     offsetLow,
-    length: u32(bytes, 24) * HIGH + u32(bytes, 28),
+    length,
   };
 }
 

@@ -12,6 +12,7 @@ export { AIO_MODES, type AioMode, checkAio } from './aio.ts';
 export { AlignedPool } from './aligned-pool.ts';
 export { setExtentSizeHint, setNoCow } from './attributes.ts';
 export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';
+export { builtThread } from './built-thread.ts';
 export { CacheManners, MANNERS_WINDOW, type MannersOptions } from './cache-manners.ts';
 export { type CopyRange, cloneFile, cloneRange, copyRange } from './copy-range.ts';
 export type { Alignment } from './direct.ts';

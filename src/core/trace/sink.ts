@@ -1,8 +1,7 @@
 /** Who takes the records out of the ring: a thread, or, where there is no file to start one from, we in between. */
-import fs from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
+import { builtThread } from '../host/index.ts';
 import type { TraceNode } from './record.ts';
 import type { RingWriter } from './ring.ts';
 import type { FromThread, ToThread } from './thread-messages.ts';
@@ -25,16 +24,8 @@ export interface SinkSettings {
 
 /** A sink of the best kind there is. */
 export function openSink(settings: SinkSettings): Sink {
-  const file = threadFile();
+  const file = builtThread('trace-thread');
   return file === undefined ? new InlineSink(settings) : new ThreadSink(file, settings);
-}
-
-/** The built thread lies beside the programs; seen from a bundle of theirs, or from that of the library. */
-function threadFile(): string | undefined {
-  const places = ['./', '../', './cli/', '../cli/'].map(
-    (place) => new URL(`${place}trace-thread.cjs`, import.meta.url),
-  );
-  return places.map((place) => fileURLToPath(place)).find((path) => fs.existsSync(path));
 }
 
 /** How long the thread may make no progress at all before tracing is given up, in milliseconds. */

@@ -1,9 +1,8 @@
 /** Buffers for pieces, and the threads that hash what was read into them. */
-import fs from 'node:fs';
 import os from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { BlockError } from '../../errors/block-error.ts';
+import { builtThread } from '../../host/index.ts';
 import { type HashReply, type HashRequest, type HashThreadSettings, hashPiece, PIECE } from './hash-piece.ts';
 import type { Subtree } from './merkle-tree.ts';
 
@@ -24,7 +23,7 @@ export class HashPool implements AsyncDisposable {
   /** `threads` 0 hashes at once, on the thread of the caller; the default is one for each processor. */
   constructor(algorithm: string, threads = Math.min(MAX_THREADS, os.availableParallelism())) {
     this.#algorithm = algorithm;
-    const file = threadFile();
+    const file = builtThread('hash-thread');
     const count = file === undefined ? 0 : threads;
     this.#buffers = Array.from({ length: Math.max(1, count * SLOTS_PER_THREAD) }, () => new ArrayBuffer(PIECE));
     for (let i = 0; i < count && file !== undefined; i++) {
@@ -79,10 +78,4 @@ export class HashPool implements AsyncDisposable {
     for (const waiter of this.#waiting.values()) waiter.reject(this.#failure);
     this.#waiting.clear();
   }
-}
-
-/** The built thread lies beside the programs; seen from a bundle of theirs, or from that of the library. */
-function threadFile(): string | undefined {
-  const places = ['./', '../', './cli/', '../cli/'].map((place) => new URL(`${place}hash-thread.cjs`, import.meta.url));
-  return places.map((place) => fileURLToPath(place)).find((path) => fs.existsSync(path));
 }

@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, writeSync } from 'node:fs';
 import type { Readable } from 'node:stream';
+import { nextTurn } from '../../core/async/turn.ts';
 import type { Io } from '../cli/io.ts';
 
 /** Tells the second process that it is it; the value is a descriptor to say "ready" on. */
@@ -31,7 +32,7 @@ export async function becomeDaemon(verbose: boolean, io: Io): Promise<number> {
   });
   const ready = await isReady(child.stdio[READY_FD] as Readable, child);
   // What it said before it was ready is on its way.
-  await new Promise((resolve) => setImmediate(resolve));
+  await nextTurn();
   child.stderr?.destroy();
   child.unref();
   return ready && !said ? 0 : 1;

@@ -8,7 +8,7 @@ import { operations } from '../../core/block/graph/operations.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, withContext } from '../../core/errors/block-error.ts';
-import { type BitmapSource, Export } from '../../core/export/index.ts';
+import { type BitmapSource, bitmapSource, Export } from '../../core/export/index.ts';
 import { makeTemporaryOverlay } from '../../core/job/temporary-overlay.ts';
 import { traced } from '../cli/trace-option.ts';
 import type { NbdOptions } from './command-line.ts';
@@ -88,8 +88,7 @@ function exportedBitmap(top: Node, name: string, { readOnly }: ExportRequest): B
     if (readOnly && bitmap.recording && !node.modes.readOnly) {
       throw new BlockError(`bitmap '${name}' records writes, which does not go with a read-only export`);
     }
-    const release = bitmap.hold('an export');
-    return { name, extents: (offset, length) => bitmap.bits.extents(offset, length), release };
+    return bitmapSource(bitmap, 'an export');
   }
   throw new BlockError(`there is no dirty bitmap '${name}'`, { code: 'ENOENT' });
 }

@@ -1,13 +1,12 @@
 /** Serving: from the command line to the end of the process. */
 import { Closer } from '../../core/async/closer.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { type ListenAddress, NbdServer, type ServerEvent } from '../../core/export/index.ts';
+import { type ListenAddress, NbdServer, type ServerEvent, tlsEntrance } from '../../core/export/index.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
 import { tellReady } from './background.ts';
 import type { NbdOptions } from './command-line.ts';
-import { serverCredentials } from './credentials.ts';
 import { eventLog, type LogEvent } from './event-log.ts';
 import type { ExportRequest } from './export-requests.ts';
 import { openExport } from './open-export.ts';
@@ -41,7 +40,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
       shared: options.shared,
       maxConnections: options.maxConnections,
       handshakeLimit: options.handshakeLimit * 1000,
-      credentials: serverCredentials(graph, options),
+      credentials: options.tlsCreds === undefined ? undefined : tlsEntrance(graph, options.tlsCreds, options.tlsAuthz),
       onEvent: (event) => {
         log(event);
         life.noticed(event, server);

@@ -1,16 +1,8 @@
 import type { Backend } from '../block/backend/backend.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { type BlockSizes, ExportFlag, Limit, type ReplyForm } from '../nbd/index.ts';
+import type { BitmapSource } from './bitmap-source.ts';
 import { contextsOf, type MetaContext } from './meta-contexts.ts';
-
-/** A dirty bitmap as an export shows it. */
-export interface BitmapSource {
-  readonly name: string;
-  /** Runs that cover the range, in order; the last may end past it. */
-  extents(offset: number, length: number): Iterable<{ readonly length: number; readonly dirty: boolean }>;
-  /** Called once, when the export is closed: others may use the bitmap again. */
-  release?(): void;
-}
 
 export interface ExportSettings {
   readonly name: string;

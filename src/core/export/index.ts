@@ -5,7 +5,9 @@
  * commands and the control socket only start, change and stop them. Here does not belong the wire format (core/nbd),
  * nor anything that prints.
  */
-export { type BitmapSource, Export, type ExportSettings } from './export.ts';
+export { type BitmapSource, bitmapSource } from './bitmap-source.ts';
+export { Export, type ExportSettings } from './export.ts';
 export { addressText, type ListenAddress, Listener } from './nbd-listener.ts';
 export { NbdServer, type ServerEvent, type ServerSettings } from './nbd-server.ts';
 export type { ServerCredentials } from './server-credentials.ts';
+export { tlsEntrance } from './tls-entrance.ts';

@@ -5,11 +5,12 @@
  * clients now and then: the rest is for the client to ask.
  */
 import type { Maybe } from '../async/maybe.ts';
+import { nextTurn } from '../async/turn.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { AllocationState, BitmapState, Context, Limit, type StatusExtent } from '../nbd/index.ts';
-import type { BitmapSource, ExportSettings } from './export.ts';
-import { nextTurn } from './turns.ts';
+import type { BitmapSource } from './bitmap-source.ts';
+import type { ExportSettings } from './export.ts';
 
 export interface MetaContext {
   readonly id: number;

@@ -6,7 +6,8 @@ import { linkDown } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { BlockError } from '../errors/block-error.ts';
-import { type BitmapSource, Export } from '../export/export.ts';
+import { type BitmapSource, bitmapSource } from '../export/bitmap-source.ts';
+import { Export } from '../export/export.ts';
 import type { ListenAddress } from '../export/nbd-listener.ts';
 import { NbdServer } from '../export/nbd-server.ts';
 import type { ServerCredentials } from '../export/server-credentials.ts';
@@ -34,7 +35,6 @@ export interface ExportRequest {
 interface Entry {
   readonly id: string;
   readonly served: Export;
-  readonly release: () => void;
   removing: boolean;
 }
 
@@ -96,17 +96,16 @@ export class Exports {
       permissions: operations[writable ? 'export-writable' : 'export'].image,
       writethrough: request.writethrough,
     });
-    const holds: (() => void)[] = [];
-    const release = () => holds.splice(0).forEach((hold) => void hold());
+    const bitmaps: BitmapSource[] = [];
     try {
-      const bitmaps = request.bitmaps.map((wanted) => source(this.#bitmap(node, wanted), id, holds));
+      for (const wanted of request.bitmaps) bitmaps.push(bitmapSource(this.#bitmap(node, wanted), `export '${id}'`));
       const name = request.name ?? request.node;
       const { description, allocationDepth } = request;
       const served = new Export({ name, description, backend, readOnly: !writable, bitmaps, allocationDepth });
       server.addExport(served);
-      this.#entries.set(id, { id, served, release, removing: false });
+      this.#entries.set(id, { id, served, removing: false });
     } catch (error) {
-      release();
+      for (const bitmap of bitmaps) bitmap.release?.();
       void backend.close().catch(() => undefined);
       throw error;
     }
@@ -153,7 +152,6 @@ export class Exports {
   #gone(id: string): void {
     const entry = this.#entries.get(id);
     this.#entries.delete(id);
-    entry?.release();
     if (entry) this.#deleted(id);
   }
 
@@ -171,9 +169,4 @@ export class Exports {
     }
     throw new BlockError(`no node below '${top.name}' has a dirty bitmap '${wanted}'`, { code: 'ENOENT' });
   }
-}
-
-function source(bitmap: NamedBitmap, id: string, holds: (() => void)[]): BitmapSource {
-  holds.push(bitmap.hold(`export '${id}'`));
-  return { name: bitmap.name, extents: (offset, length) => bitmap.bits.extents(offset, length) };
 }

@@ -1,11 +1,10 @@
 /** Where an NBD server is to listen, as the control socket and the command line say it, and who may come in. */
 
-import type { Socket } from 'node:net';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
-import { upgradeAuthorized } from '../crypto/tls-authorized.ts';
-import { BlockError, NotSupported } from '../errors/block-error.ts';
+import { BlockError } from '../errors/block-error.ts';
 import type { ListenAddress } from '../export/nbd-listener.ts';
 import type { ServerCredentials } from '../export/server-credentials.ts';
+import { tlsEntrance } from '../export/tls-entrance.ts';
 import { group, text } from '../options/fields.ts';
 
 const required = { required: true } as const;
@@ -55,9 +54,5 @@ export function serverCredentials(
     if (tlsAuthz !== undefined) throw new BlockError("'tls-authz' needs 'tls-creds'");
     return undefined;
   }
-  const { server } = graph.objects.find('tls-creds', tlsCreds);
-  if (!server) throw new NotSupported(`the credentials '${tlsCreds}' are for clients, endpoint=server is needed`);
-  if (tlsAuthz !== undefined) graph.objects.find('authz', tlsAuthz);
-  const authorizer = tlsAuthz === undefined ? undefined : () => graph.objects.find('authz', tlsAuthz);
-  return { mode: 'required', upgrade: (socket) => upgradeAuthorized(server, authorizer, socket as Socket) };
+  return tlsEntrance(graph, tlsCreds, tlsAuthz);
 }

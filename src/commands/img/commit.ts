@@ -59,7 +59,7 @@ export const commit = command({
         // From now on images on the base can tell that it has been changed.
         if (base.image.generation?.value === undefined) await base.image.generation?.start();
         await runWithProgress(io, job, options);
-        if (!options.keep && options.base === undefined) await layerOf(top).image.makeEmpty?.();
+        if (!options.keep && options.base === undefined) await top.layer.image.makeEmpty?.();
       } catch (error) {
         throw namingImage(file, error, 'commit');
       }
@@ -96,16 +96,10 @@ function isCalled(node: Node, overlay: Node | undefined, name: string): boolean 
 /** The images of a chain, filters left out. */
 function layersOf(top: Node): Node[] {
   const layers: Node[] = [];
-  for (let node: Node | undefined = layerOf(top); node; node = node.backing && layerOf(node.backing.node)) {
+  for (let node: Node | undefined = top.layer; node; node = node.backing?.node.layer) {
     layers.push(node);
   }
   return layers;
-}
-
-function layerOf(node: Node): Node {
-  let from = node;
-  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
-  return from;
 }
 
 /** The base is opened for writing from the start: what is only read cannot be written to later. */

@@ -21,9 +21,7 @@ export function exclusively(
 
 /** Below `edge`, the node that is no filter: its content is what the edge shows. */
 export function belowFilters(edge: Edge): Node {
-  let { node } = edge;
-  for (let next = node.passedOn; next; next = node.passedOn) node = next.node;
-  return node;
+  return edge.node.layer;
 }
 
 /** Bytes of a cluster of the format below `edge`; undefined where there are none. */

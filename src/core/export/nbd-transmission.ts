@@ -6,6 +6,8 @@
  * replies to what arrived together leave together. While too much is under way, or the client does not take its
  * replies, nothing more is read from it, so that it waits in its own buffers.
  */
+
+import { nextTurn } from '../async/turn.ts';
 import { asBlockError, type BlockError } from '../errors/block-error.ts';
 import {
   Command,
@@ -26,7 +28,6 @@ import { PIECE, read } from './nbd-reads.ts';
 import { putFailure, putSuccess } from './nbd-replies.ts';
 import type { Session } from './nbd-session.ts';
 import { takePayload, write } from './nbd-writes.ts';
-import { nextTurn } from './turns.ts';
 
 /** What the server tells its connections, and wants to hear from them. */
 export interface TransmissionSettings {

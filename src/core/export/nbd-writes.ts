@@ -5,6 +5,7 @@
  * request never takes more memory than a piece.
  */
 import type { Maybe } from '../async/maybe.ts';
+import { nextTurn } from '../async/turn.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -22,7 +23,6 @@ import { blockStatus } from './nbd-commands.ts';
 import { PIECE, payloads } from './nbd-reads.ts';
 import { putFailure } from './nbd-replies.ts';
 import type { Transmission } from './nbd-transmission.ts';
-import { nextTurn } from './turns.ts';
 
 /** Payloads that are too long are passed over up to here, so that the client can be told; beyond, it is cut off. */
 const MAX_SKIPPED = 2 * Limit.PAYLOAD;

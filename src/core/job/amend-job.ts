@@ -40,15 +40,10 @@ export class AmendBody implements JobBody {
     const schema = amendOptions(driver);
     const options = checkOptions(driver, schema, this.#request.options);
     if (!image.amend) throw new NotSupported(`'${backend.image.fileName}' cannot be amended as it is open now`);
-    let last = 0;
     await image.amend.run(options, {
       force,
       signal: job.signal,
-      progress(done, total) {
-        if (total !== job.progress.total) job.setTotal(total);
-        job.advance(done - last);
-        last = done;
-      },
+      progress: (done, total) => job.reach(done, total),
       warn,
       object: (kind, id) => objects.find(kind, id),
     });

@@ -134,7 +134,7 @@ export class BackupBody implements JobBody {
   async #forgetLowerLayers(job: Job, snapshot: PointInTimeCapability): Promise<void> {
     const { source } = this.#options;
     const { size, granularity } = snapshot.wanted;
-    const base = layerOf(source)?.backing?.node;
+    const base = source.layer.backing?.node;
     if (!base) return;
     for (let at = 0; at < size; at += granularity) {
       await job.checkpoint();
@@ -238,13 +238,6 @@ function restrict({ wanted, readable }: PointInTimeCapability, bits: DirtyBitmap
     bitmap.clearAll();
     bitmap.merge(bits);
   }
-}
-
-/** Below filters, the layer that has a backing file. */
-function layerOf(top: Node): Node | undefined {
-  let node: Node | undefined = top;
-  while (node?.passedOn) node = node.passedOn.node;
-  return node;
 }
 
 export interface PreparedBackup {

@@ -8,7 +8,6 @@ import type { Backend } from '../block/backend/backend.ts';
 import { FilterImage } from '../block/filter.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { linksBetween } from '../block/graph/freeze.ts';
-import { infoOf } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
@@ -20,8 +19,8 @@ import { copy } from './copy-engine/copy.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
+import { copyControl, copyTarget } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
-import { powerOfTwo } from './mirror-job.ts';
 
 export interface CommitRequest {
   /** The uppermost layer that is committed; something must have it as its backing file. */
@@ -112,25 +111,13 @@ class CommitBody implements JobBody {
 
   async run(job: Job): Promise<void> {
     const { source, target, request } = this.#scene;
-    const { base, onError = 'report' } = request;
+    const { base, onError } = request;
     job.setTotal(source.size);
     if (target.size < source.size) await target.truncate(source.size);
-    const info = await infoOf(target.image);
     await copy({
       sources: [{ backend: source, targetOffset: 0, base }],
-      target: {
-        backend: target,
-        readsZero: false,
-        clusterSize: info?.clusterSize ?? 1,
-        unit: powerOfTwo(info?.subclusterSize ?? info?.clusterSize),
-      },
-      control: {
-        checkpoint: () => job.checkpoint(),
-        throttle: (bytes) => job.throttle(bytes),
-        advance: (bytes) => job.advance(bytes),
-        onError: (operation, error) => job.onError(operation, onError, error),
-        warn: () => undefined,
-      },
+      target: await copyTarget(target, false),
+      control: copyControl(job, { onSourceError: onError, onTargetError: onError }),
     });
     await this.#hideTail();
     await target.flush();

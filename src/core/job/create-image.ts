@@ -122,15 +122,10 @@ export class CreateBody implements JobBody {
   }
 
   async run(job: Job): Promise<void> {
-    let last = 0;
     await createImage(this.#graph, {
       ...this.#request,
       signal: job.signal,
-      progress: (done, total) => {
-        job.setTotal(total);
-        job.advance(done - last);
-        last = done;
-      },
+      progress: (done, total) => job.reach(done, total),
     });
   }
 }

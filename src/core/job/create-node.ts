@@ -43,7 +43,6 @@ export class NodeCreateBody implements JobBody {
     const options = validate(create.options, { ...this.#request.options, ...named }, what);
     // What the node held before must not show through where the new image writes nothing.
     if (file && !('extent_size_hint' in fieldsOf(create.options))) await file.truncate(0, { exact: false });
-    let last = 0;
     job.setTotal(1);
     await create.run({
       options,
@@ -56,11 +55,7 @@ export class NodeCreateBody implements JobBody {
       closer,
       object: (kind, id) => this.#graph.objects.find(kind, id),
       signal: job.signal,
-      progress: (done, total) => {
-        job.setTotal(total);
-        job.advance(done - last);
-        last = done;
-      },
+      progress: (done, total) => job.reach(done, total),
       warn: (message) => this.#graph.settings.warn(message),
     });
     await file?.flush();

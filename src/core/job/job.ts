@@ -252,6 +252,12 @@ export class Job implements EdgeParent {
     this.events.emit('progress', this.#progress);
   }
 
+  /** So much of `total` is done: for a body that is told of its progress as a whole. */
+  reach(done: number, total: number): void {
+    this.#progress = { done, total };
+    this.events.emit('progress', this.#progress);
+  }
+
   /** All is copied, and the job goes on until it is told to complete. */
   becomeReady(): void {
     this.#go('ready');

@@ -7,13 +7,13 @@
 import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { subtree } from '../block/graph/drain.ts';
-import { infoOf } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { copy } from './copy-engine/copy.ts';
 import type { CopyOptions, CopySource, DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
+import { copyControl, copyTarget } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 import { beginPasses } from './page-cache.ts';
 
@@ -73,26 +73,13 @@ export class MirrorBody implements JobBody {
   }
 
   async #copy(job: Job, length: number): Promise<void> {
-    const { target, onSourceError = 'report', onTargetError = 'report' } = this.#options;
+    const { target } = this.#options;
     const readsZero = this.#options.targetReadsZero || (await this.#zeroFirst(job, length));
-    const info = await infoOf(target.image);
     await copy({
       ...this.#options,
       sources: this.#layOut(),
-      target: {
-        backend: target,
-        readsZero,
-        clusterSize: info?.clusterSize ?? 1,
-        unit: powerOfTwo(info?.subclusterSize ?? info?.clusterSize),
-      },
-      control: {
-        checkpoint: () => job.checkpoint(),
-        throttle: (bytes) => job.throttle(bytes),
-        advance: (bytes) => job.advance(bytes),
-        onError: (operation, error) =>
-          job.onError(operation, operation === 'read' ? onSourceError : onTargetError, error),
-        warn: (message) => this.#options.warn(message),
-      },
+      target: await copyTarget(target, readsZero),
+      control: copyControl(job, this.#options),
     });
   }
 
@@ -139,11 +126,6 @@ export function mirrorJob(jobs: JobList, options: MirrorOptions, init: Partial<J
   job.own(options.target);
   for (const backend of options.sources) job.own(backend);
   return job;
-}
-
-/** `size` where it is one, else 1. */
-export function powerOfTwo(size = 1): number {
-  return Number.isInteger(Math.log2(size)) ? size : 1;
 }
 
 /** Bytes that are emptied between two looks at whether the job goes on. */

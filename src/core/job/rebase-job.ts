@@ -13,6 +13,7 @@ import { BlockError, withContext } from '../errors/block-error.ts';
 import { copy, TRANSFER } from './copy-engine/copy.ts';
 import type { DiskPart, Segment } from './copy-engine/types.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
+import { copyControl } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 import { beginPasses } from './page-cache.ts';
 
@@ -48,17 +49,9 @@ class RebaseBody implements JobBody {
     const passes = await beginPasses(next ? [image.image, next.image] : [image.image]);
     try {
       await copy({
-        sources: [
-          { backend: image, targetOffset: 0, below: layerOf(image.image), ...(common ? { base: common } : {}) },
-        ],
+        sources: [{ backend: image, targetOffset: 0, below: image.image.layer, ...(common ? { base: common } : {}) }],
         target: { backend: image, readsZero: false, clusterSize, unit: this.#unit },
-        control: {
-          checkpoint: () => job.checkpoint(),
-          throttle: (bytes) => job.throttle(bytes),
-          advance: (bytes) => job.advance(bytes),
-          onError: (operation, error) => job.onError(operation, 'report', error),
-          warn: () => undefined,
-        },
+        control: copyControl(job),
         sparse: this.#unit,
         unordered: true,
         transfer: Math.max(TRANSFER, this.#unit),
@@ -74,7 +67,7 @@ class RebaseBody implements JobBody {
   async prepare(): Promise<void> {
     const { image, name, format } = this.#request;
     await image.flush();
-    await layerOf(image.image).image.backing?.change?.(name, format);
+    await image.image.layer.image.backing?.change?.(name, format);
   }
 
   /** Write what the old chain shows in a range, as far as the new one shows something else. */
@@ -164,7 +157,7 @@ const PIECE = 2 * 1024 * 1024;
 /** Make the job; it owns the backends from now on, also if it is never started. */
 export function rebaseJob(jobs: JobList, request: RebaseRequest, init: Partial<JobInit> = {}): Job {
   const { image, next, compressed, name } = request;
-  const layer = layerOf(image.image);
+  const layer = image.image.layer;
   if (!layer.image.backing?.change) {
     throw new BlockError(`driver '${layer.driver.name}' has no backing files`, { code: 'ENOTSUP' });
   }
@@ -176,10 +169,4 @@ export function rebaseJob(jobs: JobList, request: RebaseRequest, init: Partial<J
   job.own(image);
   if (next) job.own(next);
   return job;
-}
-
-function layerOf(node: Node): Node {
-  let from = node;
-  for (let below = from.passedOn; below; below = from.passedOn) from = below.node;
-  return from;
 }

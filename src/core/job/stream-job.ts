@@ -17,6 +17,7 @@ import { copy } from './copy-engine/copy.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
+import { copyControl } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 
 export interface StreamRequest {
@@ -39,7 +40,7 @@ export async function stream(
   request: StreamRequest,
   init: Partial<JobInit> = {},
 ): Promise<Job> {
-  const top = belowFilters(request.top);
+  const top = request.top.layer;
   const { base, bottom } = boundsOf(top, request);
   assertRenamable(top);
   const undo = new Closer();
@@ -80,17 +81,11 @@ export async function stream(
   }
 }
 
-function belowFilters(node: Node): Node {
-  let from = node;
-  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
-  return from;
-}
-
 /** The layer that stays, and the lowest one that is copied from; undefined where there is none. */
 function boundsOf(top: Node, request: StreamRequest): { base: Node | undefined; bottom: Node | undefined } {
   if (request.base && request.bottom) throw new Usage("'base' and 'bottom' cannot be given together");
   if (request.bottom) {
-    if (belowFilters(request.bottom) !== request.bottom) {
+    if (request.bottom.layer !== request.bottom) {
       throw new Usage(`node '${request.bottom.name}' is a filter, it cannot be the bottom of a stream`);
     }
     linksBetween(top, request.bottom);
@@ -146,13 +141,7 @@ class StreamBody implements JobBody {
     await copy({
       sources: [{ backend: source, targetOffset: 0, below: top, ...(base ? { base } : {}) }],
       target: { backend: source, readsZero: false },
-      control: {
-        checkpoint: () => job.checkpoint(),
-        throttle: (bytes) => job.throttle(bytes),
-        advance: (bytes) => job.advance(bytes),
-        onError: (operation, error) => job.onError(operation, onError, error),
-        warn: () => undefined,
-      },
+      control: copyControl(job, { onSourceError: onError, onTargetError: onError }),
       sparse: 512,
       unordered: true,
       move: fetch,

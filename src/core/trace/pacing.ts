@@ -1,4 +1,5 @@
 /** When a request of a replay may begin. */
+import { nextTurn } from '../async/turn.ts';
 
 /** A shorter time than this is spent turning round in the event loop: timers count in milliseconds. */
 const TURNING_MS = 1.5;
@@ -34,7 +35,7 @@ export class Pacer {
   async wait(start: number): Promise<void> {
     for (let left = this.untilDue(start); left > 0 && !this.#signal?.aborted; left = this.untilDue(start)) {
       if (left > TURNING_MS) await sleep(left - 1, this.#signal);
-      else await new Promise((resolve) => setImmediate(resolve));
+      else await nextTurn();
     }
   }
 }

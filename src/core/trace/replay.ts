@@ -7,6 +7,7 @@
  * memory and depth, which are bounded. Requests that are done at once cost no turn of the event loop.
  */
 import type { Maybe } from '../async/maybe.ts';
+import { nextTurn } from '../async/turn.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { fillContent } from './content.ts';
@@ -153,7 +154,7 @@ class Replay {
   async #wait(request: TraceRequest, offset: number, turn: boolean): Promise<void> {
     const { pace, pretend } = this.#options;
     this.#sinceTurn = 0;
-    if (turn) await new Promise((resolve) => setImmediate(resolve));
+    if (turn) await nextTurn();
     if (pace.mode === 'timed' && !pretend) await this.#pacer.wait(request.start);
     const flight = flightOf(request, offset);
     while (!this.#mayBegin(request, flight)) await this.#flights.one();

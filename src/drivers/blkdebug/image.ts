@@ -1,5 +1,6 @@
 /** The filter itself: every request meets the rules and the labels, if there are any, and goes on or not. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
+import { nextTurn } from '../../core/async/turn.ts';
 import type { Extent, Flags, HostExtent, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { RequestKind } from '../../core/block/fault-control.ts';
@@ -150,7 +151,7 @@ function injected(rule: InjectRule): BlockError {
 }
 
 function delayed(rule: InjectRule): Promise<void> {
-  if (rule.delayNs === 0) return new Promise((resolve) => setImmediate(resolve));
+  if (rule.delayNs === 0) return nextTurn();
   return new Promise((resolve) => setTimeout(resolve, rule.delayNs / NS_PER_MS));
 }
 

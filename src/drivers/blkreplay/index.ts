@@ -4,6 +4,7 @@
  * among those that wait. So a test of requests side by side can be repeated, and tried in many orders.
  */
 import type { Maybe } from '../../core/async/maybe.ts';
+import { nextTurn } from '../../core/async/turn.ts';
 import type { Driver, Extent, Flags, HostExtent, OpenContext } from '../../core/block/driver.ts';
 import { FilterImage } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -87,7 +88,7 @@ class BlkreplayImage extends FilterImage {
     this.#running = true;
     while (this.#waiting.length > 0) {
       // Whoever is about to send a request has done so when a turn has passed.
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
       const [next] = this.#waiting.splice(this.#choose(this.#waiting.length), 1);
       await next?.();
     }

@@ -3,6 +3,7 @@
  * Here belongs that pretence alone; delays and faults on purpose belong to filters.
  */
 import type { Maybe } from '../../core/async/maybe.ts';
+import { nextTurn } from '../../core/async/turn.ts';
 import type { Driver, Extent, Image } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
@@ -79,7 +80,7 @@ class NullImage implements Image {
 
   #end(): Maybe<void> {
     if (this.#latency > 0) return pause(this.#latency);
-    if (this.#deferred) return new Promise((resolve) => setImmediate(resolve));
+    if (this.#deferred) return nextTurn();
   }
 }
 
@@ -88,7 +89,7 @@ async function pause(milliseconds: number): Promise<void> {
   const end = performance.now() + milliseconds;
   const whole = Math.floor(milliseconds) - 1;
   if (whole > 0) await new Promise((resolve) => setTimeout(resolve, whole));
-  do await new Promise((resolve) => setImmediate(resolve));
+  do await nextTurn();
   while (performance.now() < end);
 }
 

@@ -105,6 +105,13 @@ export class Node implements EdgeParent {
     return this.driver.kind === 'filter' ? this.filtered : undefined;
   }
 
+  /** Below filters the node whose content they pass on; any other node itself. */
+  get layer(): Node {
+    let node: Node = this;
+    for (let next = node.passedOn; next; next = node.passedOn) node = next.node;
+    return node;
+  }
+
   /** The child that holds this node's own data, for walking down to the host file. */
   get primary(): Edge | undefined {
     return this.children.get('file') ?? this.filtered;

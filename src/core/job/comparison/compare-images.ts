@@ -8,6 +8,7 @@
  */
 
 import { all, type Maybe } from '../../async/maybe.ts';
+import { nextTurn } from '../../async/turn.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import { isZero } from '../../bytes/zero.ts';
 import { type Piece, PieceWalker } from './pieces.ts';
@@ -84,7 +85,7 @@ class Comparing {
       if (!piece) return;
       const pending = this.#read(piece, buffers);
       if (pending) await pending;
-      else if (++quick % run === 0) await turn();
+      else if (++quick % run === 0) await nextTurn();
       this.#judge(piece, buffers);
       this.#options.progress?.(this.#walker.offset, this.#walker.size);
     }
@@ -133,11 +134,6 @@ class Comparing {
 
 function withoutRejection(read: Maybe<void>, fail: (error: unknown) => void): Maybe<void> {
   return read instanceof Promise ? read.catch(fail) : undefined;
-}
-
-/** Let callbacks of the thread pool run. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function statusFinding(finding: NonNullable<PieceWalker['finding']>): Finding {

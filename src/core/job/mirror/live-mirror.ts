@@ -12,7 +12,6 @@ import type { Backend } from '../../block/backend/backend.ts';
 import type { DirtyTracker } from '../../block/bitmaps/index.ts';
 import { trackWrites } from '../../block/bitmaps/index.ts';
 import { Flag } from '../../block/driver.ts';
-import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { RequestTracker } from '../../block/request/tracker.ts';
 import { BlockError, Usage } from '../../errors/block-error.ts';
@@ -21,7 +20,8 @@ import { copy, TRANSFER } from '../copy-engine/copy.ts';
 import type { CopyControl, DiskPart, Segment } from '../copy-engine/types.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import type { Job, JobBody } from '../job.ts';
-import { powerOfTwo, type SyncMode } from '../mirror-job.ts';
+import { copyTarget } from '../job-copy.ts';
+import type { SyncMode } from '../mirror-job.ts';
 import type { MirrorObserver } from './mirror-filter.ts';
 
 export const copyModes = ['background', 'write-blocking'] as const;
@@ -270,7 +270,6 @@ export class LiveMirror implements JobBody, MirrorObserver {
 
   async #round(parts: readonly DiskPart[], pass: Pass, first: boolean): Promise<void> {
     const { source, target, base, targetReadsZero } = this.#options;
-    const info = await infoOf(target.image);
     const readsZero = first && targetReadsZero;
     this.#touched.clearAll();
     const { checkpoint, throttle, advance } = pass;
@@ -281,12 +280,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
         part,
         ...(first && base ? { base } : {}),
       })),
-      target: {
-        backend: target,
-        readsZero,
-        clusterSize: info?.clusterSize ?? 1,
-        unit: powerOfTwo(info?.subclusterSize ?? info?.clusterSize),
-      },
+      target: await copyTarget(target, readsZero),
       control: {
         checkpoint,
         throttle,

@@ -1,5 +1,6 @@
 /** What the parts of a check share: the image as it lies on disk, the counts of references, the findings. */
 import type { Maybe } from '../../../core/async/maybe.ts';
+import { nextTurn } from '../../../core/async/turn.ts';
 import type { CheckOptions, CheckResult } from '../../../core/block/driver.ts';
 import { Cancelled, CorruptImage } from '../../../core/errors/block-error.ts';
 import type { Extension } from '../meta/extensions.ts';
@@ -193,7 +194,7 @@ export class CheckState {
   }
 
   async #pause(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await nextTurn();
     await this.#options.checkpoint?.();
     this.#breath = performance.now();
   }

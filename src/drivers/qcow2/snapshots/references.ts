@@ -4,6 +4,8 @@
  *
  * The walk visits everything in the same order each time, so that what was counted up to a failure can be taken back.
  */
+
+import { nextTurn } from '../../../core/async/turn.ts';
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { relieveDeferred } from '../allocating-write.ts';
 import type { Disk } from '../disk.ts';
@@ -42,7 +44,7 @@ async function walk(disk: Disk, l1: L1Table, visitor: Visitor): Promise<void> {
     }
     await visitor.table(offset / clusterSize, index);
     tables++;
-    if (tables % BREATH === 0) await new Promise((resume) => setImmediate(resume));
+    if (tables % BREATH === 0) await nextTurn();
   }
 }
 

@@ -1,5 +1,5 @@
 /** Which granules of a disk are dirty. Offsets and lengths are bytes. */
-import { createHash } from 'node:crypto';
+import { nodeCrypto } from '../bytes/node-crypto.ts';
 import type { Range } from '../bytes/ranges.ts';
 import { alignUp } from '../bytes/ranges.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -184,7 +184,7 @@ export class DirtyBitmap {
 
   /** SHA-256, in hexadecimal, of the bits in words of 64, at least one: what QEMU's debug command tells of its own. */
   sha256(): string {
-    const hash = createHash('sha256');
+    const hash = nodeCrypto().createHash('sha256');
     const total = Math.max(8, alignUp(this.storedBytes, 8));
     for (let at = 0; at < total; at += HASH_PIECE) {
       const piece = Buffer.alloc(Math.min(HASH_PIECE, total - at));

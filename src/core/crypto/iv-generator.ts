@@ -1,5 +1,5 @@
 /** Initialization vectors of sectors: 16 bytes each, made from the sector's number. */
-import { hash } from 'node:crypto';
+import { nodeCrypto } from '../bytes/node-crypto.ts';
 import { NotSupported } from '../errors/block-error.ts';
 import { ecb } from './sector-cipher.ts';
 
@@ -38,7 +38,7 @@ export function ivGenerator(
 ): IvGenerator {
   if (algorithm === 'plain') return plain;
   if (algorithm === 'plain64') return plain64;
-  const salt = hash(settings.hash ?? 'sha256', settings.key, 'buffer');
+  const salt = nodeCrypto().hash(settings.hash ?? 'sha256', settings.key, 'buffer');
   if (![16, 24, 32].includes(salt.length)) {
     throw new NotSupported(
       `hash '${settings.hash}' makes no key for essiv: ${salt.length} bytes instead of 16, 24 or 32`,

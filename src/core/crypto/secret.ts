@@ -2,7 +2,7 @@
  * A password or key. It is kept where neither a dump of an object nor JSON shows it: only who asks for the bytes
  * gets them, and an error about a secret names its id.
  */
-import { createDecipheriv } from 'node:crypto';
+import { nodeCrypto } from '../bytes/node-crypto.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
 
 export class Secret {
@@ -46,7 +46,7 @@ export function decodeSecret(data: Uint8Array, { what, format, key, iv }: Secret
   if (vector.length !== IV_BYTES) throw new Usage(`the iv of ${what} is ${vector.length} bytes long, not ${IV_BYTES}`);
   // What is encrypted in the raw format is raw itself; in base64 the encrypted bytes are what is encoded.
   const wrapped = format === 'base64' ? fromBase64(data, what) : data;
-  const decipher = createDecipheriv('aes-256-cbc', key.bytes, vector);
+  const decipher = nodeCrypto().createDecipheriv('aes-256-cbc', key.bytes, vector);
   try {
     return new Secret(Buffer.concat([decipher.update(wrapped), decipher.final()]));
   } catch {

@@ -2,10 +2,10 @@
  * Reading a copy again: while the copy runs, a hash of each piece that is read from the source is kept; afterwards the
  * target is read once, from its medium where the system lets us, and must have the same hashes, and zeroes elsewhere.
  */
-import crypto from 'node:crypto';
 import type { Maybe } from '../async/maybe.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { subtree } from '../block/graph/drain.ts';
+import { nodeCrypto } from '../bytes/node-crypto.ts';
 import { isZero } from '../bytes/zero.ts';
 import { BlockError, withContext } from '../errors/block-error.ts';
 import { alignedBuffer } from '../host/index.ts';
@@ -24,7 +24,7 @@ const ZERO_STEP = 1024 * 1024;
 const PAGE = 4096;
 
 function hashOf(bytes: Uint8Array): Buffer {
-  return crypto.createHash(HASH).update(bytes).digest();
+  return nodeCrypto().createHash(HASH).update(bytes).digest();
 }
 
 /** What the target must hold: 44 bytes for each piece of the copy. */

@@ -1,5 +1,5 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
-import { randomBytes } from 'node:crypto';
+
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type {
   AmendCapability,
@@ -23,6 +23,7 @@ import type {
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
+import { nodeCrypto } from '../../core/bytes/node-crypto.ts';
 import { SECTOR } from '../../core/crypto/index.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
 import type { AmendOptions } from './amend/options.ts';
@@ -101,7 +102,7 @@ export class Qcow2Image implements Image {
       get value() {
         return generation(disk);
       },
-      start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
+      start: () => writeOwn(disk, ExtensionType.GENERATION, nodeCrypto().randomBytes(8)),
     };
     this.check = { run: (options) => this.#check(options) };
     this.amend = {

@@ -2,8 +2,9 @@
  * Header extensions of our own, which other programs keep and do not look at (docs/base-fingerprint.md): what an
  * overlay knows of its backing file, and in an image that was committed to, a number drawn anew before it is changed.
  */
-import { randomBytes } from 'node:crypto';
+
 import { after, type Maybe } from '../../core/async/maybe.ts';
+import { nodeCrypto } from '../../core/bytes/node-crypto.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Disk } from './disk.ts';
 import { rewriteHeader } from './header-update.ts';
@@ -35,6 +36,6 @@ export async function writeOwn(disk: Disk, type: number, data: Uint8Array | unde
 /** Draw another number, where there is one: called before the first change since the image was opened. */
 export function renewGeneration(disk: Disk): Maybe<void> {
   if (!generation(disk)) return;
-  disk.parts.extensions = withExtension(disk.parts.extensions, ExtensionType.GENERATION, randomBytes(8));
+  disk.parts.extensions = withExtension(disk.parts.extensions, ExtensionType.GENERATION, nodeCrypto().randomBytes(8));
   return after(rewriteHeader(disk), () => disk.file.flush());
 }

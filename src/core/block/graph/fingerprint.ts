@@ -2,8 +2,9 @@
  * The fingerprint of a backing file: what an overlay records of it, so that a change of the base behind its back is seen
  * when the overlay is opened. The bytes, big-endian, are described in docs/base-fingerprint.md.
  */
-import { createHash } from 'node:crypto';
+
 import fs from 'node:fs';
+import { nodeCrypto } from '../../bytes/node-crypto.ts';
 import { BlockError } from '../../errors/block-error.ts';
 import { localPath, resolveName } from './file-name.ts';
 import type { Node } from './node.ts';
@@ -23,7 +24,7 @@ export function fingerprintOf(overlay: string, name: string, generation: Uint8Ar
   data.writeBigInt64BE(stat.mtimeNs / BILLION, 16);
   data.writeUInt32BE(Number(stat.mtimeNs % BILLION), 24);
   if (generation) data.set(generation.subarray(0, 8), 32);
-  data.set(createHash('sha256').update(name).digest().subarray(0, 8), 40);
+  data.set(nodeCrypto().createHash('sha256').update(name).digest().subarray(0, 8), 40);
   return data;
 }
 

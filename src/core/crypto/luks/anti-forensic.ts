@@ -2,13 +2,13 @@
  * The anti-forensic splitter of LUKS1 (on-disk format specification 1.2.3, section 2.4): a key is spread over many
  * stripes, all of which are needed to get it back, so that destroying any of them destroys the key.
  */
-import { hash as digest, randomFillSync } from 'node:crypto';
+import { nodeCrypto } from '../../bytes/node-crypto.ts';
 
 /** `key` as `stripes` pieces of its own length, one behind the other. */
 export function afSplit(key: Uint8Array, stripes: number, hash: string): Uint8Array {
   const { length } = key;
   const out = Buffer.allocUnsafeSlow(length * stripes);
-  randomFillSync(out, 0, length * (stripes - 1));
+  nodeCrypto().randomFillSync(out, 0, length * (stripes - 1));
   const state = mix(out, length, stripes - 1, hash);
   for (let at = 0; at < length; at++) out[length * (stripes - 1) + at] = (state[at] ?? 0) ^ (key[at] ?? 0);
   return out;
@@ -39,7 +39,7 @@ function diffuse(state: Uint8Array, hash: string): void {
     const input = Buffer.alloc(4 + piece.length);
     input.writeUInt32BE(number);
     input.set(piece, 4);
-    piece.set(digest(hash, input, 'buffer').subarray(0, piece.length));
+    piece.set(nodeCrypto().hash(hash, input, 'buffer').subarray(0, piece.length));
     at += width;
   }
 }
@@ -50,7 +50,7 @@ const lengths = new Map<string, number>();
 export function digestLength(hash: string): number {
   let length = lengths.get(hash);
   if (length === undefined) {
-    length = digest(hash, '', 'buffer').length;
+    length = nodeCrypto().hash(hash, '', 'buffer').length;
     lengths.set(hash, length);
   }
   return length;

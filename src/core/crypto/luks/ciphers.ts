@@ -1,5 +1,5 @@
 /** Names of ciphers, modes, generators and hashes: as options have them, and as a LUKS header spells them. */
-import { getHashes } from 'node:crypto';
+import { nodeCrypto } from '../../bytes/node-crypto.ts';
 import { NotSupported } from '../../errors/block-error.ts';
 import { type IvAlgorithm, ivGenerator } from '../iv-generator.ts';
 import { type CipherMode, SectorCipher } from '../sector-cipher.ts';
@@ -53,7 +53,7 @@ export function makeCipher(spec: CipherSpec, key: Uint8Array): SectorCipher {
 
 /** @throws NotSupported for a hash that is unknown, or that this Node does not have. */
 export function assertHash(hash: string): void {
-  if (hashNames.some((name) => name === hash) && getHashes().includes(hash)) return;
+  if (hashNames.some((name) => name === hash) && nodeCrypto().getHashes().includes(hash)) return;
   throw new NotSupported(`hash '${hash}' is not supported`);
 }
 

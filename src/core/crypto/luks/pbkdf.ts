@@ -1,6 +1,7 @@
 /** Passwords to keys: PBKDF2, and how many iterations of it take a given time on this machine. */
-import { pbkdf2, pbkdf2Sync } from 'node:crypto';
+
 import { promisify } from 'node:util';
+import { nodeCrypto } from '../../bytes/node-crypto.ts';
 import { Usage } from '../../errors/block-error.ts';
 
 /** Fewer are not made (LUKS1 on-disk format, section 4.1). */
@@ -16,11 +17,9 @@ export interface Derivation {
   readonly length: number;
 }
 
-const run = promisify(pbkdf2);
-
 /** On the thread pool: it takes its time by design. */
 export function deriveKey(password: Uint8Array, { hash, salt, iterations, length }: Derivation): Promise<Uint8Array> {
-  return run(password, salt, iterations, length, hash);
+  return promisify(nodeCrypto().pbkdf2)(password, salt, iterations, length, hash);
 }
 
 const FIRST = 1 << 14;
@@ -32,7 +31,7 @@ export function iterationsPerSecond(hash: string, length: number): number {
   const salt = Buffer.from('salt');
   for (let iterations = FIRST; ; iterations *= 2) {
     const before = process.cpuUsage();
-    pbkdf2Sync(password, salt, iterations, length, hash);
+    nodeCrypto().pbkdf2Sync(password, salt, iterations, length, hash);
     const { user, system } = process.cpuUsage(before);
     const used = user + system;
     if (used >= ENOUGH_US || iterations >= MAX_ITERATIONS) return Math.round((iterations / Math.max(used, 1)) * 1e6);

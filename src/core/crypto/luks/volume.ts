@@ -6,8 +6,9 @@
  * and the header is stable in saying that a slot is free before the material is destroyed. So a crash leaves every
  * password either usable or gone, and the volume as accessible as the header of that moment says.
  */
-import { randomBytes, randomUUID, timingSafeEqual } from 'node:crypto';
+
 import type { Maybe } from '../../async/maybe.ts';
+import { nodeCrypto } from '../../bytes/node-crypto.ts';
 import { BlockError, CorruptImage } from '../../errors/block-error.ts';
 import type { SectorCipher } from '../sector-cipher.ts';
 import { afMerge, afSplit } from './anti-forensic.ts';
@@ -79,13 +80,13 @@ export class LuksVolume {
   static async create(area: HeaderArea, password: Uint8Array, volume: NewVolume): Promise<LuksVolume> {
     assertHash(volume.hash);
     const length = keyLength(volume);
-    const masterKey = randomBytes(length);
+    const masterKey = nodeCrypto().randomBytes(length);
     makeCipher(volume, masterKey); // refuses what cannot be computed before anything is written
     const layout = layOutHeader(length);
     const rate = iterationsPerSecond(volume.hash, DIGEST_BYTES);
     const digest = {
       hash: volume.hash,
-      salt: randomBytes(SALT_BYTES),
+      salt: nodeCrypto().randomBytes(SALT_BYTES),
       iterations: iterationsFor(rate, volume.iterTime, DIGEST_PART),
       length: DIGEST_BYTES,
     };
@@ -97,7 +98,7 @@ export class LuksVolume {
       mkDigest: await deriveKey(masterKey, digest),
       mkDigestSalt: digest.salt,
       mkDigestIterations: digest.iterations,
-      uuid: randomUUID(),
+      uuid: nodeCrypto().randomUUID(),
       slots: layout.slots.map((keyMaterialOffset) => ({ ...FREE, keyMaterialOffset })),
     };
     const made = new LuksVolume(area, 'the new image', header);
@@ -158,14 +159,17 @@ export class LuksVolume {
   async eraseSlot(slot: number): Promise<void> {
     const { keyMaterialOffset } = this.#slot(slot);
     await this.#writeHeader(slot, { ...FREE, keyMaterialOffset });
-    await this.#area.write(keyMaterialOffset * LUKS_SECTOR, randomBytes(materialBytes(this.#header.keyBytes)));
+    await this.#area.write(
+      keyMaterialOffset * LUKS_SECTOR,
+      nodeCrypto().randomBytes(materialBytes(this.#header.keyBytes)),
+    );
     await this.#area.flush();
   }
 
   async #store(masterKey: Uint8Array, { slot, password, iterTime }: SlotRequest): Promise<void> {
     const { hashSpec, keyBytes } = this.#header;
     const { keyMaterialOffset } = this.#slot(slot);
-    const salt = randomBytes(SALT_BYTES);
+    const salt = nodeCrypto().randomBytes(SALT_BYTES);
     const iterations = iterationsFor(iterationsPerSecond(hashSpec, keyBytes), iterTime);
     const slotKey = await deriveKey(password, { hash: hashSpec, salt, iterations, length: keyBytes });
     const split = afSplit(masterKey, STRIPES, hashSpec);
@@ -204,7 +208,7 @@ export class LuksVolume {
       iterations: mkDigestIterations,
       length: DIGEST_BYTES,
     });
-    return timingSafeEqual(digest, mkDigest) ? masterKey : undefined;
+    return nodeCrypto().timingSafeEqual(digest, mkDigest) ? masterKey : undefined;
   }
 
   #slot(index: number): KeySlot {

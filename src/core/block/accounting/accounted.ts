@@ -1,6 +1,6 @@
 /** Requests with their accounts: without a closure or a promise for those that end at once. */
 import type { Maybe } from '../../async/maybe.ts';
-import { type Accounting, now } from './accounting.ts';
+import type { Accounting } from './accounting.ts';
 import type { IoKind } from './counters.ts';
 
 interface Readable {
@@ -12,7 +12,7 @@ interface Writable {
 }
 
 export function accountedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
-  const begun = accounts.samples ? now() : 0;
+  const begun = accounts.begin();
   let done: Maybe<void>;
   try {
     done = target.read(offset, buf);
@@ -21,10 +21,7 @@ export function accountedRead(accounts: Accounting, target: Readable, offset: nu
     throw error;
   }
   if (done instanceof Promise) return accounts.follow('read', buf.length, done);
-  const counters = accounts.read;
-  counters.operations++;
-  counters.bytes += buf.length;
-  if (begun !== 0) accounts.sampled('read', now() - begun);
+  accounts.done('read', buf.length, begun);
 }
 
 export function accountedWrite(
@@ -34,7 +31,7 @@ export function accountedWrite(
   buf: Uint8Array,
   flags: number,
 ): Maybe<void> {
-  const begun = accounts.samples ? now() : 0;
+  const begun = accounts.begin();
   accounts.reaching(offset, buf.length);
   let done: Maybe<void>;
   try {
@@ -44,15 +41,12 @@ export function accountedWrite(
     throw error;
   }
   if (done instanceof Promise) return accounts.follow('write', buf.length, done);
-  const counters = accounts.write;
-  counters.operations++;
-  counters.bytes += buf.length;
-  if (begun !== 0) accounts.sampled('write', now() - begun);
+  accounts.done('write', buf.length, begun);
 }
 
 /** Any other request: those are rarer, or long. */
 export function accounted<T>(accounts: Accounting, kind: IoKind, bytes: number, action: () => Maybe<T>): Maybe<T> {
-  const begun = accounts.samples ? now() : 0;
+  const begun = accounts.begin();
   let done: Maybe<T>;
   try {
     done = action();
@@ -61,9 +55,6 @@ export function accounted<T>(accounts: Accounting, kind: IoKind, bytes: number, 
     throw error;
   }
   if (done instanceof Promise) return accounts.follow(kind, bytes, done);
-  const counters = accounts[kind];
-  counters.operations++;
-  counters.bytes += bytes;
-  if (begun !== 0) accounts.sampled(kind, now() - begun);
+  accounts.done(kind, bytes, begun);
   return done;
 }

@@ -72,14 +72,19 @@ export class Accounting {
     this.#passed?.(exceeded);
   }
 
-  /** Is the next request that may end at once to be timed. */
-  get samples(): boolean {
-    return this.#timesAll || (this.#turn++ & SAMPLE_MASK) === 0;
+  /** A request that may end at once begins: when that is, where it is to be timed, else 0. */
+  begin(): number {
+    return this.#timesAll || (this.#turn++ & SAMPLE_MASK) === 0 ? now() : 0;
   }
 
-  /** One that ended at once, and was timed. */
-  sampled(kind: IoKind, ns: number): void {
-    this[kind].time += this.#timesAll ? ns : ns * SAMPLE;
+  /** It ended at once. */
+  done(kind: IoKind, bytes: number, begun: number): void {
+    const counters = this[kind];
+    counters.operations++;
+    counters.bytes += bytes;
+    if (begun === 0) return;
+    const ns = now() - begun;
+    counters.time += this.#timesAll ? ns : ns * SAMPLE;
     this.#ended(kind, ns);
   }
 

@@ -4,7 +4,7 @@
  * second, and of processor time per request, which says more on a busy machine.
  */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { findPeer } from '../support/peers.ts';
@@ -48,7 +48,7 @@ interface Sample {
 /** Names of what {@link benchNbd} measures. */
 export const nbdNames = FORMATS.flatMap((format) => LOADS.map(({ name }) => `nbd-${format}-${name}`));
 
-/** @param images the same content in each format; it is written to */
+/** @param images the same content in each format; copies of it are written to */
 export async function benchNbd(
   images: Readonly<Record<Format, string>>,
   folder: string,
@@ -59,6 +59,7 @@ export async function benchNbd(
   if (!isAny) return;
   if (fio === undefined) return options.print('nbd: left out, since fio is not installed');
   for (const format of FORMATS) {
+    if (!LOADS.some(({ name }) => options.isWanted(`nbd-${format}-${name}`))) continue;
     const servers = await start(format, images[format], folder);
     try {
       for (const load of LOADS) {
@@ -67,7 +68,10 @@ export async function benchNbd(
       }
       for (const { name, process } of servers) options.print(`${name}, ${format}: peak memory ${peak(process)} MiB`);
     } finally {
-      for (const { process } of servers) process.kill();
+      for (const { name, process } of servers) {
+        process.kill();
+        rmSync(join(folder, `${name}-${format}.img`), { force: true });
+      }
     }
   }
 }
@@ -77,10 +81,16 @@ async function start(format: Format, image: string, folder: string): Promise<Ser
   const nbdkit = format === 'raw' ? findPeer('nbdkit') : undefined;
   const path = (name: string) => join(folder, `${name}-${format}.sock`);
   const ours = [process.execPath, join(process.cwd(), 'bin', 'nbd')];
-  const nbd = (socket: string) => ['-k', socket, '-f', format, '-t', '-e', '0', '-x', '', image];
-  const lines: (readonly [string, readonly string[]])[] = [['ours', [...ours, ...nbd(path('ours'))]]];
-  if (qemuNbd !== undefined) lines.push(['qemu-nbd', [qemuNbd, ...nbd(path('qemu-nbd'))]]);
-  if (nbdkit !== undefined) lines.push(['nbdkit', [nbdkit, '-f', '-U', path('nbdkit'), 'file', image]]);
+  // Each has an image of its own: two programs do not write to one qcow2 image.
+  const own = (name: string) => {
+    const copy = join(folder, `${name}-${format}.img`);
+    copyFileSync(image, copy);
+    return copy;
+  };
+  const nbd = (name: string) => ['-k', path(name), '-f', format, '-t', '-e', '0', '-x', '', own(name)];
+  const lines: (readonly [string, readonly string[]])[] = [['ours', [...ours, ...nbd('ours')]]];
+  if (qemuNbd !== undefined) lines.push(['qemu-nbd', [qemuNbd, ...nbd('qemu-nbd')]]);
+  if (nbdkit !== undefined) lines.push(['nbdkit', [nbdkit, '-f', '-U', path('nbdkit'), 'file', own('nbdkit')]]);
   const servers = lines.map(([name, [program = '', ...words]]) => {
     return { name, socket: path(name), process: spawn(program, words, { stdio: 'ignore' }) };
   });
@@ -114,11 +124,14 @@ function once(fio: string, { socket, process }: Server, load: Load, seconds: num
   return { rate: result.iops, cpu: spent / Math.max(1, result.total_ios) };
 }
 
-/** Of all threads, in microseconds. */
+/** Microseconds of a tick of the clock that counts processor time (USER_HZ is 100 on every Linux). */
+const TICK = 10_000;
+
+/** Of all threads, also of those that have ended, in microseconds: fields 14 and 15 of proc_pid_stat(5). */
 function processorTime({ pid }: ChildProcess): number {
-  const tasks = `/proc/${pid}/task`;
-  const spent = (task: string) => Number(readFileSync(join(tasks, task, 'schedstat'), 'utf8').split(' ')[0]);
-  return readdirSync(tasks).reduce((sum, task) => sum + spent(task) / 1000, 0);
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * TICK;
 }
 
 function peak({ pid }: ChildProcess): string {

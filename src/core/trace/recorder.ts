@@ -9,7 +9,7 @@
 import fs from 'node:fs';
 import type { BlockError } from '../errors/block-error.ts';
 import { errnoOf, type TraceNode } from './record.ts';
-import { type Issued, type RingMemory, RingWriter, ringMemory } from './ring.ts';
+import { type Issued, type Request, type RingMemory, RingWriter, ringMemory } from './ring.ts';
 import { openSink, type Sink } from './sink.ts';
 
 /** How often the last few records are shown to the writer, in milliseconds. */
@@ -84,6 +84,20 @@ export class TraceRecorder {
   /** Number of a request that is issued now. */
   take(): number {
     return this.#next++;
+  }
+
+  /**
+   * Where the next request goes that may return at once: to be told of its begin and of its return. Undefined when
+   * nothing is recorded any more.
+   */
+  get ring(): RingWriter | undefined {
+    return this.#ring;
+  }
+
+  /** A request that began in the ring has returned, and ended well. */
+  recordNow(ring: RingWriter, request: Request): void {
+    if (ring.ended(request)) this.#recorded++;
+    else this.record({ ...request, start: ring.left() }, 0);
   }
 
   /** The request has ended now, well or with the error of this number. */

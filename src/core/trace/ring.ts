@@ -32,18 +32,21 @@ export function ringMemory(): RingMemory {
 /** The clock of a trace: nanoseconds, never going back. The fastest one there is, measured. */
 export const now = process.hrtime.bigint;
 
-/** A request, with what is known of it at its issue. */
-export interface Issued {
+/** A request, with what is known of it at its issue but for the time. */
+export interface Request {
   /** Number of the operation and, from bit 8, the flags. */
   readonly kind: number;
   readonly offset: number;
   readonly length: number;
   readonly number: number;
-  readonly start: bigint;
   /** Requests of the node in flight, itself among them. */
   readonly depth: number;
   /** Index of the node. */
   readonly node: number;
+}
+
+export interface Issued extends Request {
+  readonly start: bigint;
 }
 
 /**
@@ -57,6 +60,9 @@ export class RingWriter {
   readonly #small = new Int32Array(this.#staged);
   readonly #ring: BigInt64Array;
   readonly #control: Int32Array;
+  /** Starts of the requests that have begun and not returned yet, the innermost last. As numbers here they cost nothing. */
+  #starts = new BigInt64Array(16);
+  #nested = 0;
   /** Records put together, and not in the ring yet. */
   #count = 0;
   /** Records ever put into the ring, modulo 2^32. */
@@ -67,21 +73,51 @@ export class RingWriter {
     this.#control = new Int32Array(control);
   }
 
+  /** A request begins that may return at once; others may begin and return before it does. */
+  begin(): void {
+    if (this.#nested === this.#starts.length) {
+      const longer = new BigInt64Array(this.#nested * 2);
+      longer.set(this.#starts);
+      this.#starts = longer;
+    }
+    this.#starts[this.#nested++] = now();
+  }
+
+  /** The innermost of those returned without having ended: when it began. */
+  left(): bigint {
+    return this.#starts[--this.#nested] ?? 0n;
+  }
+
+  /** The innermost of those returned, and ends now without an error. False when there is no room: nothing has changed. */
+  ended(request: Request): boolean {
+    if (this.#count === STAGED && !this.publish()) return false;
+    const at = this.#count * WORDS;
+    this.#times[at + 1] = now();
+    this.#times[at] = this.#starts[--this.#nested] ?? 0n;
+    this.#fill(request, 0);
+    return true;
+  }
+
   /** Add a request that completes now. False when there is no room, and nothing was added. */
   add(issued: Issued, errno: number): boolean {
     if (this.#count === STAGED && !this.publish()) return false;
-    const at = this.#count++ * WORDS;
+    const at = this.#count * WORDS;
     this.#times[at] = issued.start;
     this.#times[at + 1] = now();
-    this.#large[at + 2] = issued.offset;
-    this.#large[at + 3] = issued.length;
-    this.#large[at + 4] = issued.number;
-    const rest = at * 2 + SMALL;
-    this.#small[rest] = issued.kind;
-    this.#small[rest + 1] = errno;
-    this.#small[rest + 2] = issued.depth;
-    this.#small[rest + 3] = issued.node;
+    this.#fill(issued, errno);
     return true;
+  }
+
+  #fill(request: Request, errno: number): void {
+    const at = this.#count++ * WORDS;
+    this.#large[at + 2] = request.offset;
+    this.#large[at + 3] = request.length;
+    this.#large[at + 4] = request.number;
+    const rest = at * 2 + SMALL;
+    this.#small[rest] = request.kind;
+    this.#small[rest + 1] = errno;
+    this.#small[rest + 2] = request.depth;
+    this.#small[rest + 3] = request.node;
   }
 
   /** Let the other end have all that was added; false when the ring has no room for it, and it stays here. */

@@ -53,22 +53,25 @@ class TraceImage extends FilterImage {
     return this.#limits;
   }
 
-  /** The most frequent one: as {@link #record}, without a closure. */
+  /** The most frequent one: as {@link #record}, without a closure or a number on the heap. */
   override read(offset: number, buf: Uint8Array): Maybe<void> {
+    const { ring } = this.#recorder;
+    if (ring === undefined) return this.file.read(offset, buf);
     const number = this.#recorder.take();
     const depth = ++this.#inFlight;
-    const start = now();
+    const { length } = buf;
+    ring.begin();
     let done: Maybe<void>;
     try {
       done = this.file.read(offset, buf);
     } catch (error) {
-      this.#failed({ kind: READ, offset, length: buf.length, number, start, depth, node: this.#node }, error);
+      this.#failed({ kind: READ, offset, length, number, start: ring.left(), depth, node: this.#node }, error);
       throw error;
     }
     if (done instanceof Promise) {
-      return this.#later(done, { kind: READ, offset, length: buf.length, number, start, depth, node: this.#node });
+      return this.#later(done, { kind: READ, offset, length, number, start: ring.left(), depth, node: this.#node });
     }
-    this.#recorder.record({ kind: READ, offset, length: buf.length, number, start, depth, node: this.#node }, 0);
+    this.#recorder.recordNow(ring, { kind: READ, offset, length, number, depth, node: this.#node });
     this.#inFlight--;
   }
 

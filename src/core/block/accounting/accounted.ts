@@ -1,7 +1,10 @@
-/** Requests with their accounts: without a closure or a promise for those that end at once. */
+/**
+ * Requests with their accounts: without a closure or a promise for those that end at once, and for most of them with
+ * nothing but two additions to fields that are known by name.
+ */
 import type { Maybe } from '../../async/maybe.ts';
-import type { Accounting } from './accounting.ts';
-import type { IoKind } from './counters.ts';
+import { type Accounting, now } from './accounting.ts';
+import type { KindCounters } from './counters.ts';
 
 interface Readable {
   read(offset: number, buf: Uint8Array): Maybe<void>;
@@ -12,16 +15,22 @@ interface Writable {
 }
 
 export function accountedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
-  const begun = accounts.begin();
+  const counters = accounts.read;
+  if ((counters.operations & accounts.untimed) === 0) return timedRead(accounts, target, offset, buf);
   let done: Maybe<void>;
   try {
     done = target.read(offset, buf);
   } catch (error) {
-    accounts.failed('read');
+    accounts.failed(counters);
     throw error;
   }
-  if (done instanceof Promise) return accounts.follow('read', buf.length, done);
-  accounts.done('read', buf.length, begun);
+  if (done instanceof Promise) return accounts.follow(counters, buf.length, done);
+  counters.operations++;
+  counters.bytes += buf.length;
+}
+
+function timedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
+  return timed(accounts, accounts.read, buf.length, () => target.read(offset, buf));
 }
 
 export function accountedWrite(
@@ -31,30 +40,63 @@ export function accountedWrite(
   buf: Uint8Array,
   flags: number,
 ): Maybe<void> {
-  const begun = accounts.begin();
+  const counters = accounts.write;
   accounts.reaching(offset, buf.length);
+  if ((counters.operations & accounts.untimed) === 0) return timedWrite(accounts, target, offset, buf, flags);
   let done: Maybe<void>;
   try {
     done = target.write(offset, buf, flags);
   } catch (error) {
-    accounts.failed('write');
+    accounts.failed(counters);
     throw error;
   }
-  if (done instanceof Promise) return accounts.follow('write', buf.length, done);
-  accounts.done('write', buf.length, begun);
+  if (done instanceof Promise) return accounts.follow(counters, buf.length, done);
+  counters.operations++;
+  counters.bytes += buf.length;
+}
+
+function timedWrite(
+  accounts: Accounting,
+  target: Writable,
+  offset: number,
+  buf: Uint8Array,
+  flags: number,
+): Maybe<void> {
+  return timed(accounts, accounts.write, buf.length, () => target.write(offset, buf, flags));
 }
 
 /** Any other request: those are rarer, or long. */
-export function accounted<T>(accounts: Accounting, kind: IoKind, bytes: number, action: () => Maybe<T>): Maybe<T> {
-  const begun = accounts.begin();
+export function accounted<T>(
+  accounts: Accounting,
+  counters: KindCounters,
+  bytes: number,
+  action: () => Maybe<T>,
+): Maybe<T> {
+  if ((counters.operations & accounts.untimed) === 0) return timed(accounts, counters, bytes, action);
   let done: Maybe<T>;
   try {
     done = action();
   } catch (error) {
-    accounts.failed(kind);
+    accounts.failed(counters);
     throw error;
   }
-  if (done instanceof Promise) return accounts.follow(kind, bytes, done);
-  accounts.done(kind, bytes, begun);
+  if (done instanceof Promise) return accounts.follow(counters, bytes, done);
+  counters.operations++;
+  counters.bytes += bytes;
+  return done;
+}
+
+/** One whose latency is looked at also when it ends at once. */
+function timed<T>(accounts: Accounting, counters: KindCounters, bytes: number, action: () => Maybe<T>): Maybe<T> {
+  const begun = now();
+  let done: Maybe<T>;
+  try {
+    done = action();
+  } catch (error) {
+    accounts.failed(counters);
+    throw error;
+  }
+  if (done instanceof Promise) return accounts.follow(counters, bytes, done);
+  accounts.endedAtOnce(counters, bytes, now() - begun);
   return done;
 }

@@ -1,18 +1,18 @@
 /**
  * The accounts of one node or one backend.
  *
- * Counting is two additions on a request that ends at once. Reading the clock twice would cost such a request, which
- * takes a third of a microsecond, a good tenth: so of those that end at once one in {@link SAMPLE} is timed, and counts for as
- * many. A request that has to wait is always timed. Where a histogram or an interval is asked for, all of them are.
+ * Counting is two additions on a request that ends at once (`accounted.ts`). Reading the clock twice would cost such a
+ * request, which takes a third of a microsecond, a good tenth: so of those that end at once one in {@link SAMPLE} is
+ * timed, and stands for as many. A request that has to wait is always timed. Where a histogram or an interval is asked
+ * for, all of them are.
  */
 
-import { type IoKind, KindCounters } from './counters.ts';
+import { IO_KINDS, type IoKind, KindCounters } from './counters.ts';
 import { Histogram, type HistogramState } from './histogram.ts';
 import { Interval, type IntervalReport } from './interval.ts';
 
-/** A power of two less one: the mask of a counter. */
-const SAMPLE_MASK = 63;
-const SAMPLE = SAMPLE_MASK + 1;
+/** A power of two. */
+const SAMPLE = 256;
 
 export interface AccountingOptions {
   /** Requests that fail count as the last sign of life too; default true. */
@@ -22,22 +22,21 @@ export interface AccountingOptions {
 }
 
 export class Accounting {
-  readonly read = new KindCounters();
-  readonly write = new KindCounters();
-  readonly flush = new KindCounters();
-  readonly unmap = new KindCounters();
+  readonly read = new KindCounters('read');
+  readonly write = new KindCounters('write');
+  readonly flush = new KindCounters('flush');
+  readonly unmap = new KindCounters('unmap');
   /** End of the furthest write, in bytes. */
   highestWrite = 0;
   #options: Required<AccountingOptions> = { accountFailed: true, accountInvalid: true };
   #threshold = Number.POSITIVE_INFINITY;
   #passed: ((exceeded: number) => void) | undefined;
-  #timesAll = false;
-  #turn = 0;
+  /** The next request of a kind is timed where none of these bits is set in the number of those that ended. */
+  untimed = SAMPLE - 1;
   /** When the last request ended, for those that were timed; and how many had ended then. */
   #lastEnd = 0;
   #endedThen = 0;
   #intervals: readonly Interval[] = [];
-  readonly #histograms = new Map<IoKind, Histogram>();
 
   get options(): Required<AccountingOptions> {
     return this.#options;
@@ -72,51 +71,38 @@ export class Accounting {
     this.#passed?.(exceeded);
   }
 
-  /** A request that may end at once begins: when that is, where it is to be timed, else 0. */
-  begin(): number {
-    return this.#timesAll || (this.#turn++ & SAMPLE_MASK) === 0 ? now() : 0;
-  }
-
-  /** It ended at once. */
-  done(kind: IoKind, bytes: number, begun: number): void {
-    const counters = this[kind];
-    counters.operations++;
-    counters.bytes += bytes;
-    if (begun === 0) return;
-    const ns = now() - begun;
-    counters.time += this.#timesAll ? ns : ns * SAMPLE;
-    this.#ended(kind, ns);
+  /** A timed request ended without having to wait, after `ns`. */
+  endedAtOnce(counters: KindCounters, bytes: number, ns: number): void {
+    counters.ended(bytes, ns, true);
+    this.#ended(counters, ns);
   }
 
   /** Time a request that has to wait. */
-  follow<T>(kind: IoKind, bytes: number, request: Promise<T>): Promise<T> {
-    const counters = this[kind];
+  follow<T>(counters: KindCounters, bytes: number, request: Promise<T>): Promise<T> {
     const begun = now();
     counters.inFlight++;
     return request.then(
       (value) => {
         counters.inFlight--;
-        counters.operations++;
-        counters.bytes += bytes;
         const ns = now() - begun;
-        counters.time += ns;
-        this.#ended(kind, ns);
+        counters.ended(bytes, ns, false);
+        this.#ended(counters, ns);
         return value;
       },
       (error: unknown) => {
         counters.inFlight--;
-        this.failed(kind, now() - begun);
+        this.failed(counters, now() - begun);
         throw error;
       },
     );
   }
 
   /** A request that failed after `ns`, 0 where it did so at once. */
-  failed(kind: IoKind, ns = 0): void {
-    this[kind].failed++;
+  failed(counters: KindCounters, ns = 0): void {
+    counters.failed++;
     if (!this.#options.accountFailed) return;
-    this[kind].time += ns;
-    this.#ended(kind, ns);
+    counters.lost(ns);
+    this.#ended(counters, ns);
   }
 
   invalid(kind: IoKind): void {
@@ -146,24 +132,24 @@ export class Accounting {
   }
 
   histogram(kind: IoKind): HistogramState | undefined {
-    return this.#histograms.get(kind)?.state;
+    return this[kind].histogram?.state;
   }
 
   /** Count latencies of `kind` in these bins from now on; undefined for not at all. */
   setHistogram(kind: IoKind, boundaries: readonly number[] | undefined): void {
-    if (boundaries === undefined) this.#histograms.delete(kind);
-    else this.#histograms.set(kind, new Histogram(boundaries));
+    this[kind].histogram = boundaries && new Histogram(boundaries);
     this.#decide();
   }
 
   #decide(): void {
-    this.#timesAll = this.#intervals.length > 0 || this.#histograms.size > 0;
+    const all = this.#intervals.length > 0 || IO_KINDS.some((kind) => this[kind].histogram !== undefined);
+    this.untimed = all ? 0 : SAMPLE - 1;
   }
 
-  #ended(kind: IoKind, ns: number): void {
+  #ended(counters: KindCounters, ns: number): void {
     this.#touch(this.#count());
-    this.#histograms.get(kind)?.add(ns);
-    for (const interval of this.#intervals) interval.add(kind, ns, this.#lastEnd);
+    counters.histogram?.add(ns);
+    for (const interval of this.#intervals) interval.add(counters.kind, ns, this.#lastEnd);
   }
 
   #touch(ended: number): void {

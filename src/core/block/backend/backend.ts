@@ -35,7 +35,9 @@ export interface BackendSettings {
 
 export class Backend implements EdgeParent, AsyncDisposable {
   readonly kind = 'backend';
+  /** Kept where it has a name, by which anybody may ask for them; its nodes keep theirs in any case. */
   readonly accounts = new Accounting();
+  readonly #counted: boolean;
   readonly #graph: BlockGraph;
   readonly #settings: BackendSettings;
   #root: Edge | undefined;
@@ -45,6 +47,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
   private constructor(graph: BlockGraph, settings: BackendSettings) {
     this.#graph = graph;
     this.#settings = settings;
+    this.#counted = settings.name !== undefined;
   }
 
   /** A backend on a node that is open; throws PermissionConflict when others do not share what it needs. */
@@ -161,7 +164,8 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   #read(offset: number, buf: Uint8Array): Maybe<void> {
-    return accountedRead(this.accounts, this.#inside(offset, buf.length), offset, buf);
+    const root = this.#inside(offset, buf.length);
+    return this.#counted ? accountedRead(this.accounts, root, offset, buf) : root.read(offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
@@ -172,7 +176,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   #readv(offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
     const root = this.#inside(offset, length);
-    return accounted(this.accounts, 'read', length, () => root.readv(offset, bufs));
+    return this.#counting('read', length, () => root.readv(offset, bufs));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
@@ -182,7 +186,8 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   #write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
     const root = this.#writable(offset, buf.length, flags);
-    return accountedWrite(this.accounts, root, offset, buf, this.#writeFlags(flags));
+    const known = this.#writeFlags(flags);
+    return this.#counted ? accountedWrite(this.accounts, root, offset, buf, known) : root.write(offset, buf, known);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
@@ -227,7 +232,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   #discard(offset: number, length: number): Maybe<void> {
     const root = this.#writable(offset, length, Flag.NONE, 'unmap');
-    return accounted(this.accounts, 'unmap', length, () => root.discard(offset, length));
+    return this.#counting('unmap', length, () => root.discard(offset, length));
   }
 
   flush(): Maybe<void> {
@@ -237,7 +242,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   #flush(): Maybe<void> {
     const { root } = this;
-    return accounted(this.accounts, 'flush', 0, () => root.flush());
+    return this.#counting('flush', 0, () => root.flush());
   }
 
   async truncate(size: number, options: TruncateOptions = {}): Promise<void> {
@@ -301,7 +306,12 @@ export class Backend implements EdgeParent, AsyncDisposable {
   }
 
   #writing(offset: number, length: number, action: () => Maybe<void>): Maybe<void> {
-    return accounted(this.accounts, 'write', this.accounts.reaching(offset, length), action);
+    if (this.#counted) this.accounts.reaching(offset, length);
+    return this.#counting('write', length, action);
+  }
+
+  #counting(kind: IoKind, length: number, action: () => Maybe<void>): Maybe<void> {
+    return this.#counted ? accounted(this.accounts, this.accounts[kind], length, action) : action();
   }
 
   #writeFlags(flags: Flags): Flags {

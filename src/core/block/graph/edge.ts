@@ -71,7 +71,7 @@ export class Edge {
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'read', totalLength(bufs), () => io.readv(offset, bufs));
+    return accounted(accounts, accounts.read, totalLength(bufs), () => io.readv(offset, bufs));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
@@ -81,29 +81,31 @@ export class Edge {
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'write', accounts.reaching(offset, totalLength(bufs)), () =>
+    return accounted(accounts, accounts.write, accounts.reaching(offset, totalLength(bufs)), () =>
       io.writev(offset, bufs, flags),
     );
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'write', accounts.reaching(offset, buf.length), () => io.writeCompressed(offset, buf));
+    return accounted(accounts, accounts.write, accounts.reaching(offset, buf.length), () =>
+      io.writeCompressed(offset, buf),
+    );
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'write', accounts.reaching(offset, length), () => io.zero(offset, length, flags));
+    return accounted(accounts, accounts.write, accounts.reaching(offset, length), () => io.zero(offset, length, flags));
   }
 
   discard(offset: number, length: number): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'unmap', length, () => io.discard(offset, length));
+    return accounted(accounts, accounts.unmap, length, () => io.discard(offset, length));
   }
 
   flush(): Maybe<void> {
     const { accounts, io } = this.node;
-    return accounted(accounts, 'flush', 0, () => io.flush());
+    return accounted(accounts, accounts.flush, 0, () => io.flush());
   }
 
   truncate(size: number, options: TruncateOptions = {}): Promise<void> {

@@ -30,7 +30,7 @@ export function accountedRead(accounts: Accounting, target: Readable, offset: nu
 }
 
 function timedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
-  return timed(accounts, accounts.read, buf.length, () => target.read(offset, buf));
+  return accounted(accounts, accounts.read, buf.length, () => target.read(offset, buf));
 }
 
 export function accountedWrite(
@@ -62,17 +62,17 @@ function timedWrite(
   buf: Uint8Array,
   flags: number,
 ): Maybe<void> {
-  return timed(accounts, accounts.write, buf.length, () => target.write(offset, buf, flags));
+  return accounted(accounts, accounts.write, buf.length, () => target.write(offset, buf, flags));
 }
 
-/** Any other request: those are rarer, or long. */
+/** Any other request, those being rarer or long; and any whose latency is looked at also when it ends at once. */
 export function accounted<T>(
   accounts: Accounting,
   counters: KindCounters,
   bytes: number,
   action: () => Maybe<T>,
 ): Maybe<T> {
-  if ((counters.operations & accounts.untimed) === 0) return timed(accounts, counters, bytes, action);
+  const begun = (counters.operations & accounts.untimed) === 0 ? now() : undefined;
   let done: Maybe<T>;
   try {
     done = action();
@@ -81,22 +81,11 @@ export function accounted<T>(
     throw error;
   }
   if (done instanceof Promise) return accounts.follow(counters, bytes, done);
-  counters.operations++;
-  counters.bytes += bytes;
-  return done;
-}
-
-/** One whose latency is looked at also when it ends at once. */
-function timed<T>(accounts: Accounting, counters: KindCounters, bytes: number, action: () => Maybe<T>): Maybe<T> {
-  const begun = now();
-  let done: Maybe<T>;
-  try {
-    done = action();
-  } catch (error) {
-    accounts.failed(counters);
-    throw error;
+  if (begun === undefined) {
+    counters.operations++;
+    counters.bytes += bytes;
+  } else {
+    accounts.endedAtOnce(counters, bytes, now() - begun);
   }
-  if (done instanceof Promise) return accounts.follow(counters, bytes, done);
-  accounts.endedAtOnce(counters, bytes, now() - begun);
   return done;
 }

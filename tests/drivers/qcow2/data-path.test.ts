@@ -53,6 +53,46 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     sound(file);
   });
 
+  it('writes over data and preallocated zeroes in one request, and leaves what lies beside it alone', async () => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    const cluster = 64 * KiB;
+    await edge.write(0, Buffer.alloc(3 * cluster, 1));
+    await edge.zero(cluster, cluster, 0);
+    const before = { ...file.counts };
+    await edge.write(1000, Buffer.alloc(3 * cluster - 2000, 2));
+    expect([file.counts.writes - before.writes, file.counts.reads - before.reads]).toEqual([1, 0]);
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 3 * cluster);
+    expect(content).toEqual(
+      Buffer.concat([Buffer.alloc(1000, 1), Buffer.alloc(3 * cluster - 2000, 2), Buffer.alloc(1000, 1)]),
+    );
+  });
+
+  it('loses no write beside one that covers data and preallocated zeroes', async () => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    const cluster = 64 * KiB;
+    await edge.write(0, Buffer.alloc(2 * cluster, 1));
+    await edge.zero(cluster, cluster, 0);
+    file.delay = () => 1;
+    await Promise.all([
+      edge.write(0, Buffer.alloc(512, 3)),
+      edge.write(4096, Buffer.alloc(2 * cluster - 4096, 2)),
+      edge.write(1024, Buffer.alloc(512, 4)),
+    ]);
+    file.delay = () => 0;
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 2 * cluster);
+    const expected = Buffer.alloc(2 * cluster, 2)
+      .fill(1, 0, 4096)
+      .fill(3, 0, 512)
+      .fill(4, 1024, 1536);
+    expect(content.equals(expected)).toBe(true);
+  });
+
   it('puts a table before the compressed clusters that it maps', async () => {
     const file = made('cluster_size=64k');
     const { edge, image: opened } = await openMemory({ file });

@@ -267,6 +267,30 @@ describe.skipIf(!hasQemuImg)('resizing qcow2', () => {
     sound(file);
   });
 
+  it.each<[Preallocation, number, number]>([
+    ['metadata', 31 * KiB, 4 * MiB],
+    ['full', 96 * KiB + 512, MiB],
+    ['metadata', 31 * KiB, 31 * KiB],
+  ])(
+    'preallocates new space over a backing file, which shows where it did: %s, %i on %i',
+    async (mode, size, below) => {
+      const base = path.join(dir, 'base.raw');
+      fs.writeFileSync(base, Buffer.alloc(below, 7));
+      const backing = edgeOn(MemoryFile.load(base), READ_ONLY, 'backing');
+      const file = made(`cluster_size=64k,backing_file=${base},backing_fmt=raw`, size);
+      const { edge, image: opened } = await openMemory({ file, backing });
+      await edge.truncate(2 * MiB, { preallocation: mode });
+      const before = file.size;
+      const content = Buffer.alloc(2 * MiB);
+      await edge.read(0, content);
+      expect(content.equals(Buffer.alloc(2 * MiB).fill(7, 0, size))).toBe(true);
+      await edge.write(size, Buffer.alloc(2 * MiB - size, 4));
+      await opened.close();
+      expect(file.size).toBe(before);
+      sound(file);
+    },
+  );
+
   it('moves the L1 table while other requests run', async () => {
     const file = made('cluster_size=512', MiB);
     const { edge, image: opened } = await openMemory({ file });

@@ -45,7 +45,7 @@ export function decodeExtensions(
   const found: Extension[] = [];
   const places = new Map<number, number>();
   let at = range.start;
-  while (at + 8 <= end) {
+  while (at < end && at + 8 <= bytes.length) {
     const type = view.getUint32(at);
     const length = view.getUint32(at + 4);
     if (type === ExtensionType.END) break;

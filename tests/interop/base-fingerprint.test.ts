@@ -48,6 +48,10 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a base that is written
     const { said, strict } = await look();
     expect(said).toMatch(CHANGED);
     expect(strict).toBe(REFUSED);
+    // Neither who tries things out on layers nor who asks where data lies is told.
+    expect(await runProgram('io', ['-c', 'read 0 64k', top])).toMatchObject({ code: 0, stderr: '' });
+    expect(await img(['map', top])).toMatchObject({ code: 0, stderr: '' });
+    expect((await img(['map', '--strict-base', top])).code).toBe(1);
   });
 
   test('is recorded anew by rebase and commit, and QEMU keeps the record', async () => {

@@ -83,6 +83,24 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a chain', () => {
     }
   });
 
+  test('keeps zeroes as zero clusters when the new base has data there', async () => {
+    const folder = tempDir();
+    await qemuImg(['create', '-q', '-f', 'qcow2', 'top.qcow2', '256k'], { cwd: folder });
+    await qemuImg(['create', '-q', '-f', 'qcow2', 'base.qcow2', '256k'], { cwd: folder });
+    for (const [file, command] of [
+      ['top.qcow2', 'write 0 64k'],
+      ['base.qcow2', 'write -P 7 64k 64k'],
+    ] as const) {
+      expect((await runPeer('qemu-io', ['-f', 'qcow2', '-c', command, file], { cwd: folder })).code).toBe(0);
+    }
+    await imgOutput(['rebase', '-b', 'base.qcow2', '-F', 'qcow2', 'top.qcow2'], { cwd: folder });
+    expect(JSON.parse(await qemuImg(['map', '--output=json', 'top.qcow2'], { cwd: folder }))).toMatchObject([
+      { start: 0, length: 65536, depth: 0, data: true },
+      { start: 65536, length: 65536, depth: 0, present: true, zero: true, data: false },
+      { start: 131072, length: 131072, depth: 1, present: false },
+    ]);
+  });
+
   test('is not rebased onto itself, onto nothing there, or without a format', async () => {
     const folder = tempDir();
     await makeChain(folder, new Random(1), ['base.img', 'top.qcow2']);

@@ -4,6 +4,7 @@ import { type Comparison, compareImages } from '../../core/job/comparison/compar
 import type { Io } from '../cli/io.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command, Failure, withStatus } from '../cli/record.ts';
+import { report } from '../cli/report.ts';
 import { shared, withImages } from './open-image.ts';
 
 const DIFFERENT = 1;
@@ -69,8 +70,17 @@ export const compare = command({
       }
       const result = await comparison(disks, options, io);
       const common = Math.min(disks[0].size, disks[1].size);
-      if (sizesDiffer && (result.kind === 'same' || result.offset >= common)) say('Warning: Image size mismatch!');
-      return conclude(result, { names: [first, second], say });
+      const warnOfSizes = () => {
+        if (sizesDiffer && (result.kind === 'same' || result.offset >= common)) say('Warning: Image size mismatch!');
+      };
+      if (result.kind === 'failed') {
+        // Where the answer cannot be had, why comes first.
+        const status = report(failure(result, result.side === 0 ? first : second), io);
+        warnOfSizes();
+        return status;
+      }
+      warnOfSizes();
+      return conclude(result, say);
     }),
 });
 
@@ -90,21 +100,17 @@ async function comparison(
   return result;
 }
 
-interface Conclusion {
-  readonly names: readonly [string, string];
-  say(line: string): void;
-}
-
 /** The line that says how it ended, and the exit status. */
-function conclude(result: Comparison, { names, say }: Conclusion): number {
-  if (result.kind === 'failed') throw failure(result, names[result.side]);
+function conclude(result: Exclude<Comparison, Failed>, say: (line: string) => void): number {
   if (result.kind === 'same') say('Images are identical.');
   else if (result.kind === 'content') say(`Content mismatch at offset ${result.offset}!`);
   else say(`Strict mode: Offset ${result.offset} block status mismatch!`);
   return result.kind === 'same' ? 0 : DIFFERENT;
 }
 
-function failure({ stage, offset, error }: Comparison & { readonly kind: 'failed' }, name: string): Failure {
+type Failed = Comparison & { readonly kind: 'failed' };
+
+function failure({ stage, offset, error }: Failed, name: string): Failure {
   if (stage === 'read') {
     return new Failure(NO_DATA, withContext(`Could not read '${name}' at offset ${offset}`, error));
   }

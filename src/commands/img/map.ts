@@ -47,7 +47,10 @@ export const map = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
-    strictBase: shared.strictBase,
+    strictBase: {
+      ...shared.strictBase,
+      help: 'Refuse an image whose backing file has changed since it was made on it',
+    },
   },
   examples: [
     ['img map disk.qcow2', 'Which data lies where'],
@@ -55,7 +58,8 @@ export const map = command({
     ['img map --output=json -s 1G -l 64M disk.qcow2', 'All areas of a part of the disk, for a program'],
   ],
   run: ({ arguments: { file }, options }, io) =>
-    withImages(io, options, async (images) => {
+    // Where data lies is as true on a changed base as on any.
+    withImages(io, { ...options, changedBase: 'ignore' }, async (images) => {
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { image, size } = await images.open(request, { forceShare: options.forceShare });
       const { start = 0, length = size } = options;

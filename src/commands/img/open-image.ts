@@ -81,11 +81,11 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs, strictBase = false }: Surroundings): BlockGraph {
+function newGraph(io: Io, { refs, strictBase = false, changedBase = 'warn' }: Surroundings): BlockGraph {
   return new BlockGraph({
     drivers: driverList,
     references: refs,
-    strictBase,
+    changedBase: strictBase ? 'refuse' : changedBase,
     warn: (message) => warn(io, message),
     signal: io.signal,
   });
@@ -95,6 +95,8 @@ function newGraph(io: Io, { refs, strictBase = false }: Surroundings): BlockGrap
 export interface Surroundings {
   readonly refs: ReferencePolicy;
   readonly strictBase?: boolean;
+  /** Without `strictBase`; default: warn. */
+  readonly changedBase?: 'warn' | 'ignore';
   readonly objects: readonly UserObject[];
   /** Exit status when an object cannot be defined; default that of any failure. */
   readonly openStatus?: number;

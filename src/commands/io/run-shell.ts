@@ -53,6 +53,8 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
   await using graph = new BlockGraph({
     drivers: driverList,
     references: options.refs,
+    // Who tries things out on the layers of a chain knows what they did to them.
+    changedBase: 'ignore',
     warn: (message) => {
       shell.printer.flush();
       warn(io, message);

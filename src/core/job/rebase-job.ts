@@ -77,8 +77,7 @@ class RebaseBody implements JobBody {
     const end = Math.min(image.size, alignUp(segment.offset + segment.length, this.#unit));
     for (let at = start; at < end; ) {
       const length = Math.min(end - at, alignDown(at, PIECE) + PIECE - at);
-      // Short ones are stored as they are; what is long would take space for nothing.
-      if (segment.kind === 'zero' && segment.length >= PIECE) at += await this.#adoptZeroes(at, end);
+      if (segment.kind === 'zero') at += await this.#adoptZeroes(at, end);
       else {
         await this.#adoptData({ offset: at, length });
         at += length;

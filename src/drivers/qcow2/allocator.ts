@@ -37,6 +37,8 @@ export interface AllocatorInit {
   /** A cluster now holds a refcount block. */
   readonly blockAdded: (offset: number) => void;
   readonly tableMoved: () => void;
+  /** Throws when the image's own structures lie in these bytes, although their count says that they are free. */
+  readonly assertVacant: (offset: number, length: number) => void;
   /** Tell a fault injector what comes next. */
   readonly announce: (event: BlockEvent) => Maybe<void>;
 }
@@ -106,6 +108,7 @@ export class Allocator {
     return after(this.#find(search, count), () => {
       const first = search.start;
       this.#assertReach(first + count);
+      this.#assertVacant(first, count);
       const missing = this.#firstMissingBlock(first, count);
       if (missing >= 0) {
         const create = () => this.#createBlock(missing);
@@ -116,6 +119,10 @@ export class Allocator {
         return first;
       });
     });
+  }
+
+  #assertVacant(first: number, count: number): void {
+    this.#init.assertVacant(first * this.#clusterSize, count * this.#clusterSize);
   }
 
   #assertReach(end: number): void {
@@ -179,6 +186,7 @@ export class Allocator {
     const search: Search = { cluster: this.#hint, start: this.#hint };
     return after(this.#find(search, 1), () => {
       const cluster = search.start;
+      this.#assertVacant(cluster, 1);
       const index = this.#refcounts.blockIndex(cluster);
       if (this.#lacksPlace(index)) return after(this.#growTable(index), () => this.#createBlock(wanted));
       const selfDescribing = table.blockOffset(index) === 0;

@@ -45,6 +45,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     fileName,
     fileSize: file.size,
     blockAdded: (offset) => overlap.add('refcount-block', offset),
+    assertVacant: (offset, length) => disk.assertVacant(offset, length),
     tableMoved: () => refreshPlaces(disk),
     announce: (event) => file.event(event),
   });

@@ -18,7 +18,12 @@ export function cowBounds(disk: Disk, table: Table, plan: WritePlan): CowBounds 
   const dataEnd = plan.inCluster + plan.length;
   const end = plan.clusters * clusterSize;
   if (plan.inCluster === 0 && dataEnd === end) return { headFrom: 0, tailTo: end };
-  if (!extendedL2) return { headFrom: 0, tailTo: end };
+  if (!extendedL2) {
+    return {
+      headFrom: staysAsIs(disk, table, plan, plan.cluster) ? plan.inCluster : 0,
+      tailTo: staysAsIs(disk, table, plan, plan.cluster + plan.clusters - 1) ? dataEnd : end,
+    };
+  }
   const lastStart = end - clusterSize;
   const firstFrom = plan.inCluster;
   const lastTo = dataEnd - lastStart;
@@ -26,6 +31,15 @@ export function cowBounds(disk: Disk, table: Table, plan: WritePlan): CowBounds 
     headFrom: lowest(disk, table, plan, firstFrom),
     tailTo: lastStart + highest(disk, table, plan, lastTo),
   };
+}
+
+/** The cluster holds data and keeps its place: what lies beside the request is there, and others may be writing to it. */
+function staysAsIs(disk: Disk, table: Table, plan: WritePlan, cluster: number): boolean {
+  if (plan.treatment !== Treatment.KEEP) return false;
+  const { geometry, dataFile } = disk;
+  const at = indexOf(disk, cluster) * geometry.l2EntrySize;
+  const { view } = table;
+  return clusterKind(geometry, view.getUint32(at), view.getUint32(at + 4), !!dataFile) === ClusterKind.NORMAL;
 }
 
 interface Old {

@@ -256,6 +256,13 @@ export class Disk {
     }
   }
 
+  /** The same for space that its reference counts say is free. The header is looked out for whatever the settings. */
+  assertVacant(offset: number, length: number): void {
+    if (offset === 0)
+      throw this.corrupt('the reference count of cluster 0, where the header lies, is 0', { offset, length });
+    this.assertNoOverlap(offset, length);
+  }
+
   /** Do `step` after announcing it. */
   announcing<T>(event: BlockEvent, step: () => Maybe<T>): Maybe<T> {
     return this.announces ? after(this.file.event(event), step) : step();

@@ -11,17 +11,21 @@ import type { Table } from './table-cache.ts';
 
 /**
  * Give every cluster of the disk from `from` to `to` (bytes) its place. `metadata` only makes the entries;
- * `falloc` and `full` also reserve the space in the file, or fill it with zeroes. What was allocated stays.
+ * `falloc` and `full` also reserve the space in the file, or fill it with zeroes. What was allocated stays. All of it
+ * reads as zeroes; over a backing file only subclusters can be without content, so that it shows.
  */
 export async function preallocate(disk: Disk, from: number, to: number, mode: Preallocation): Promise<void> {
   if (mode === 'off' || to <= from) return;
-  if (disk.backing && !disk.geometry.extendedL2) {
-    throw new NotSupported('preallocation with a backing file needs extended L2 entries');
+  if (disk.backing && disk.geometry.version < 3) {
+    throw new NotSupported('version 2 cannot preallocate clusters over a backing file');
   }
   await beforeWrite(disk);
   const { clusterSize } = disk.geometry;
   const end = Math.ceil(to / clusterSize);
-  for (let cluster = Math.floor(from / clusterSize); cluster < end; ) {
+  // What the backing file shows in a part of the first cluster stays.
+  const first =
+    disk.backing && !disk.geometry.extendedL2 ? Math.ceil(from / clusterSize) : Math.floor(from / clusterSize);
+  for (let cluster = first; cluster < end; ) {
     await disk.inFlight.settle(cluster, cluster + 1);
     const done = step(disk, cluster, end);
     cluster += done instanceof Promise ? await done : done;
@@ -88,16 +92,17 @@ interface Filling {
   readonly fresh: boolean;
 }
 
-/** Entries for clusters without content: over a backing file their subclusters stay unallocated. */
+/** Entries for clusters without content: over a backing file subclusters stay unallocated, clusters are zero. */
 function fill(disk: Disk, slice: Table, { index, count, host, fresh }: Filling): void {
   const { clusterSize, l2EntrySize, extendedL2, version } = disk.geometry;
   const { view } = slice;
   if (!fresh && version < 3 && !extendedL2)
     throw new NotSupported('version 2 cannot preallocate clusters that were used before');
+  const zero = (!fresh || disk.backing !== undefined) && !extendedL2;
   for (let n = 0; n < count; n++) {
     const at = (index + n) * l2EntrySize;
     view.setUint32(at, entryHi(host + n * clusterSize, true));
-    view.setUint32(at + 4, entryLo(host + n * clusterSize, !fresh && !extendedL2));
+    view.setUint32(at + 4, entryLo(host + n * clusterSize, zero));
     if (!extendedL2 || disk.backing) continue;
     view.setUint32(at + 8, fresh ? 0 : ALL_SUBCLUSTERS);
     view.setUint32(at + 12, fresh ? ALL_SUBCLUSTERS : 0);

@@ -32,7 +32,7 @@ export async function truncate(disk: Disk, size: number, options: TruncateOption
     return shrink(disk, size);
   }
   const old = header.size;
-  await grow(disk, size);
+  await grow(disk, size, mode !== 'off');
   if (mode !== 'off') await asRequest(disk, () => preallocate(disk, old, size, mode));
 }
 
@@ -46,7 +46,8 @@ async function asRequest(disk: Disk, action: () => Maybe<void>): Promise<void> {
   }
 }
 
-async function grow(disk: Disk, size: number): Promise<void> {
+/** With `takesTail`, the cluster in which the disk ended is given its place too. */
+async function grow(disk: Disk, size: number, takesTail: boolean): Promise<void> {
   const { header, geometry, dataFile, backing } = disk;
   const old = header.size;
   if (size === old) return;
@@ -58,9 +59,10 @@ async function grow(disk: Disk, size: number): Promise<void> {
   }
   await growL1(disk, l1EntriesFor(geometry, size));
   if (dataFile && dataFile.size < size) await dataFile.truncate(size, { exact: false });
+  const tailEnd = Math.min(size, alignUp(old, geometry.clusterSize));
   header.size = size;
   try {
-    await asRequest(disk, () => zeroTail(disk, old, Math.min(size, alignUp(old, geometry.clusterSize))));
+    await asRequest(disk, () => zeroTail(disk, { from: old, to: tailEnd, takesTail }));
     if (hidden) {
       const start = alignUp(old, geometry.clusterSize);
       const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
@@ -74,9 +76,15 @@ async function grow(disk: Disk, size: number): Promise<void> {
   }
 }
 
+interface Tail {
+  readonly from: number;
+  readonly to: number;
+  readonly takesTail: boolean;
+}
+
 /** The rest of the cluster in which the disk ended may hold anything. */
-async function zeroTail(disk: Disk, from: number, to: number): Promise<void> {
-  if (to <= from || (await readsZero(disk, from, to - from))) return;
+async function zeroTail(disk: Disk, { from, to, takesTail }: Tail): Promise<void> {
+  if (to <= from || (!(takesTail && disk.backing) && (await readsZero(disk, from, to - from)))) return;
   const length = to - from;
   await writev(disk, from, [Buffer.alloc(length)], length);
 }

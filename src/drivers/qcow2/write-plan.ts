@@ -11,7 +11,7 @@ import type { Table } from './table-cache.ts';
 export const Treatment = {
   /** The clusters are the disk's own and hold data: write into them. */
   IN_PLACE: 0,
-  /** The host clusters stay, but the entries change (a zero flag goes, subclusters come). */
+  /** The host clusters stay, but entries among them change (a zero flag goes, subclusters come). */
   KEEP: 1,
   /** New host clusters, new entries. */
   ALLOCATE: 2,
@@ -45,7 +45,7 @@ export function planWrite(disk: Disk, table: Table, offset: number, length: numb
   }
   const end = inCluster + length;
   const cell = { table, index, cluster, from: inCluster, to: Math.min(end, clusterSize) };
-  const treatment = treatmentOf(disk, cell);
+  let treatment = treatmentOf(disk, cell);
   const host = treatment === Treatment.ALLOCATE ? -1 : hostOf(disk, cell);
   let clusters = 1;
   for (; clusters < most; clusters++) {
@@ -56,8 +56,11 @@ export function planWrite(disk: Disk, table: Table, offset: number, length: numb
       from: 0,
       to: Math.min(end - clusters * clusterSize, clusterSize),
     };
-    if (treatmentOf(disk, next) !== treatment) break;
+    const wanted = treatmentOf(disk, next);
+    if ((wanted === Treatment.ALLOCATE) !== (treatment === Treatment.ALLOCATE)) break;
     if (host >= 0 && hostOf(disk, next) !== host + clusters * clusterSize) break;
+    // Clusters that stay where they are go to the host in one request, whether or not their entries change.
+    if (wanted === Treatment.KEEP) treatment = Treatment.KEEP;
   }
   return {
     treatment,

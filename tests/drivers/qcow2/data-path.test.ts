@@ -53,6 +53,46 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     sound(file);
   });
 
+  it('writes over data and preallocated zeroes in one request, and leaves what lies beside it alone', async () => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    const cluster = 64 * KiB;
+    await edge.write(0, Buffer.alloc(3 * cluster, 1));
+    await edge.zero(cluster, cluster, 0);
+    const before = { ...file.counts };
+    await edge.write(1000, Buffer.alloc(3 * cluster - 2000, 2));
+    expect([file.counts.writes - before.writes, file.counts.reads - before.reads]).toEqual([1, 0]);
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 3 * cluster);
+    expect(content).toEqual(
+      Buffer.concat([Buffer.alloc(1000, 1), Buffer.alloc(3 * cluster - 2000, 2), Buffer.alloc(1000, 1)]),
+    );
+  });
+
+  it('loses no write beside one that covers data and preallocated zeroes', async () => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    const cluster = 64 * KiB;
+    await edge.write(0, Buffer.alloc(2 * cluster, 1));
+    await edge.zero(cluster, cluster, 0);
+    file.delay = () => 1;
+    await Promise.all([
+      edge.write(0, Buffer.alloc(512, 3)),
+      edge.write(4096, Buffer.alloc(2 * cluster - 4096, 2)),
+      edge.write(1024, Buffer.alloc(512, 4)),
+    ]);
+    file.delay = () => 0;
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 2 * cluster);
+    const expected = Buffer.alloc(2 * cluster, 2)
+      .fill(1, 0, 4096)
+      .fill(3, 0, 512)
+      .fill(4, 1024, 1536);
+    expect(content.equals(expected)).toBe(true);
+  });
+
   it('puts a table before the compressed clusters that it maps', async () => {
     const file = made('cluster_size=64k');
     const { edge, image: opened } = await openMemory({ file });
@@ -226,6 +266,30 @@ describe.skipIf(!hasQemuImg)('resizing qcow2', () => {
     expect(file.size).toBe(before);
     sound(file);
   });
+
+  it.each<[Preallocation, number, number]>([
+    ['metadata', 31 * KiB, 4 * MiB],
+    ['full', 96 * KiB + 512, MiB],
+    ['metadata', 31 * KiB, 31 * KiB],
+  ])(
+    'preallocates new space over a backing file, which shows where it did: %s, %i on %i',
+    async (mode, size, below) => {
+      const base = path.join(dir, 'base.raw');
+      fs.writeFileSync(base, Buffer.alloc(below, 7));
+      const backing = edgeOn(MemoryFile.load(base), READ_ONLY, 'backing');
+      const file = made(`cluster_size=64k,backing_file=${base},backing_fmt=raw`, size);
+      const { edge, image: opened } = await openMemory({ file, backing });
+      await edge.truncate(2 * MiB, { preallocation: mode });
+      const before = file.size;
+      const content = Buffer.alloc(2 * MiB);
+      await edge.read(0, content);
+      expect(content.equals(Buffer.alloc(2 * MiB).fill(7, 0, size))).toBe(true);
+      await edge.write(size, Buffer.alloc(2 * MiB - size, 4));
+      await opened.close();
+      expect(file.size).toBe(before);
+      sound(file);
+    },
+  );
 
   it('moves the L1 table while other requests run', async () => {
     const file = made('cluster_size=512', MiB);

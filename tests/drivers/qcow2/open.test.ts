@@ -58,7 +58,14 @@ describe.skipIf(!hasQemuImg)('opening a qcow2 image', () => {
     ['refcount table past the end', 48, [0, 0, 0, 1, 0, 0, 0, 0], /refcount_table_offset is 4294967296, past the end/],
     ['refcount table clusters', 56, [0x7f, 0, 0, 0], /refcount_table_clusters is 2130706432, the limit is 128/],
     ['snapshots', 60, [0, 1, 0, 1], /nb_snapshots is 65537, the limit is 65536/],
-    ['snapshot table', 60, [0, 0, 0, 1, 0, 0, 0, 0, 0, 0x10, 0, 0], /snapshot table at 1048576 needs/],
+    ['snapshot table of none', 64, [0x12, 0x34, 0x56, 0x78, 0x90, 0xab, 0xcd, 0xef], /snapshots_offset is 13117/],
+    ['snapshot table of none', 64, [0, 0, 0, 0, 0, 0, 0x12, 0], /snapshots_offset is 4608, it must be a multiple/],
+    [
+      'extension across the name',
+      8,
+      [0, 0, 0, 0, 0, 0, 0, 116],
+      /header extension 0x6803f857 is \d+ bytes long, only 0/,
+    ],
     ['size', 24, [0x80, 0, 0, 0, 0, 0, 0, 0], /size is 9223372036854776000, the limit is/],
     ['crypt method', 32, [0, 0, 0, 9], /crypt_method is 9/],
     ['refcount order', 96, [0, 0, 0, 7], /refcount_order is 7, the limit is 6/],
@@ -72,6 +79,16 @@ describe.skipIf(!hasQemuImg)('opening a qcow2 image', () => {
     ['magic', 0, [0], /is not a qcow2 image/],
   ] as const)('refuses a bad %s', async (_name, offset, bytes, message) => {
     expect(await refusal(poke(plain.clone(), offset, ...bytes), READ_WRITE)).toMatch(message);
+  });
+
+  it('shows what is left of an image whose snapshot table lies past the end of the file', async () => {
+    const file = poke(plain.clone(), 60, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0x10, 0, 0);
+    const { image: opened, edge } = await openMemory({ file, modes: READ_ONLY });
+    expect(opened.snapshots?.list().map(({ id, name }) => id + name)).toEqual(['', '']);
+    const content = Buffer.alloc(4096, 1);
+    await edge.read(0, content);
+    expect(content.every((byte) => byte === 0)).toBe(true);
+    await opened.close();
   });
 
   it('refuses or reads a file that is cut off anywhere', async () => {

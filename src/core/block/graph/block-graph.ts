@@ -13,8 +13,8 @@ import { type Transaction, transact } from './transaction.ts';
 export interface GraphSettings {
   readonly drivers: DriverList;
   readonly references: ReferencePolicy;
-  /** Refuse an image whose backing file has changed since it was made on it, rather than warn. */
-  readonly strictBase?: boolean;
+  /** What to do about an image whose backing file has changed since it was made on it; default: warn. */
+  readonly changedBase?: 'warn' | 'refuse' | 'ignore';
   /** Lines for the user that are no errors. */
   warn(message: string): void;
   /** Aborted: the user does not want to wait any longer for what is being opened. */

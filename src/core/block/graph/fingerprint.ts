@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import { nodeCrypto } from '../../bytes/node-crypto.ts';
 import { BlockError } from '../../errors/block-error.ts';
+import type { GraphSettings } from './block-graph.ts';
 import { localPath, resolveName } from './file-name.ts';
 import type { Node } from './node.ts';
 
@@ -69,13 +70,10 @@ function timeOf(data: Buffer): string {
 }
 
 /**
- * Tell, or refuse with `strict`, when the base of an image has changed since it was recorded. What holds nothing of its
- * own cannot have become wrong: it records the base as it is now, where it can be written to.
+ * Tell, refuse or ignore, as the graph is set, that the base of an image has changed since it was recorded. What holds
+ * nothing of its own cannot have become wrong: it records the base as it is now, where it can be written to.
  */
-export async function checkBase(
-  node: Node,
-  policy: { readonly strict: boolean; warn(message: string): void },
-): Promise<void> {
+export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changedBase' | 'warn'>): Promise<void> {
   const change = changeOfBase(node);
   if (change === undefined) return;
   const { backing } = node.image;
@@ -85,9 +83,10 @@ export async function checkBase(
     await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
     return;
   }
+  if (policy.changedBase === 'ignore') return;
   const name = node.image.backing?.fileName ?? '';
   const message = `the backing file '${name}' of '${node.fileName}' has changed since the image was made on it: ${change}`;
-  if (!policy.strict) {
+  if (policy.changedBase !== 'refuse') {
     policy.warn(message);
     return;
   }

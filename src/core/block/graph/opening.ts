@@ -112,8 +112,7 @@ export class Opening {
     });
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
-    const { strictBase = false, warn } = this.#graph.settings;
-    if (!this.#attempt.modes.noIo) await checkBase(node, { strict: strictBase, warn });
+    if (!this.#attempt.modes.noIo) await checkBase(node, this.#graph.settings);
     this.#graph.add(node);
     return node;
   }

@@ -3,7 +3,7 @@
  *
  * What can be seen from the header is refused before anything is changed (counts too large for their new width are
  * found only on the way). Then, each step stable before the next:
- *   version 3 → names and flags in the header → size → zero clusters written out → width of the counts → version 2
+ *   snapshot entries made complete → version 3 → names and flags in the header → size → zero clusters written out → width of the counts → version 2
  * so that at any moment the image is a valid one that reads as before: a newer version before what needs it, the older
  * one after all that it lacks is gone.
  */
@@ -15,6 +15,8 @@ import { beforeWrite, clearDirtyBit } from '../first-write.ts';
 import { rewriteHeader } from '../header-update.ts';
 import { ExtensionType, withExtension } from '../meta/extensions.ts';
 import { Autoclear, Compatible } from '../meta/features.ts';
+import { isIncomplete } from '../meta/snapshot-table.ts';
+import { replaceSnapshots } from '../snapshots/table.ts';
 import { truncate } from '../truncate.ts';
 import type { AmendOptions } from './options.ts';
 import { checkRequest } from './plan.ts';
@@ -25,7 +27,10 @@ import { writeOutZeroes } from './zero-clusters.ts';
 export async function amend(disk: Disk, options: AmendOptions, context: AmendContext): Promise<void> {
   const plan = await checkRequest(disk, options);
   await disk.writer.settle();
-  if (plan.upgrade) await toVersion3(disk);
+  if (plan.upgrade) {
+    await completeSnapshots(disk);
+    await toVersion3(disk);
+  }
   await changeHeader(disk, options);
   if (options.size !== undefined && options.size !== disk.size) {
     await beforeWrite(disk);
@@ -38,6 +43,14 @@ export async function amend(disk: Disk, options: AmendOptions, context: AmendCon
   if (options.encrypt !== undefined) await amendEncryption(disk.encryption, options, context);
   if (plan.downgrade) await toVersion2(disk);
   await disk.file.flush();
+}
+
+/** What version 3 has snapshots say, and version 2 lets them say. */
+async function completeSnapshots(disk: Disk): Promise<void> {
+  if (!disk.snapshots.some((snapshot) => isIncomplete(3, snapshot))) return;
+  await beforeWrite(disk);
+  await replaceSnapshots(disk, disk.snapshots, { done: false });
+  await disk.writer.settle();
 }
 
 /** Progress over parts whose lengths become known one by one. */

@@ -80,18 +80,27 @@ function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1En
 export function snapshotL1Places(state: CheckState, snapshots: readonly Snapshot[]): L1Place[] {
   const places = new Map<string, L1Place>();
   for (const snapshot of snapshots) {
-    const where = `snapshot ${JSON.stringify(snapshot.id)} (${JSON.stringify(snapshot.name)})`;
+    const where = `snapshot ${shown(snapshot.id)} (${shown(snapshot.name)})`;
     const { l1TableOffset: offset, l1Size: entries } = snapshot;
     if (offset % state.geometry.clusterSize !== 0) {
-      state.corrupt(`${where} l1_offset=0x${offset.toString(16)}: the L1 table is not cluster aligned`);
+      state.corrupt(
+        `${where} l1_offset=0x${offset.toString(16)}: L1 table is not cluster aligned; snapshot table entry corrupted`,
+      );
     } else if (entries * 8 > Limit.MAX_L1_BYTES) {
-      state.corrupt(`${where} l1_size=${entries}: the L1 table is too large, the limit is ${Limit.MAX_L1_BYTES / 8}`);
+      state.corrupt(
+        `${where} l1_size=0x${entries.toString(16)}: L1 table is too large; snapshot table entry corrupted`,
+      );
     } else {
       const key = `${offset}/${entries}`;
       places.set(key, { offset, entries, times: (places.get(key)?.times ?? 0) + 1, active: false });
     }
   }
   return [...places.values()];
+}
+
+/** Text from the image as it may be printed. */
+function shown(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
 }
 
 /** The 64 bits of an entry in hexadecimal. */

@@ -29,6 +29,9 @@ const WRITE_ORDER: readonly number[] = [
   ExtensionType.BITMAPS,
 ];
 
+/** What two of would contradict each other about clusters; of the other known ones the last counts, as it does for QEMU. */
+const ONCE: readonly number[] = [ExtensionType.DATA_FILE, ExtensionType.CRYPTO, ExtensionType.BITMAPS];
+
 const pad = (length: number): number => Math.ceil(length / 8) * 8;
 
 /** The extensions between `start` and `end` (the backing file name, or the end of the first cluster). */
@@ -40,9 +43,9 @@ export function decodeExtensions(
   const end = Math.min(range.end, bytes.length);
   const view = viewOf(bytes);
   const found: Extension[] = [];
-  const seen = new Set<number>();
+  const places = new Map<number, number>();
   let at = range.start;
-  while (at + 8 <= end) {
+  while (at < end && at + 8 <= bytes.length) {
     const type = view.getUint32(at);
     const length = view.getUint32(at + 4);
     if (type === ExtensionType.END) break;
@@ -54,11 +57,13 @@ export function decodeExtensions(
         { code: 'EINVAL' },
       );
     }
-    if (seen.has(type) && WRITE_ORDER.includes(type)) {
+    const data = copyOf(bytes, at, at + length);
+    const before = places.get(type);
+    if (before !== undefined && ONCE.includes(type)) {
       throw new CorruptImage(`'${fileName}': header extension ${name} appears twice`, { code: 'EINVAL' });
     }
-    seen.add(type);
-    found.push({ type, data: copyOf(bytes, at, at + length) });
+    if (before !== undefined && WRITE_ORDER.includes(type)) found[before] = { type, data };
+    else places.set(type, found.push({ type, data }) - 1);
     at += pad(length);
   }
   return found;

@@ -177,7 +177,7 @@ function validateTables(header: Header, clusterSize: number, fail: Fail): void {
   }
   if (header.refcountTableClusters > 0) aligned('refcount_table_offset', header.refcountTableOffset);
 
-  if (header.nbSnapshots > 0) aligned('snapshots_offset', header.snapshotsOffset);
+  if (header.nbSnapshots > 0 || header.snapshotsOffset > 0) aligned('snapshots_offset', header.snapshotsOffset);
 }
 
 /** The backing file name; throws when it lies outside of `firstCluster` or holds a NUL. */

@@ -65,6 +65,17 @@ describe('header extensions', () => {
     expect(decodeFeatureNames(found[1]?.data ?? new Uint8Array())).toEqual(FEATURE_NAMES);
   });
 
+  it('count as given last when a format is named twice, and are refused when clusters are', () => {
+    const twice = (type: number, first: string, second: string) => {
+      const list = [first, second].map((text) => ({ type, data: new Uint8Array(Buffer.from(text)) }));
+      const encoded = encodeExtensions(list);
+      return () => decodeExtensions(encoded, { start: 0, end: encoded.length }, 'x');
+    };
+    const formats = twice(ExtensionType.BACKING_FORMAT, 'raw', 'qcow2')();
+    expect(formats.map(({ data }) => Buffer.from(data).toString())).toEqual(['qcow2']);
+    expect(twice(ExtensionType.BITMAPS, 'a', 'b')).toThrow('header extension 0x23852875 appears twice');
+  });
+
   it('name features without letting control characters through', () => {
     const names = [{ group: 0, bit: 7, name: 'evil\u001b[31m' }];
     expect(describeFeatures(0x180n, 0, names)).toEqual(["'evil?[31m' (bit 7)", 'bit 8']);

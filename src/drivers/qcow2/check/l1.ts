@@ -3,22 +3,21 @@ import { hostOffset, isCopied, l1HasReservedBits } from '../meta/entries.ts';
 import { Limit } from '../meta/limits.ts';
 import type { Snapshot } from '../meta/snapshot-table.ts';
 import { viewOf } from '../meta/struct.ts';
-import { ClusterCounts } from './cluster-counts.ts';
 import type { CheckState } from './state.ts';
+import { TableReferences } from './table-references.ts';
 
-/** Distinct places off the cluster boundaries at which L2 tables are looked at; more are not. */
-const MAX_MISPLACED = 4096;
+/** Bytes of L2 tables off the cluster boundaries that are looked at; more are not. */
+const MAX_MISPLACED = 64 * 1024 * 1024;
 
-/** References to L2 tables, by cluster number. A table that several snapshots share is read once. */
+/** References to L2 tables. One that several snapshots share is read once. */
 export interface L2References {
-  readonly active: ClusterCounts;
-  readonly inactive: ClusterCounts;
-  /** Offsets that are not on a cluster boundary. */
+  readonly tables: TableReferences;
+  /** By offsets that are not on a cluster boundary. */
   readonly misplaced: Map<number, { active: number; inactive: number }>;
 }
 
 export function noL2References(): L2References {
-  return { active: new ClusterCounts(), inactive: new ClusterCounts(), misplaced: new Map() };
+  return { tables: new TableReferences(), misplaced: new Map() };
 }
 
 export interface L1Place {
@@ -36,11 +35,16 @@ export async function checkL1(state: CheckState, place: L1Place, references: L2R
   state.refer(place.offset, bytes.length, place.times);
   if (place.offset < state.fileSize) await state.image.file.read(place.offset, bytes);
   const view = viewOf(bytes);
+  const clusters = new Float64Array(place.entries);
+  let tables = 0;
   for (let at = 0; at < bytes.length; at += 8) {
     const hi = view.getUint32(at);
     const lo = view.getUint32(at + 4);
-    if (hi !== 0 || lo !== 0) checkL1Entry(state, { hi, lo, at, place, references });
+    if (hi === 0 && lo === 0) continue;
+    const cluster = checkL1Entry(state, { hi, lo, at, place, references });
+    if (cluster !== undefined) clusters[tables++] = cluster;
   }
+  if (tables > 0) references.tables.add(clusters.subarray(0, tables), place.times, place.active);
   await state.breathe();
   return bytes;
 }
@@ -54,7 +58,8 @@ interface L1Entry {
   readonly references: L2References;
 }
 
-function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1Entry): void {
+/** Returns the cluster of the table, if it lies in one. */
+function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1Entry): number | undefined {
   const { clusterSize } = state.geometry;
   const { times, active } = place;
   if (l1HasReservedBits(hi, lo)) {
@@ -64,16 +69,14 @@ function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1En
   const offset = hostOffset(hi, lo);
   if (active && !isCopied(hi)) state.uncopied = true;
   state.refer(offset, clusterSize, times);
-  if (offset % clusterSize === 0) {
-    (active ? references.active : references.inactive).add(offset / clusterSize, times);
-    return;
-  }
+  if (offset % clusterSize === 0) return offset / clusterSize;
   state.corrupt(`l2_offset=${offset.toString(16)}: table is not cluster aligned; the L1 entry is corrupted`, times);
   const known = references.misplaced.get(offset);
   if (known) known[active ? 'active' : 'inactive'] += times;
-  else if (references.misplaced.size < MAX_MISPLACED) {
+  else if (references.misplaced.size < MAX_MISPLACED / clusterSize) {
     references.misplaced.set(offset, { active: active ? times : 0, inactive: active ? 0 : times });
   }
+  return undefined;
 }
 
 /** The L1 tables of snapshots, each place once; those that cannot be tables are reported and left out. */

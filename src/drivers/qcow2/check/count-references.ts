@@ -38,7 +38,9 @@ export async function countReferences(state: CheckState): Promise<Walk> {
   const crypto = findExtension(extensions, ExtensionType.CRYPTO);
   if (crypto) {
     const { offset, length } = decodeCryptoExtension(crypto, clusterSize, fileName);
-    state.refer(offset, length);
+    if (length > Limit.MAX_ENCRYPTION_HEADER_BYTES) {
+      state.corrupt(`the encryption header has ${length} bytes, the limit is ${Limit.MAX_ENCRYPTION_HEADER_BYTES}`);
+    } else state.refer(offset, length);
   }
   await checkBitmaps(state);
   const damage = state.result.corruptions;

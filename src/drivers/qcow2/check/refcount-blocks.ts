@@ -55,7 +55,7 @@ export function isCountedBlock(state: CheckState, table: RefcountTableCopy, inde
   const offset = table.offsets[index] ?? 0;
   const { clusterSize } = state.geometry;
   if (offset === 0 || offset % clusterSize !== 0 || table.reserved.has(index)) return false;
-  return offset / clusterSize < state.clusters;
+  return offset < state.fileSize;
 }
 
 /** Count a block; returns what is wrong with it. */
@@ -67,10 +67,9 @@ function referToBlock(state: CheckState, table: RefcountTableCopy, index: number
   if (offset % clusterSize !== 0) {
     return `refcount block ${index} is not cluster aligned; the refcount table entry is corrupted`;
   }
-  const cluster = offset / clusterSize;
-  if (cluster >= state.clusters) return `refcount block ${index} is outside of the image`;
+  if (offset >= state.fileSize) return `refcount block ${index} is outside of the image`;
   state.refer(offset, clusterSize);
-  const count = state.counts.get(cluster);
+  const count = state.counts.get(offset / clusterSize);
   if (count === 1) return undefined;
   state.needsRebuild = true;
   // Where a count has one bit, the overflow has been reported already.

@@ -79,6 +79,7 @@ async function amend(file: MemoryFile, options: Readonly<Record<string, unknown>
   const disk = await open(file, {});
   const context: AmendContext = {
     force: false,
+    exclusively: (action) => action(),
     warn: () => undefined,
     object: () => {
       throw new Error('there are no objects');

@@ -88,14 +88,14 @@ export const check = command({
       if (repair === undefined || dryRun) {
         const result = await run.check();
         const repairable = repair && (await run.rehearse(repair));
-        if (repairable) print(repairableLines(repairable));
+        if (repairable && isAnything(repairable)) print(repairableLines(repairable));
         print(checkLines(result));
         if (!quiet && output === 'json') io.stdout.write(`${prettyJson(checkRecord(result, identity, repairable))}\n`);
         return statusOf(result, io);
       }
       const first = await run.repair(repair);
       const { corruptionsFixed, leaksFixed } = first;
-      const repaired = corruptionsFixed + leaksFixed > 0;
+      const repaired = isAnything(first);
       if (repaired) print(repairedLines(first));
       const result = repaired ? { ...(await run.check()), corruptionsFixed, leaksFixed } : first;
       print(checkLines(result));
@@ -103,6 +103,10 @@ export const check = command({
       return statusOf(result, io);
     }),
 });
+
+function isAnything({ corruptionsFixed, leaksFixed }: Repaired): boolean {
+  return corruptionsFixed + leaksFixed > 0;
+}
 
 /** The passes over an image. */
 class Checks {

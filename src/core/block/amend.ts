@@ -17,6 +17,8 @@ export interface AmendContext {
   /** Do also what may make data unreachable (erase the last key). */
   readonly force: boolean;
   readonly signal?: AbortSignal;
+  /** Run `action` while no request of anybody is in flight, and new ones wait. */
+  exclusively<T>(action: () => Promise<T>): Promise<T>;
   /** Units are the driver's own; `total` may grow. */
   progress?(done: number, total: number): void;
   warn(message: string): void;

@@ -1,6 +1,7 @@
 /** Changing options of an existing image: the job `amend`. */
 import type { Backend } from '../block/backend/backend.ts';
 import type { Driver } from '../block/driver.ts';
+import { whileDrained } from '../block/graph/drain.ts';
 import type { ObjectStore } from '../block/objects/object-store.ts';
 import { NotSupported, Usage } from '../errors/block-error.ts';
 import { fieldsOf } from '../options/fields.ts';
@@ -43,6 +44,7 @@ export class AmendBody implements JobBody {
     await image.amend.run(options, {
       force,
       signal: job.signal,
+      exclusively: (action) => whileDrained(backend.image, action),
       progress: (done, total) => job.reach(done, total),
       warn,
       object: (kind, id) => objects.find(kind, id),

@@ -1,9 +1,10 @@
 /**
  * Changing what an image was made with.
  *
- * What can be seen from the header is refused before anything is changed (counts too large for their new width are
- * found only on the way). Then, each step stable before the next:
- *   snapshot entries made complete → version 3 → names and flags in the header → size → zero clusters written out → width of the counts → version 2
+ * What cannot be is refused before anything is changed, counts too large for their new width included. Then, each step
+ * stable before the next:
+ *   passwords → snapshot entries made complete → version 3 → names and flags in the header → size
+ *   → zero clusters written out → width of the counts → version 2
  * so that at any moment the image is a valid one that reads as before: a newer version before what needs it, the older
  * one after all that it lacks is gone.
  */
@@ -19,14 +20,15 @@ import { isIncomplete } from '../meta/snapshot-table.ts';
 import { replaceSnapshots } from '../snapshots/table.ts';
 import { truncate } from '../truncate.ts';
 import type { AmendOptions } from './options.ts';
-import { checkRequest } from './plan.ts';
+import { checkRequest, type Plan } from './plan.ts';
 import { changeRefcountWidth } from './refcount-width.ts';
 import { toVersion2, toVersion3 } from './version.ts';
 import { writeOutZeroes } from './zero-clusters.ts';
 
 export async function amend(disk: Disk, options: AmendOptions, context: AmendContext): Promise<void> {
-  const plan = await checkRequest(disk, options);
   await disk.writer.settle();
+  const plan = await checkRequest(disk, options, context.signal);
+  if (options.encrypt !== undefined) await amendEncryption(disk.encryption, options, context);
   if (plan.upgrade) {
     await completeSnapshots(disk);
     await toVersion3(disk);
@@ -36,12 +38,9 @@ export async function amend(disk: Disk, options: AmendOptions, context: AmendCon
     await beforeWrite(disk);
     await truncate(disk, options.size, {});
   }
-  const steps = new Steps(context);
-  if (plan.downgrade) await writeOutZeroes(disk, steps);
   await settle(disk);
-  if (plan.refcountOrder !== disk.header.refcountOrder) await changeRefcountWidth(disk, plan.refcountOrder, steps);
-  if (options.encrypt !== undefined) await amendEncryption(disk.encryption, options, context);
-  if (plan.downgrade) await toVersion2(disk);
+  const rebuilds = plan.downgrade || plan.refcountOrder !== disk.header.refcountOrder;
+  if (rebuilds) await context.exclusively(() => rebuild(disk, plan, new Steps(context)));
   await disk.file.flush();
 }
 
@@ -51,6 +50,18 @@ async function completeSnapshots(disk: Disk): Promise<void> {
   await beforeWrite(disk);
   await replaceSnapshots(disk, disk.snapshots, { done: false });
   await disk.writer.settle();
+}
+
+/** What is done to the image as a whole, and cannot be done under the hands of others. */
+async function rebuild(disk: Disk, plan: Plan, steps: Steps): Promise<void> {
+  if (plan.downgrade) {
+    await writeOutZeroes(disk, steps);
+    await settle(disk);
+    // Open as version 3, it would make zero clusters again.
+    disk.retire('it is of another version now');
+  }
+  if (plan.refcountOrder !== disk.header.refcountOrder) await changeRefcountWidth(disk, plan.refcountOrder, steps);
+  if (plan.downgrade) await toVersion2(disk);
 }
 
 /** Progress over parts whose lengths become known one by one. */

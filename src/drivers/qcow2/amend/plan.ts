@@ -4,7 +4,7 @@ import type { Disk } from '../disk.ts';
 import { ExtensionType, findExtension, stringExtension } from '../meta/extensions.ts';
 import { Autoclear, describeFeatures, FEATURE_NAMES, FeatureGroup, Incompatible } from '../meta/features.ts';
 import type { AmendOptions } from './options.ts';
-import { snapshotWithZeroes } from './zero-clusters.ts';
+import { assertCountsFit } from './refcount-width.ts';
 
 /** The width that version 2 has, as its logarithm. */
 const V2_REFCOUNT_ORDER = 4;
@@ -16,20 +16,19 @@ export interface Plan {
   readonly refcountOrder: number;
 }
 
-export async function checkRequest(disk: Disk, options: AmendOptions): Promise<Plan> {
+/** Everything of the image must be on disk. */
+export async function checkRequest(disk: Disk, options: AmendOptions, signal?: AbortSignal): Promise<Plan> {
   const { header } = disk;
   const version = versionAfter(options.compat, header.version);
   if (version < 3) refuseForVersion2(options);
   checkBacking(disk, options);
   checkDataFile(disk, options);
   const wanted = options.refcount_bits === undefined ? header.refcountOrder : Math.log2(options.refcount_bits);
+  const refcountOrder = version < 3 ? V2_REFCOUNT_ORDER : wanted;
   const downgrade = version < header.version;
-  if (downgrade) await checkDowngrade(disk, options.size ?? disk.size);
-  return {
-    upgrade: version > header.version,
-    downgrade,
-    refcountOrder: version < 3 ? V2_REFCOUNT_ORDER : wanted,
-  };
+  if (downgrade) checkDowngrade(disk, options.size ?? disk.size);
+  if (refcountOrder < header.refcountOrder) await assertCountsFit(disk, refcountOrder, signal);
+  return { upgrade: version > header.version, downgrade, refcountOrder };
 }
 
 function versionAfter(compat: AmendOptions['compat'], now: number): number {
@@ -71,7 +70,7 @@ function checkDataFile({ header, fileName }: Disk, options: AmendOptions): void 
 }
 
 /** Version 2 lacks much of what an image may have. */
-async function checkDowngrade(disk: Disk, size: number): Promise<void> {
+function checkDowngrade(disk: Disk, size: number): void {
   const { header, fileName, snapshots, parts } = disk;
   const refuse = (why: string, hint?: string): never => {
     throw new NotSupported(`'${fileName}' cannot be made compatible with 0.10: ${why}`, hint ? { hint } : {});
@@ -88,6 +87,4 @@ async function checkDowngrade(disk: Disk, size: number): Promise<void> {
     if (diskSize !== size) refuse(`snapshot '${id}' (${name}) is of a disk of ${diskSize} bytes, not ${size}`);
     if (vmStateSize > 0xffffffff) refuse(`snapshot '${id}' (${name}) has a machine state of ${vmStateSize} bytes`);
   }
-  const zeroes = await snapshotWithZeroes(disk);
-  if (zeroes) refuse(`snapshot '${zeroes.id}' (${zeroes.name}) has zero clusters`, 'Delete it with img snapshot -d');
 }

@@ -28,11 +28,24 @@ export async function checkBitmaps(state: CheckState): Promise<void> {
     if (offset + size > state.fileSize) throw new BlockError('the bitmap directory reaches past the end of the file');
     const directory = new Uint8Array(size);
     await state.image.file.read(offset, directory);
-    for (const bitmap of decodeBitmapDirectory(directory, extension.count, fileName)) await checkBitmap(state, bitmap);
+    const bitmaps = decodeBitmapDirectory(directory, extension.count, fileName);
+    assertApart(state, bitmaps);
+    for (const bitmap of bitmaps) await checkBitmap(state, bitmap);
   } catch (error) {
     if (!(error instanceof BlockError) || error.code === 'ECANCELED') throw error;
     state.result.checkErrors++;
     state.corrupt(error.message);
+  }
+}
+
+/** Tables that do not overlap fit into the file. Reading those that do would take time without end. */
+function assertApart({ fileSize }: CheckState, bitmaps: readonly StoredBitmap[]): void {
+  const inFile = bitmaps.map(({ tableOffset, tableSize }) => Math.min(tableSize * 8, fileSize - tableOffset));
+  const bytes = inFile.reduce((sum, length) => sum + Math.max(0, length), 0);
+  if (bytes > fileSize) {
+    throw new BlockError(
+      `the tables of the bitmaps lie on one another: they have ${bytes} bytes in a file of ${fileSize}`,
+    );
   }
 }
 

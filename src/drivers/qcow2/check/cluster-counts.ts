@@ -4,6 +4,7 @@
  * Memory follows what is referenced, not the length that a file claims to have. Pages that hold next to nothing
  * are bounded, so that a few scattered references cannot make it large.
  */
+import { isZero } from '../../../core/bytes/zero.ts';
 import { BlockError } from '../../../core/errors/block-error.ts';
 
 const PAGE_BITS = 14;
@@ -13,6 +14,12 @@ export const PAGE = 2 ** PAGE_BITS;
 const SHIFTABLE = 2 ** 31;
 /** Memory in bytes that pages may take beyond what their counters in use account for. */
 const SLACK = 64 * 1024 * 1024;
+/** Counts stay there, however many references there are. */
+const HIGHEST = 0xffffffff;
+/** From this many clusters on, a run is filled as a whole where nothing has been counted yet. */
+const LONG_RUN = 16;
+
+const ONES = Buffer.alloc(PAGE, 1);
 
 /** Bytes as long as all counts are below 256, which nearly all are for ever. */
 export type CountPage = Uint8Array | Uint32Array;
@@ -33,7 +40,7 @@ export class ClusterCounts {
     const page = index === this.#lastIndex ? this.#last : this.#open(index);
     const at = cluster - index * PAGE;
     const before = page[at] ?? 0;
-    const count = before + times;
+    const count = Math.min(before + times, HIGHEST);
     if (before === 0) this.#used++;
     if (count > 1) this.shared = true;
     if (count > 255 && page instanceof Uint8Array) this.#widen(index, page)[at] = count;
@@ -41,8 +48,8 @@ export class ClusterCounts {
     return count;
   }
 
-  /** Add one to the count of each of `length` clusters from `first` on; returns the largest new count. */
-  addRun(first: number, length: number): number {
+  /** Add `times` (at least 1) to the count of each of `length` clusters from `first` on; returns the largest new count. */
+  addRun(first: number, length: number, times = 1): number {
     let largest = 0;
     for (let cluster = first; cluster < first + length; ) {
       const index = pageIndex(cluster);
@@ -50,30 +57,56 @@ export class ClusterCounts {
       const from = cluster - index * PAGE;
       const to = Math.min(PAGE, from + first + length - cluster);
       cluster += to - from;
-      largest = Math.max(
-        largest,
-        page instanceof Uint8Array ? this.#addBytes(page, index, from, to) : addWide(page, from, to),
-      );
+      largest = Math.max(largest, this.#addWithin(index, page, from, to, times));
     }
     if (largest > 1) this.shared = true;
     return largest;
   }
 
-  #addBytes(page: Uint8Array, index: number, from: number, to: number): number {
+  /** The same for counters [from, to) of a page. */
+  #addWithin(index: number, page: CountPage, from: number, to: number, times: number): number {
+    if (to - from >= LONG_RUN && times < 256 && page instanceof Uint8Array && isZero(page, from, to)) {
+      page.fill(times, from, to);
+      this.#used += to - from;
+      return times;
+    }
     let largest = 0;
     let fresh = 0;
     for (let at = from; at < to; at++) {
       const before = page[at] ?? 0;
-      if (before === 255) {
+      const count = before + times;
+      if (count > 255) {
         this.#used += fresh;
-        return Math.max(largest, addWide(this.#widen(index, page), at, to));
+        for (; at < to; at++) largest = Math.max(largest, this.add(index * PAGE + at, times));
+        return largest;
       }
       if (before === 0) fresh++;
-      if (before >= largest) largest = before + 1;
-      page[at] = before + 1;
+      if (count > largest) largest = count;
+      page[at] = count;
     }
     this.#used += fresh;
     return largest;
+  }
+
+  /** `alone`: all counts of the run are 1; otherwise none is. */
+  isRun(first: number, length: number, alone: boolean): boolean {
+    for (let cluster = first; cluster < first + length; ) {
+      const index = pageIndex(cluster);
+      const page = index === this.#lastIndex ? this.#last : this.#pages.get(index);
+      const from = cluster - index * PAGE;
+      const to = Math.min(PAGE, from + first + length - cluster);
+      cluster += to - from;
+      if (page === undefined) {
+        if (alone) return false;
+        continue;
+      }
+      if (alone && page instanceof Uint8Array && to - from >= LONG_RUN) {
+        if (ONES.compare(page, from, to, 0, to - from) !== 0) return false;
+        continue;
+      }
+      for (let at = from; at < to; at++) if ((page[at] === 1) !== alone) return false;
+    }
+    return true;
   }
 
   get(cluster: number): number {
@@ -83,8 +116,7 @@ export class ClusterCounts {
   }
 
   set(cluster: number, count: number): void {
-    const capped = Math.min(count, 0xffffffff);
-    this.add(cluster, capped - this.get(cluster));
+    this.add(cluster, Math.min(count, HIGHEST) - this.get(cluster));
   }
 
   page(index: number): CountPage | undefined {
@@ -94,14 +126,6 @@ export class ClusterCounts {
   /** Indices of the pages that exist, ascending. */
   pageIndices(): number[] {
     return [...this.#pages.keys()].sort((a, b) => a - b);
-  }
-
-  /** Clusters with a count above 0, ascending. */
-  *clusters(): Generator<number> {
-    for (const index of this.pageIndices()) {
-      const page = this.#pages.get(index);
-      for (let at = nextUsed(page, 0); at < PAGE; at = nextUsed(page, at + 1)) yield index * PAGE + at;
-    }
   }
 
   #open(index: number): CountPage {
@@ -139,20 +163,4 @@ export class ClusterCounts {
 
 function pageIndex(cluster: number): number {
   return cluster < SHIFTABLE ? cluster >>> PAGE_BITS : Math.floor(cluster / PAGE);
-}
-
-function addWide(page: Uint32Array, from: number, to: number): number {
-  let largest = 0;
-  for (let at = from; at < to; at++) {
-    const count = (page[at] ?? 0) + 1;
-    page[at] = count;
-    if (count > largest) largest = count;
-  }
-  return largest;
-}
-
-/** First position from `from` on whose count is not 0; PAGE when there is none. */
-function nextUsed(page: CountPage | undefined, from: number): number {
-  if (page) for (let at = from; at < PAGE; at++) if (page[at] !== 0) return at;
-  return PAGE;
 }

@@ -1,11 +1,12 @@
 /** Bit 63 of active L1 and L2 entries: set exactly where the count of what they point at is 1. */
 import type { Maybe } from '../../../core/async/maybe.ts';
 import { hostOffset, isCompressed, isCopied, isZeroFlagged, withCopied } from '../meta/entries.ts';
+import { refcountByteRange } from '../meta/refcount-entry.ts';
 import { viewOf } from '../meta/struct.ts';
-import type { ClusterSpan } from './compare-counts.ts';
 import { hexEntry, type L2References } from './l1.ts';
-import { forEachL2, type L2Table } from './l2.ts';
-import { countAt, type RefcountTableCopy } from './refcount-blocks.ts';
+import { forEachL2, type L2Table, runsOf } from './l2.ts';
+import type { ClusterRuns } from './l2-runs.ts';
+import { countAt, countText, type RefcountTableCopy } from './refcount-blocks.ts';
 import type { CheckState } from './state.ts';
 
 /** Entries of one table whose flags are wrong, to be put right by whoever was asked to. */
@@ -29,8 +30,8 @@ export interface CopiedFlagsInput {
   readonly l1: Uint8Array;
   readonly references: L2References;
   readonly table: RefcountTableCopy;
-  /** Clusters whose counts cannot be had: flags that depend on them are passed over. */
-  readonly unknown: readonly ClusterSpan[];
+  /** Indices of refcount blocks that cannot be had: flags that depend on their counts are passed over. */
+  readonly unknown: ReadonlySet<number>;
 }
 
 /** Report every wrong flag, and put it right where `repair` is given and can. The counts in `state` are those on disk. */
@@ -46,15 +47,33 @@ export async function checkCopiedFlags(state: CheckState, input: CopiedFlagsInpu
     if (offset === 0) continue;
     const count = counts.of(offset);
     if (count === undefined || (count === 1) === isCopied(hi)) continue;
-    l1.wrong(at, `OFLAG_COPIED L2 cluster: l1_index=${at / 8} l1_entry=${hexEntry(hi, lo)} refcount=${count}`);
+    l1.wrong(
+      at,
+      `OFLAG_COPIED L2 cluster: l1_index=${at / 8} l1_entry=${hexEntry(hi, lo)} refcount=${counts.text(offset, count)}`,
+    );
   }
   await l1.done();
-  await forEachL2(state, input.references, 'active', (table) => checkTable(state, table, counts, repair));
+  const runs = runsOf(state);
+  await forEachL2(state, input.references, 'active', (table) => {
+    // Nothing leads to the table at offset 0 but an empty L1 entry with flags.
+    if (table.offset === 0 || (input.unknown.size === 0 && isRight(state, table, runs))) return;
+    return checkTable(state, table, counts, repair);
+  });
+}
+
+/** All entries of the table are empty or plain, with the flags they should have. */
+function isRight(state: CheckState, { view, start }: L2Table, runs: ClusterRuns): boolean {
+  const end = start + state.geometry.clusterSize;
+  if (runs.collect(view, start, end) < end) return false;
+  for (let run = 0; run < runs.count; run++) {
+    const copied = runs.isCopied(run);
+    if (!(state.dataFile ? copied : state.counts.isRun(runs.first[run] ?? 0, runs.length[run] ?? 0, copied)))
+      return false;
+  }
+  return true;
 }
 
 function checkTable(state: CheckState, table: L2Table, counts: StoredCounts, repair?: FlagRepair): Maybe<void> {
-  // Nothing leads to the table at offset 0 but an empty L1 entry with flags.
-  if (table.offset === 0) return;
   const { clusterSize, l2EntrySize, extendedL2 } = state.geometry;
   const { view } = table;
   const bytes = new Uint8Array(view.buffer, view.byteOffset + table.start, clusterSize);
@@ -67,7 +86,7 @@ function checkTable(state: CheckState, table: L2Table, counts: StoredCounts, rep
     if (offset === 0 && ((isZeroFlagged(lo) && !extendedL2) || !state.dataFile || !isCopied(hi))) continue;
     const count = state.dataFile ? 1 : counts.of(offset);
     if (count === undefined || (count === 1) === isCopied(hi)) continue;
-    const line = `OFLAG_COPIED data cluster: l2_entry=${hexEntry(hi, lo)} refcount=${count}`;
+    const line = `OFLAG_COPIED data cluster: l2_entry=${hexEntry(hi, lo)} refcount=${counts.text(offset, count)}`;
     flags.wrong(at - table.start, line);
   }
   return flags.done();
@@ -119,22 +138,29 @@ class FlaggedTable {
 /** Counts on disk of referenced clusters. */
 class StoredCounts {
   readonly #state: CheckState;
-  readonly #unknown: readonly ClusterSpan[];
+  readonly #unknown: ReadonlySet<number>;
   readonly #beyond: ReadonlyMap<number, number>;
   readonly #clusterSize: number;
+  readonly #blockEntries: number;
 
-  constructor(state: CheckState, unknown: readonly ClusterSpan[], beyond: ReadonlyMap<number, number>) {
+  constructor(state: CheckState, unknown: ReadonlySet<number>, beyond: ReadonlyMap<number, number>) {
     this.#state = state;
     this.#unknown = unknown;
     this.#beyond = beyond;
     this.#clusterSize = state.geometry.clusterSize;
+    this.#blockEntries = state.geometry.refcountBlockEntries;
   }
 
   of(offset: number): number | undefined {
     const cluster = Math.floor(offset / this.#clusterSize);
-    if (this.#unknown.some(({ first, end }) => cluster >= first && cluster < end)) return undefined;
+    if (this.#unknown.size > 0 && this.#unknown.has(Math.floor(cluster / this.#blockEntries))) return undefined;
     if (cluster < this.#state.clusters) return this.#state.counts.get(cluster);
     return this.#beyond.get(cluster) ?? 0;
+  }
+
+  /** Its digits: what `of` says of a large one is not exact. */
+  text(offset: number, count: number): string {
+    return this.#state.largeCounts.get(Math.floor(offset / this.#clusterSize)) ?? String(count);
   }
 }
 
@@ -142,20 +168,20 @@ class StoredCounts {
 async function countsBeyond(state: CheckState, table: RefcountTableCopy): Promise<Map<number, number>> {
   const { clusterSize, refcountBlockEntries, refcountOrder } = state.geometry;
   const counts = new Map<number, number>();
-  let loaded = -1;
-  let view = viewOf(new Uint8Array(0));
   for (const cluster of [...state.beyond].sort((a, b) => a - b)) {
     const index = Math.floor(cluster / refcountBlockEntries);
     const offset = table.offsets[index] ?? 0;
     if (offset === 0 || offset % clusterSize !== 0 || offset >= state.fileSize) continue;
-    if (index !== loaded) {
-      const bytes = new Uint8Array(clusterSize);
-      await state.image.file.read(offset, bytes);
-      view = viewOf(bytes);
-      loaded = index;
-      await state.breathe();
-    }
-    counts.set(cluster, countAt(view, cluster - index * refcountBlockEntries, refcountOrder));
+    const inBlock = cluster - index * refcountBlockEntries;
+    const { from, to } = refcountByteRange(inBlock, 1, refcountOrder);
+    const bytes = new Uint8Array(to - from);
+    await state.image.file.read(offset + from, bytes);
+    const perByte = Math.max(1, 8 >> refcountOrder);
+    const view = viewOf(bytes);
+    const count = countAt(view, inBlock % perByte, refcountOrder);
+    counts.set(cluster, count);
+    if (count > Number.MAX_SAFE_INTEGER) state.noteLargeCount(cluster, countText(view, 0, refcountOrder));
+    await state.breathe();
   }
   return counts;
 }

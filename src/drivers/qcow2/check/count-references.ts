@@ -4,7 +4,7 @@ import { Limit } from '../meta/limits.ts';
 import { decodeSnapshotTable, isIncomplete, type SnapshotSalvage, type SnapshotTable } from '../meta/snapshot-table.ts';
 import { checkBitmaps } from './bitmaps.ts';
 import { checkL1, type L2References, noL2References, snapshotL1Places } from './l1.ts';
-import { checkL2, forEachL2 } from './l2.ts';
+import { forEachL2, L2Check } from './l2.ts';
 import { checkRefcountBlocks, type RefcountTableCopy, readRefcountTable } from './refcount-blocks.ts';
 import type { CheckState } from './state.ts';
 
@@ -31,13 +31,16 @@ export async function countReferences(state: CheckState): Promise<Walk> {
     state.corrupt(`${header.nbSnapshots} snapshots in an image with a data file`);
   }
   for (const place of snapshotL1Places(state, snapshots.snapshots)) await checkL1(state, place, references);
-  await forEachL2(state, references, 'all', (table) => checkL2(state, table));
+  const l2 = new L2Check(state);
+  await forEachL2(state, references, 'all', (table) => l2.table(table));
 
   state.refer(header.snapshotsOffset, snapshots.byteLength);
   const crypto = findExtension(extensions, ExtensionType.CRYPTO);
   if (crypto) {
     const { offset, length } = decodeCryptoExtension(crypto, clusterSize, fileName);
-    state.refer(offset, length);
+    if (length > Limit.MAX_ENCRYPTION_HEADER_BYTES) {
+      state.corrupt(`the encryption header has ${length} bytes, the limit is ${Limit.MAX_ENCRYPTION_HEADER_BYTES}`);
+    } else state.refer(offset, length);
   }
   await checkBitmaps(state);
   const damage = state.result.corruptions;

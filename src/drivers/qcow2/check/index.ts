@@ -2,8 +2,8 @@
  * Checking an image: every reference to every cluster is counted from the metadata on disk, and compared with
  * the counts on disk; on the way each field is held against what it may be. Findings are lines and counters.
  *
- * What belongs here: reading and judging. What does not: changing anything (`repair-refcounts.ts` builds on the
- * counts found here). Snapshots often share tables: each L2 table is read once, whatever leads to it, and what is
+ * What belongs here: reading and judging. What does not: changing anything (`../repair/` builds on the counts
+ * found here). Snapshots often share tables: each L2 table is read once, whatever leads to it, and what is
  * found in it counts as often as it is reached, so the counters are those of a walk along every path.
  */
 import type { CheckResult } from '../../../core/block/driver.ts';

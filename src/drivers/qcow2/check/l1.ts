@@ -1,24 +1,27 @@
 /** L1 tables: the active one and those of the snapshots. Which L2 tables they lead to, and how often. */
+import { isZero } from '../../../core/bytes/zero.ts';
 import { hostOffset, isCopied, l1HasReservedBits } from '../meta/entries.ts';
 import { Limit } from '../meta/limits.ts';
 import type { Snapshot } from '../meta/snapshot-table.ts';
 import { viewOf } from '../meta/struct.ts';
-import { ClusterCounts } from './cluster-counts.ts';
 import type { CheckState } from './state.ts';
+import { TableReferences } from './table-references.ts';
 
-/** Distinct places off the cluster boundaries at which L2 tables are looked at; more are not. */
-const MAX_MISPLACED = 4096;
+/** Bytes of L2 tables off the cluster boundaries that are looked at; more are not. */
+const MAX_MISPLACED = 64 * 1024 * 1024;
 
-/** References to L2 tables, by cluster number. A table that several snapshots share is read once. */
+/** Bytes that are passed over in one go while they are empty. */
+const PIECE = 4096;
+
+/** References to L2 tables. One that several snapshots share is read once. */
 export interface L2References {
-  readonly active: ClusterCounts;
-  readonly inactive: ClusterCounts;
-  /** Offsets that are not on a cluster boundary. */
+  readonly tables: TableReferences;
+  /** By offsets that are not on a cluster boundary. */
   readonly misplaced: Map<number, { active: number; inactive: number }>;
 }
 
 export function noL2References(): L2References {
-  return { active: new ClusterCounts(), inactive: new ClusterCounts(), misplaced: new Map() };
+  return { tables: new TableReferences(), misplaced: new Map() };
 }
 
 export interface L1Place {
@@ -36,11 +39,20 @@ export async function checkL1(state: CheckState, place: L1Place, references: L2R
   state.refer(place.offset, bytes.length, place.times);
   if (place.offset < state.fileSize) await state.image.file.read(place.offset, bytes);
   const view = viewOf(bytes);
+  const clusters = new Float64Array(place.entries);
+  let tables = 0;
   for (let at = 0; at < bytes.length; at += 8) {
+    if (at % PIECE === 0 && isZero(bytes, at, Math.min(bytes.length, at + PIECE))) {
+      at += PIECE - 8;
+      continue;
+    }
     const hi = view.getUint32(at);
     const lo = view.getUint32(at + 4);
-    if (hi !== 0 || lo !== 0) checkL1Entry(state, { hi, lo, at, place, references });
+    if (hi === 0 && lo === 0) continue;
+    const cluster = checkL1Entry(state, { hi, lo, at, place, references });
+    if (cluster !== undefined) clusters[tables++] = cluster;
   }
+  if (tables > 0) references.tables.add(clusters.subarray(0, tables), place.times, place.active);
   await state.breathe();
   return bytes;
 }
@@ -54,7 +66,8 @@ interface L1Entry {
   readonly references: L2References;
 }
 
-function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1Entry): void {
+/** Returns the cluster of the table, if it lies in one. */
+function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1Entry): number | undefined {
   const { clusterSize } = state.geometry;
   const { times, active } = place;
   if (l1HasReservedBits(hi, lo)) {
@@ -64,16 +77,14 @@ function checkL1Entry(state: CheckState, { hi, lo, at, place, references }: L1En
   const offset = hostOffset(hi, lo);
   if (active && !isCopied(hi)) state.uncopied = true;
   state.refer(offset, clusterSize, times);
-  if (offset % clusterSize === 0) {
-    (active ? references.active : references.inactive).add(offset / clusterSize, times);
-    return;
-  }
+  if (offset % clusterSize === 0) return offset / clusterSize;
   state.corrupt(`l2_offset=${offset.toString(16)}: table is not cluster aligned; the L1 entry is corrupted`, times);
   const known = references.misplaced.get(offset);
   if (known) known[active ? 'active' : 'inactive'] += times;
-  else if (references.misplaced.size < MAX_MISPLACED) {
+  else if (references.misplaced.size < MAX_MISPLACED / clusterSize) {
     references.misplaced.set(offset, { active: active ? times : 0, inactive: active ? 0 : times });
   }
+  return undefined;
 }
 
 /** The L1 tables of snapshots, each place once; those that cannot be tables are reported and left out. */
@@ -94,6 +105,14 @@ export function snapshotL1Places(state: CheckState, snapshots: readonly Snapshot
       const key = `${offset}/${entries}`;
       places.set(key, { offset, entries, times: (places.get(key)?.times ?? 0) + 1, active: false });
     }
+  }
+  // Tables that do not overlap fit into the file. Reading those that do would take time without end.
+  const inFile = [...places.values()].map(({ offset, entries }) => Math.min(entries * 8, state.fileSize - offset));
+  const bytes = inFile.reduce((sum, length) => sum + Math.max(0, length), 0);
+  if (bytes > state.fileSize) {
+    throw state.unusable(
+      `the L1 tables of its snapshots lie on one another: they have ${bytes} bytes in a file of ${state.fileSize}`,
+    );
   }
   return [...places.values()];
 }

@@ -27,6 +27,16 @@ export interface L2Entry {
   readonly present: number;
 }
 
+/** The entry at `at` of a table, in bytes. */
+export function entryAt({ extendedL2 }: Geometry, table: DataView, at: number): L2Entry {
+  return {
+    hi: table.getUint32(at),
+    lo: table.getUint32(at + 4),
+    zeroes: extendedL2 ? table.getUint32(at + 8) : 0,
+    present: extendedL2 ? table.getUint32(at + 12) : 0,
+  };
+}
+
 export interface MendedEntry extends L2Entry {
   /** What is wrong, for the report; one for each thing. */
   readonly problems: readonly string[];

@@ -6,9 +6,13 @@ import type { CheckedFile } from './state.ts';
 const REQUEST = 512 * 1024;
 const REQUESTS_AT_ONCE = 8;
 
-/** Tables that were read in one piece; `offsets[i]` is found at `i * clusterSize`. */
+/** Tables that were read in one piece: the one at `offsets[i]` is found at `i * clusterSize`. */
 export interface TableRun {
-  readonly offsets: readonly number[];
+  /** Index of the first among all that are read. */
+  readonly first: number;
+  readonly offsets: Float64Array;
+  readonly bytes: Buffer;
+  /** Of the same bytes. */
   readonly view: DataView;
 }
 
@@ -18,25 +22,27 @@ export interface TableRun {
  */
 export async function readTables(
   file: CheckedFile,
-  offsets: Iterable<number>,
+  offsets: Float64Array,
   clusterSize: number,
   visit: (run: TableRun) => Maybe<void>,
 ): Promise<void> {
   const waiting: Maybe<TableRun>[] = [];
-  const free: Uint8Array[] = [];
+  const free: ArrayBuffer[] = [];
   const finishFirst = async (): Promise<void> => {
     const run = await waiting.shift();
     if (!run) return;
     await visit(run);
-    free.push(new Uint8Array(run.view.buffer));
+    free.push(run.view.buffer as ArrayBuffer);
   };
-  for (const run of neighbours(offsets, clusterSize)) {
-    const bytes = free.pop() ?? new Uint8Array(Math.max(REQUEST, clusterSize));
-    const started = start(file, run, bytes.subarray(0, run.length * clusterSize));
+  for (let first = 0; first < offsets.length; ) {
+    const run = offsets.subarray(first, neighboursEnd(offsets, first, clusterSize));
+    const memory = free.pop() ?? new ArrayBuffer(Math.max(REQUEST, clusterSize));
+    const started = start(file, first, run, Buffer.from(memory, 0, run.length * clusterSize));
+    first += run.length;
     if (!(started instanceof Promise) && waiting.length === 0) {
       const visited = visit(started);
       if (visited instanceof Promise) await visited;
-      free.push(bytes);
+      free.push(memory);
       continue;
     }
     // A failure is seen when its turn comes, not before.
@@ -47,8 +53,8 @@ export async function readTables(
   while (waiting.length > 0) await finishFirst();
 }
 
-function start(file: CheckedFile, offsets: readonly number[], bytes: Uint8Array): Maybe<TableRun> {
-  const run = { offsets, view: viewOf(bytes) };
+function start(file: CheckedFile, first: number, offsets: Float64Array, bytes: Buffer): Maybe<TableRun> {
+  const run = { first, offsets, bytes, view: viewOf(bytes) };
   const at = offsets[0] ?? 0;
   if (at >= file.size) {
     bytes.fill(0);
@@ -58,16 +64,10 @@ function start(file: CheckedFile, offsets: readonly number[], bytes: Uint8Array)
   return done instanceof Promise ? done.then(() => run) : run;
 }
 
-function* neighbours(offsets: Iterable<number>, clusterSize: number): Generator<number[]> {
-  const most = Math.max(1, Math.floor(REQUEST / clusterSize));
-  let run: number[] = [];
-  for (const offset of offsets) {
-    const last = run.at(-1);
-    if (last !== undefined && (offset !== last + clusterSize || run.length >= most)) {
-      yield run;
-      run = [];
-    }
-    run.push(offset);
-  }
-  if (run.length > 0) yield run;
+/** Index after the last of the tables that lie one after the other from that of `first` on, as far as one request goes. */
+function neighboursEnd(offsets: Float64Array, first: number, clusterSize: number): number {
+  const most = Math.min(offsets.length, first + Math.max(1, Math.floor(REQUEST / clusterSize)));
+  let end = first + 1;
+  while (end < most && offsets[end] === (offsets[end - 1] ?? 0) + clusterSize) end++;
+  return end;
 }

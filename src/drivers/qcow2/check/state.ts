@@ -41,6 +41,8 @@ export interface L1Fix {
 
 /** References past the end of the file are remembered, to look up their counts on disk; more than these are not. */
 const MAX_BEYOND = 65536;
+/** Counts above 2^32 that are remembered exactly; what is said of more is not exact. */
+const MAX_LARGE = 65536;
 /** Milliseconds of work at a stretch, after which signals and timers get their turn. */
 const STRETCH = 40;
 /** Damaged L1 entries that are put right in one go; more than these are only reported. */
@@ -59,6 +61,8 @@ export class CheckState {
   readonly beyond = new Set<number>();
   /** `beyond` has them all. */
   beyondAll = true;
+  /** Digits of counts on disk that are too large for `counts` or for a number. */
+  readonly largeCounts = new Map<number, string>();
   /** Some active entry does not say that it is the only reference. */
   uncopied = false;
   /** Some count on disk is not the number of references. */
@@ -69,11 +73,11 @@ export class CheckState {
   clusters: number;
   readonly result: Counters;
   /**
-   * With `true`, entries that can be put right are taken as they will be, and noted instead of reported: L2 tables
-   * by cluster number in `l2Fixes`, L1 entries in `l1Fixes`.
+   * With `true`, entries that can be put right are taken as they will be, and noted instead of reported: the host
+   * offsets of L2 tables in `l2Fixes`, ascending, and L1 entries in `l1Fixes`.
    */
   readonly fixing: boolean;
-  readonly l2Fixes = new ClusterCounts();
+  readonly l2Fixes: number[] = [];
   readonly l1Fixes: L1Fix[] = [];
   readonly #options: CheckReporting;
   #breath = performance.now();
@@ -115,6 +119,11 @@ export class CheckState {
     if (!this.fixing || this.l1Fixes.length >= MAX_L1_FIXES) return false;
     this.l1Fixes.push(fix);
     return true;
+  }
+
+  /** Note that entries of an L2 table are to be put right. Tables come in ascending order. */
+  noteL2Fix(offset: number): void {
+    if (this.l2Fixes.at(-1) !== offset) this.l2Fixes.push(offset);
   }
 
   /** Something was put right; `times` entries or clusters. */
@@ -164,12 +173,16 @@ export class CheckState {
     }
   }
 
-  /** One reference to each of `length` clusters from `first` on, all within the file. */
-  referToRun(first: number, length: number): void {
-    if (this.counts.addRun(first, length) <= this.geometry.refcountMax) return;
+  noteLargeCount(cluster: number, digits: string): void {
+    if (this.largeCounts.size < MAX_LARGE) this.largeCounts.set(cluster, digits);
+  }
+
+  /** `times` references to each of `length` clusters from `first` on, all within the file. */
+  referToRun(first: number, length: number, times: number): void {
+    if (this.counts.addRun(first, length, times) <= this.geometry.refcountMax) return;
     for (let cluster = first; cluster < first + length; cluster++) {
       const count = this.counts.get(cluster);
-      if (count > this.geometry.refcountMax) this.#overflow(cluster, count, 1);
+      if (count > this.geometry.refcountMax) this.#overflow(cluster, count, times);
     }
   }
 

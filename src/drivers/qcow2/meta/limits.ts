@@ -19,6 +19,8 @@ export const Limit = {
   MAX_BITMAP_TABLE_ENTRIES: 0x8000000,
   MIN_BITMAP_GRANULARITY_BITS: 9,
   MAX_BITMAP_GRANULARITY_BITS: 31,
+  /** Far more than any LUKS header takes: eight keys of 4000 stripes are 2 MiB. */
+  MAX_ENCRYPTION_HEADER_BYTES: 64 * 1024 * 1024,
   MAX_BACKING_NAME_BYTES: 1023,
   /** Host offsets have 56 bits in the format; what goes through a number has 53. */
   MAX_HOST_OFFSET: Number.MAX_SAFE_INTEGER,

@@ -39,7 +39,7 @@ export async function repairDirtyImage(image: CheckedImage): Promise<boolean> {
     await image.file.flush();
   }
   const { l1, references } = walk;
-  await checkCopiedFlags(state, { l1, references, table, unknown: [] }, flagRepair(state, walk));
+  await checkCopiedFlags(state, { l1, references, table, unknown: new Set() }, flagRepair(state, walk));
   await image.file.flush();
   await clearIncompatible(image, Incompatible.DIRTY);
   return changed;

@@ -2,7 +2,7 @@
 import type { FlagRepair } from '../check/copied-flags.ts';
 import type { Walk } from '../check/count-references.ts';
 import { hexEntry } from '../check/l1.ts';
-import { mendedEntry } from '../check/mended-entry.ts';
+import { entryAt, mendedEntry } from '../check/mended-entry.ts';
 import { readTables } from '../check/read-ahead.ts';
 import type { CheckState } from '../check/state.ts';
 import { l1WithoutReserved } from '../meta/entries.ts';
@@ -14,12 +14,12 @@ const SECTOR = 512;
 /** The clusters of [offset, offset + length) are referenced as that table, and as nothing else. */
 export function isOnlyTable(state: CheckState, walk: Walk, place: TablePlace): boolean {
   const { clusterSize } = state.geometry;
-  const { active, inactive } = walk.references;
+  const { tables } = walk.references;
   const { kind, offset, length } = place;
   if (offset === 0 || offset % clusterSize !== 0 || offset + length > state.fileSize) return false;
   for (let cluster = offset / clusterSize; cluster * clusterSize < offset + length; cluster++) {
-    const references = kind === 'L1' ? 1 : active.get(cluster) + inactive.get(cluster);
-    if (state.counts.get(cluster) !== references) return false;
+    const { active, inactive } = tables.find(cluster);
+    if (state.counts.get(cluster) !== (kind === 'L1' ? 1 : active + inactive)) return false;
   }
   return true;
 }
@@ -33,8 +33,8 @@ interface TablePlace {
 /** Every table in which the walk has found something to put right can be written. */
 export function canFixEntries(state: CheckState, walk: Walk): boolean {
   const { clusterSize } = state.geometry;
-  for (const cluster of state.l2Fixes.clusters()) {
-    if (!isOnlyTable(state, walk, { kind: 'L2', offset: cluster * clusterSize, length: clusterSize })) return false;
+  for (const offset of state.l2Fixes) {
+    if (!isOnlyTable(state, walk, { kind: 'L2', offset, length: clusterSize })) return false;
   }
   return state.l1Fixes.every(({ at, times }) => state.counts.get(Math.floor(at / clusterSize)) === times);
 }
@@ -53,11 +53,9 @@ export async function fixEntries(state: CheckState, { l1 }: Walk): Promise<void>
     state.fixed(`L1 entry with reserved bits set: ${hexEntry(hi, lo)}`);
     await state.breathe();
   }
-  const offsets = [...state.l2Fixes.clusters()].map((cluster) => cluster * clusterSize);
-  await readTables(file, offsets, clusterSize, async (run) => {
+  await readTables(file, Float64Array.from(state.l2Fixes), clusterSize, async (run) => {
     for (const [index, offset] of run.offsets.entries()) {
-      const bytes = new Uint8Array(run.view.buffer, run.view.byteOffset + index * clusterSize, clusterSize);
-      await fixTable(state, offset, bytes);
+      await fixTable(state, offset, run.bytes.subarray(index * clusterSize, (index + 1) * clusterSize));
     }
     await state.breathe();
   });
@@ -78,12 +76,7 @@ async function fixTable(state: CheckState, offset: number, bytes: Uint8Array): P
   let from = Number.POSITIVE_INFINITY;
   let to = 0;
   for (let at = 0; at < bytes.length; at += l2EntrySize) {
-    const mended = mendedEntry(geometry, {
-      hi: view.getUint32(at),
-      lo: view.getUint32(at + 4),
-      zeroes: extendedL2 ? view.getUint32(at + 8) : 0,
-      present: extendedL2 ? view.getUint32(at + 12) : 0,
-    });
+    const mended = mendedEntry(geometry, entryAt(geometry, view, at));
     if (!mended) continue;
     view.setUint32(at, mended.hi);
     view.setUint32(at + 4, mended.lo);

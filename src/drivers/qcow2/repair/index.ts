@@ -118,5 +118,5 @@ async function repairFlags(state: CheckState, walk: Walk, table: RefcountTableCo
   const may = all || corruptions + checkErrors + leaks === 0;
   const { l1, references } = walk;
   const repair = may ? flagRepair(state, walk) : undefined;
-  await checkCopiedFlags(state, { l1, references, table, unknown: [] }, repair);
+  await checkCopiedFlags(state, { l1, references, table, unknown: new Set() }, repair);
 }

@@ -35,13 +35,12 @@ export async function overwriteCounts(
   const { file } = state.image;
   const { clusterSize } = state.geometry;
   const indices = [...table.offsets.keys()].filter((index) => table.offsets[index] !== 0);
-  const offsets = indices.map((index) => table.offsets[index] ?? 0);
-  let next = 0;
+  const offsets = table.offsets.filter((offset) => offset !== 0);
   let written = 0;
   await readTables(file, offsets, clusterSize, async (run) => {
     for (const [at, offset] of run.offsets.entries()) {
-      const stored = Buffer.from(run.view.buffer, run.view.byteOffset + at * clusterSize, clusterSize);
-      const index = indices[next++] ?? 0;
+      const stored = run.bytes.subarray(at * clusterSize, (at + 1) * clusterSize);
+      const index = indices[run.first + at] ?? 0;
       const right = encodeBlock(state, index);
       if (stored.equals(right)) continue;
       settleDifferences(state, { index, stored, right }, options);

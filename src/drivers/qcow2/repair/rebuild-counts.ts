@@ -56,7 +56,7 @@ export async function rebuildCounts(
   await file.write(0, encodeHeader(header));
   await file.flush();
   state.clusters = Math.max(state.clusters, Math.ceil(file.size / clusterSize));
-  return { offsets, reserved: new Set() };
+  return { offsets, reserved: new Set(), clusters: placement.tableClusters };
 }
 
 /** Room for table and blocks, counted; the counts of these clusters may need further blocks. */
@@ -93,14 +93,13 @@ function assertTableSize(state: CheckState, clusters: number): void {
 function forgetOldStructures(state: CheckState, table: RefcountTableCopy, freed: FreedSpace | undefined): void {
   const { counts, image, fileSize } = state;
   const { clusterSize } = state.geometry;
-  const bytes = table.offsets.length * 8;
   const from = image.header.refcountTableOffset;
   const forget = (offset: number): void => {
     const cluster = offset / clusterSize;
     if (counts.add(cluster, -1) === 0) freed?.add(cluster);
   };
-  if (from + bytes - fileSize < clusterSize) {
-    for (let at = 0; at < bytes; at += clusterSize) forget(from + at);
+  if (from + table.clusters * clusterSize - fileSize < clusterSize) {
+    for (let index = 0; index < table.clusters; index++) forget(from + index * clusterSize);
   }
   for (const [index, offset] of table.offsets.entries()) {
     if (isCountedBlock(state, table, index)) forget(offset);

@@ -53,15 +53,14 @@ export async function rewriteSnapshots(
   else current = await rebuildCounts(state, table, { from, freed });
   await file.flush();
 
-  const old = header.snapshotsOffset;
+  const old = header.snapshotsOffset / clusterSize;
   const pointer = new Uint8Array(8);
   setU64(viewOf(pointer), 0, first * clusterSize);
   await file.write(HEADER_OFFSET.snapshotsOffset, pointer);
   await file.flush();
   header.snapshotsOffset = first * clusterSize;
-  for (let at = old; at < old + found.byteLength; at += clusterSize) {
-    const cluster = Math.floor(at / clusterSize);
-    if (state.counts.add(cluster, -1) === 0) freed.add(cluster);
+  for (let index = 0; index < Math.ceil(found.byteLength / clusterSize); index++) {
+    if (state.counts.add(old + index, -1) === 0) freed.add(old + index);
   }
   await overwriteCounts(state, current);
   for (const index of found.incomplete) state.note(`Repairing snapshot table entry ${index} is incomplete`);

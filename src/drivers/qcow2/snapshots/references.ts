@@ -48,7 +48,8 @@ async function walk(disk: Disk, l1: L1Table, visitor: Visitor): Promise<void> {
   }
 }
 
-function assertPlace(disk: Disk, offset: number, length: number, what: string): void {
+/** Throws CorruptImage for what does not lie in a cluster of the file. */
+export function assertPlace(disk: Disk, offset: number, length: number, what: string): void {
   const { fileName, file, geometry } = disk;
   if (offset % geometry.clusterSize === 0 && offset + length <= file.size + geometry.clusterSize) return;
   throw new CorruptImage(

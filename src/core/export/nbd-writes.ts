@@ -20,9 +20,9 @@ import {
 } from '../nbd/index.ts';
 import { refusal } from './nbd-check.ts';
 import { blockStatus } from './nbd-commands.ts';
-import { PIECE, payloads } from './nbd-reads.ts';
 import { putFailure } from './nbd-replies.ts';
 import type { Transmission } from './nbd-transmission.ts';
+import { payloads } from './payload-memory.ts';
 
 /** Payloads that are too long are passed over up to here, so that the client can be told; beyond, it is cut off. */
 const MAX_SKIPPED = 2 * Limit.PAYLOAD;
@@ -33,7 +33,7 @@ export function takePayload(transmission: Transmission, request: RequestHeader):
   const refused = refusal(request, request.length, transmission.session);
   if (refused)
     return skip(transmission, request, () => putFailure(transmission, request, refused.error, refused.message));
-  const data = request.length <= PIECE ? transmission.channel.reader.takePieces(request.length) : undefined;
+  const data = request.length <= payloads.piece ? transmission.channel.reader.takePieces(request.length) : undefined;
   if (data === undefined) return takeData(transmission, request);
   transmission.write(request, data);
   return undefined;
@@ -61,7 +61,7 @@ function put(backend: Backend, offset: number, data: readonly Uint8Array[], flag
 /** The data has not all arrived. */
 async function takeData(transmission: Transmission, request: RequestHeader): Promise<void> {
   const { length } = request;
-  if (length > PIECE) return writeStream(transmission, request);
+  if (length > payloads.piece) return writeStream(transmission, request);
   const { reader, sender } = transmission.channel;
   sender.flush();
   await reader.available(length, 'the data of a write');
@@ -76,15 +76,20 @@ async function writeStream(transmission: Transmission, request: RequestHeader): 
   const stable = (request.flags & CommandFlag.FUA) !== 0;
   let failure: unknown;
   sender.flush();
-  for (let at = 0; at < request.length; at += PIECE) {
-    const data = payloads.take(Math.min(PIECE, request.length - at));
+  let length: number;
+  for (let at = 0; at < request.length; at += length) {
+    length = Math.min(payloads.piece, request.length - at);
+    const data = payloads.take(length);
     try {
       await reader.readInto(data, 'the data of a write');
-      // Errors of the block layer are the reply; those of the connection end it.
-      failure ??= await failureOf(async () => backend.write(request.offset + at, data));
-    } finally {
-      payloads.give(data);
+    } catch (error) {
+      // The socket may have been told to read there, and cannot be told otherwise.
+      payloads.abandon(data);
+      throw error;
     }
+    // Errors of the block layer are the reply; those of the connection end it.
+    failure ??= await failureOf(async () => backend.write(request.offset + at, data));
+    payloads.give(data);
     await nextTurn();
   }
   transmission.follow(request, 0, async () => {

@@ -43,6 +43,9 @@ const MAX_REQUESTS = 128;
 /** Bytes served before other connections get a turn. */
 const BYTES_PER_TURN = 2 << 20;
 
+/** Bytes of replies that leave before what arrived together is answered, so that the client has something to do. */
+const EARLY = 32 * 1024;
+
 /** Fixed memory that a request takes beside its data, for the limit. */
 const OVERHEAD = 256;
 
@@ -121,6 +124,7 @@ export class Transmission {
       const request = this.session.form === 'extended' ? decodeExtendedRequest(header) : decodeRequest(header);
       if (request.command === Command.DISC) this.#left = true;
       else this.#halt = this.#start(request);
+      if (sender.queued >= EARLY) sender.flush();
       if (this.#halt || this.#served >= BYTES_PER_TURN || this.#isFull()) return true;
     }
     return true;

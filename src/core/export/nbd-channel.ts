@@ -6,6 +6,9 @@ import { Sender } from './nbd-sender.ts';
 import { readingInto } from './own-reading.ts';
 import { payloads } from './payload-memory.ts';
 
+/** Bytes that are read of a client while what it sent before waits for its turn. */
+const READ_AHEAD = 64 * 1024;
+
 export class Channel {
   readonly socket: Duplex;
   readonly reader: ByteReader;
@@ -45,7 +48,7 @@ export class Channel {
   static onAccepted(accepted: Socket): Channel {
     let socket = accepted;
     const source = { pause: () => void socket.pause(), resume: () => void socket.resume() };
-    const reader = new ByteReader(source, undefined, new ReceiveMemory(payloads));
+    const reader = new ByteReader(source, READ_AHEAD, new ReceiveMemory(payloads));
     const own = readingInto(accepted, reader);
     if (own === undefined) return Channel.on(accepted);
     socket = own;

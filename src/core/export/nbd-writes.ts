@@ -10,6 +10,7 @@ import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { BlockError } from '../errors/block-error.ts';
 import {
+  type ByteReader,
   Command,
   CommandFlag,
   commandName,
@@ -68,35 +69,51 @@ async function takeData(transmission: Transmission, request: RequestHeader): Pro
   transmission.write(request, reader.takePieces(length) ?? []);
 }
 
-/** Longer than a piece: written as it arrives. After an error the rest is passed over, for the client to be told. */
+/**
+ * Longer than a piece: written as it arrives, one piece while the next one comes in. After an error the rest is passed
+ * over, for the client to be told.
+ */
 async function writeStream(transmission: Transmission, request: RequestHeader): Promise<void> {
   const { reader, sender } = transmission.channel;
   const { backend } = transmission.session.target;
   // Data that is to be stable is so at the end, with one flush for all pieces.
   const stable = (request.flags & CommandFlag.FUA) !== 0;
   let failure: unknown;
+  let writing: Promise<unknown> | undefined;
   sender.flush();
-  let length: number;
-  for (let at = 0; at < request.length; at += length) {
-    length = Math.min(payloads.piece, request.length - at);
-    const data = payloads.take(length);
-    try {
-      await reader.readInto(data, 'the data of a write');
-    } catch (error) {
-      // The socket may have been told to read there, and cannot be told otherwise.
-      payloads.abandon(data);
-      throw error;
+  try {
+    let length: number;
+    for (let at = 0; at < request.length; at += length) {
+      length = Math.min(payloads.piece, request.length - at);
+      const data = await arrived(reader, length);
+      failure ??= await writing;
+      // Errors of the block layer are the reply; those of the connection end it.
+      const offset = request.offset + at;
+      const put = async () => (failure === undefined ? backend.write(offset, data) : undefined);
+      writing = failureOf(put).finally(() => payloads.give(data));
+      await nextTurn();
     }
-    // Errors of the block layer are the reply; those of the connection end it.
-    failure ??= await failureOf(async () => backend.write(request.offset + at, data));
-    payloads.give(data);
-    await nextTurn();
+  } finally {
+    failure ??= await writing;
   }
   transmission.follow(request, 0, async () => {
     if (failure !== undefined) throw failure;
     if (stable) await backend.flush();
     transmission.succeed(request);
   });
+}
+
+/** The next `length` bytes, in memory that is borrowed. */
+async function arrived(reader: ByteReader, length: number): Promise<Uint8Array> {
+  const data = payloads.take(length);
+  try {
+    await reader.readInto(data, 'the data of a write');
+    return data;
+  } catch (error) {
+    // The socket may have been told to read there, and cannot be told otherwise.
+    payloads.abandon(data);
+    throw error;
+  }
 }
 
 async function failureOf(action: () => Promise<void>): Promise<unknown> {

@@ -9,14 +9,18 @@ import { AlignedPool } from '../host/index.ts';
 import type { Lender } from '../nbd/index.ts';
 
 const KIB = 1024;
-/** Bytes for all connections together. */
-const WHOLE = 24 << 20;
+/** Bytes for all connections together; beyond, each may have the least only. */
+const WHOLE = 16 << 20;
 /** Bytes that are lent while there is no want; from there on shares are kept to. */
-const PLENTY = WHOLE / 2;
+const PLENTY = 8 << 20;
+/** Bytes that are kept for later: all that was ever lent, since what is dropped stays until the next big collection. */
+const KEPT = 2 * WHOLE;
 /** What one connection may have while there is no want, and what it may have at least. */
-const MOST = 8 << 20;
+const MOST = 4 << 20;
 const LEAST = 128 * KIB;
-/** Longest piece of a read or write that is done at a time, while there is no want and else. */
+/** Bytes that are lent from where on it is lent in short pieces. */
+const TIGHT = 12 << 20;
+/** Longest piece of a read or write that is done at a time, before that and after. */
 const PIECE = 512 * KIB;
 const SHORT_PIECE = 128 * KIB;
 /** Blocks of what arrives. */
@@ -25,7 +29,7 @@ const SHORT_BLOCK = 64 * KIB;
 
 class PayloadMemory implements Lender {
   /** Aligned, so that a direct read needs no copy. */
-  readonly #pool = new AlignedPool(4096, WHOLE);
+  readonly #pool = new AlignedPool(4096, KEPT);
   #lent = 0;
 
   /** Bytes that are lent. */
@@ -35,16 +39,17 @@ class PayloadMemory implements Lender {
 
   /** Longest piece that should be taken now, in bytes. */
   get piece(): number {
-    return this.#lent < PLENTY ? PIECE : SHORT_PIECE;
+    return this.#lent < TIGHT ? PIECE : SHORT_PIECE;
   }
 
   get longest(): number {
-    return this.#lent < PLENTY ? BLOCK : SHORT_BLOCK;
+    return this.#lent < TIGHT ? BLOCK : SHORT_BLOCK;
   }
 
   /** Bytes that each of `connections` may have now. */
   share(connections: number): number {
-    return this.#lent < PLENTY ? MOST : Math.max(LEAST, Math.floor(WHOLE / connections));
+    if (this.#lent < PLENTY) return MOST;
+    return this.#lent < WHOLE ? Math.max(LEAST, Math.floor(WHOLE / connections)) : LEAST;
   }
 
   take(length: number): Uint8Array {

@@ -35,6 +35,8 @@ export class ReceiveMemory {
   #full: Block[] = [];
   #size = SMALLEST;
   #offered = 0;
+  /** All that was offered has been filled. */
+  #overflowed = false;
   #calm = 0;
   #bytes = 0;
   #closed = false;
@@ -50,6 +52,11 @@ export class ReceiveMemory {
 
   /** Memory for what arrives next. `unread` bytes of what has arrived are still to be read; else pieces are forgotten. */
   space(unread: number): Uint8Array {
+    // There was more to come of what is waited for: next time, more at a time.
+    if (this.#overflowed && unread > 0) {
+      this.#size = Math.max(SMALLEST, Math.min(this.#size * GROWTH, this.#lender.longest));
+    }
+    this.#overflowed = false;
     if (this.#full.length > 0) this.#sweep(unread);
     let block = this.#current;
     if (block && block.holds === 0 && unread === 0) {
@@ -76,7 +83,7 @@ export class ReceiveMemory {
     const bytes = block.bytes.subarray(block.filled, block.filled + length);
     block.filled += length;
     if (length === this.#offered) {
-      this.#size = Math.max(SMALLEST, Math.min(this.#size * GROWTH, this.#lender.longest));
+      this.#overflowed = true;
       this.#calm = 0;
     } else if (length * GROWTH < this.#size && ++this.#calm > CALM) {
       this.#size = SMALLEST;

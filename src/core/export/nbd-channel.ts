@@ -1,7 +1,13 @@
 /** A socket as two halves: messages come out of a reader, and go into a sender. */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ByteReader } from '../nbd/index.ts';
+import { ByteReader, ReceiveMemory } from '../nbd/index.ts';
 import { Sender } from './nbd-sender.ts';
+import { readingInto } from './own-reading.ts';
+import { payloads } from './payload-memory.ts';
+
+/** Bytes that are read of a client while what it sent before waits for its turn. */
+const READ_AHEAD = 64 * 1024;
 
 export class Channel {
   readonly socket: Duplex;
@@ -12,9 +18,9 @@ export class Channel {
   readonly #onError: (error: Error) => void;
   readonly #onClose: () => void;
 
-  constructor(socket: Duplex) {
+  private constructor(socket: Duplex, reader: ByteReader) {
     this.socket = socket;
-    this.reader = new ByteReader(socket);
+    this.reader = reader;
     this.sender = new Sender(socket);
     let failure: Error | undefined;
     this.#onData = (chunk) => this.reader.push(chunk);
@@ -25,11 +31,28 @@ export class Channel {
     this.#onClose = () => {
       this.reader.end(failure);
       this.sender.end(failure);
+      this.reader.close();
     };
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('error', this.#onError);
     socket.on('close', this.#onClose);
+  }
+
+  /** On a socket, or whatever is like one. */
+  static on(socket: Duplex): Channel {
+    return new Channel(socket, new ByteReader(socket));
+  }
+
+  /** On a socket that was accepted, and is not to be put to another use: read into our own memory where possible. */
+  static onAccepted(accepted: Socket): Channel {
+    let socket = accepted;
+    const source = { pause: () => void socket.pause(), resume: () => void socket.resume() };
+    const reader = new ByteReader(source, READ_AHEAD, new ReceiveMemory(payloads));
+    const own = readingInto(accepted, reader);
+    if (own === undefined) return Channel.on(accepted);
+    socket = own;
+    return new Channel(own, reader);
   }
 
   /** Let go of the socket, for a protocol that goes on in another way. Nothing more is read here. */

@@ -2,8 +2,8 @@
 import { Flag } from '../block/driver.ts';
 import { ChunkType, Command, CommandFlag, encodeChunk, encodeStatus, type RequestHeader } from '../nbd/index.ts';
 import { MAX_EXTENTS, type MetaContext } from './meta-contexts.ts';
-import { PIECE, payloads } from './nbd-reads.ts';
 import type { Transmission } from './nbd-transmission.ts';
+import { payloads } from './payload-memory.ts';
 
 /** Carry out a request that was found to be in order, and reply. */
 export function carryOut(transmission: Transmission, request: RequestHeader): Promise<void> | void {
@@ -42,10 +42,10 @@ async function trim({ session }: Transmission, { offset, length, flags }: Reques
 /** Reading fills the page cache, and whatever copies on read below. */
 async function cache({ session }: Transmission, { offset, length }: RequestHeader): Promise<void> {
   const { backend } = session.target;
-  const data = payloads.take(Math.min(length, PIECE));
+  const data = payloads.take(Math.min(length, payloads.piece));
   try {
-    for (let at = 0; at < length; at += PIECE) {
-      await backend.read(offset + at, data.subarray(0, Math.min(PIECE, length - at)));
+    for (let at = 0; at < length; at += data.length) {
+      await backend.read(offset + at, data.subarray(0, Math.min(data.length, length - at)));
     }
   } finally {
     payloads.give(data);

@@ -5,6 +5,7 @@
  *          └────────────────────────^
  */
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { BlockError } from '../errors/block-error.ts';
 import type { Export } from './export.ts';
 import { Channel } from './nbd-channel.ts';
@@ -26,7 +27,8 @@ const GRACE_MS = 5000;
 export class Connection {
   readonly id: number;
   readonly #settings: ConnectionSettings;
-  readonly #socket: Socket;
+  /** Below TLS, where there is TLS. */
+  readonly #plain: Duplex;
   #channel: Channel;
   #transmission: Transmission | undefined;
   #target: Export | undefined;
@@ -34,9 +36,10 @@ export class Connection {
 
   constructor(id: number, socket: Socket, settings: ConnectionSettings) {
     this.id = id;
-    this.#socket = socket;
     this.#settings = settings;
-    this.#channel = new Channel(socket);
+    // Of a socket that may be put under TLS, the reading is TLS's.
+    this.#channel = settings.offer.credentials ? Channel.on(socket) : Channel.onAccepted(socket);
+    this.#plain = this.#channel.socket;
   }
 
   /** The export that it has chosen. */
@@ -62,7 +65,7 @@ export class Connection {
       throw this.#stopped ?? error;
     } finally {
       this.#channel.destroy();
-      this.#socket.destroy();
+      this.#plain.destroy();
     }
   }
 
@@ -76,7 +79,7 @@ export class Connection {
   cut(reason: BlockError): void {
     this.#stopped ??= reason;
     this.#channel.destroy();
-    this.#socket.destroy();
+    this.#plain.destroy();
   }
 
   async #negotiate(): Promise<Negotiation> {

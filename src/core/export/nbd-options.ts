@@ -85,7 +85,7 @@ async function startTls(negotiation: Negotiation, option: number): Promise<void>
   reply(negotiation, option, OptionReply.ACK);
   channel.sender.flush();
   const socket = await offer.credentials.upgrade(channel.socket);
-  negotiation.channel = new Channel(socket);
+  negotiation.channel = Channel.on(socket);
   negotiation.encrypted = true;
   // "The server MUST NOT preserve any negotiation state issued before this command".
   negotiation.form = 'simple';

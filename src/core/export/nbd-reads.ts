@@ -8,7 +8,6 @@
 
 import { after, type Maybe } from '../async/maybe.ts';
 import { asBlockError } from '../errors/block-error.ts';
-import { AlignedPool } from '../host/index.ts';
 import {
   ChunkType,
   Command,
@@ -23,16 +22,12 @@ import {
 } from '../nbd/index.ts';
 import { putSuccess } from './nbd-replies.ts';
 import type { Transmission } from './nbd-transmission.ts';
+import { payloads } from './payload-memory.ts';
 
-/** Longest read or write that is done in one piece, in bytes. */
-export const PIECE = 512 * 1024;
 /** Up to here data is copied into the block of replies rather than sent by reference. */
 const SMALL = 16 * 1024;
 /** Below this, looking for holes costs more than sending zeroes. */
 const WORTH_A_LOOK = 16 * 1024;
-
-/** Memory for the data of requests of all connections. Aligned, so that a direct read needs no copy. */
-export const payloads = new AlignedPool(4096);
 
 /** Answer a read that was found to be in order. */
 export function read(transmission: Transmission, request: RequestHeader): Promise<void> | void {
@@ -46,7 +41,7 @@ export function read(transmission: Transmission, request: RequestHeader): Promis
   }
   if (length <= SMALL) return readSmall(transmission, request);
   if (form !== 'simple' && (flags & CommandFlag.DF) === 0) return readChunks(transmission, request);
-  return length <= PIECE
+  return length <= payloads.piece
     ? readPiece(transmission, request, { ...request, done: true })
     : readStream(transmission, request);
 }
@@ -154,7 +149,7 @@ interface Run {
 
 /** A run of data (at most a piece) or of zeroes. */
 function runAt({ session: { target } }: Transmission, offset: number, length: number): Maybe<Run> {
-  const piece = Math.min(length, PIECE);
+  const piece = Math.min(length, payloads.piece);
   if (length < WORTH_A_LOOK) return { length: piece, zero: false };
   return after(target.backend.chainStatus(offset, length), (extent) => {
     if (extent.length === 0) return { length: piece, zero: false };
@@ -173,8 +168,10 @@ function readStream(transmission: Transmission, request: RequestHeader): Promise
     const header = Buffer.alloc(readHeaderSize(form));
     putReadHeader(header, 0, form, request, { ...request, done: false });
     let failure: unknown;
-    for (let at = 0; at < request.length; at += PIECE) {
-      const data = payloads.take(Math.min(PIECE, request.length - at));
+    let length: number;
+    for (let at = 0; at < request.length; at += length) {
+      length = Math.min(payloads.piece, request.length - at);
+      const data = payloads.take(length);
       try {
         if (failure === undefined) await target.backend.read(request.offset + at, data);
         else data.fill(0);
@@ -187,7 +184,7 @@ function readStream(transmission: Transmission, request: RequestHeader): Promise
         data.fill(0);
       }
       line.write(at === 0 ? [header, asBuffer(data)] : [asBuffer(data)], () => payloads.give(data));
-      await line.room(PIECE);
+      await line.room(length);
     }
     if (form !== 'simple') line.write([lastChunk(transmission, request, failure)]);
   });

@@ -53,6 +53,11 @@ export class Sender {
     return this.#queued + this.#flights.bytes;
   }
 
+  /** Bytes that wait for a flush. */
+  get queued(): number {
+    return this.#queued;
+  }
+
   /** Memory for `length` bytes (far less than a block), at {@link at} of {@link bytes}; they count once {@link commit} says so. */
   place(length: number): void {
     if (this.#at + length > BLOCK) this.#newBlock();

@@ -2,13 +2,14 @@
  * An NBD server: exports by name, places to listen, connections.
  *
  * All of it can change while it runs. A client that misbehaves, stalls or leaves costs its own connection only: it has
- * a fixed share of memory, and whatever it breaks is caught here and told as an event.
+ * a share of memory, and whatever it breaks is caught here and told as an event.
  */
 import type { Socket } from 'node:net';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
 import type { Export } from './export.ts';
 import { Connection, type ConnectionSettings } from './nbd-connection.ts';
 import { type ListenAddress, Listener } from './nbd-listener.ts';
+import { payloads } from './payload-memory.ts';
 import type { ServerCredentials } from './server-credentials.ts';
 
 export interface ServerSettings {
@@ -27,11 +28,6 @@ export type ServerEvent =
   | { readonly type: 'serving'; readonly client: number; readonly export: string }
   | { readonly type: 'request-failed'; readonly client: number; readonly command: number; readonly error: BlockError }
   | { readonly type: 'disconnected'; readonly client: number; readonly served: boolean; readonly error?: BlockError };
-
-/** Bytes for the data of requests of all connections together, and what each may have at least and at most. */
-const MEMORY = 32 << 20;
-const LEAST_MEMORY = 512 << 10;
-const MOST_MEMORY = 8 << 20;
 
 export class NbdServer {
   readonly #settings: ServerSettings;
@@ -132,7 +128,7 @@ export class NbdServer {
         multiConn: this.#settings.shared !== 1,
       },
       handshakeLimit: this.#settings.handshakeLimit,
-      memory: () => this.#memory(),
+      memory: () => payloads.share(this.#connections.size),
       failed: (command, error) => this.#tell({ type: 'request-failed', client: id, command, error }),
       serving: ({ target }) => {
         served = true;
@@ -142,6 +138,7 @@ export class NbdServer {
     const connection = new Connection(id, socket, settings);
     const ended = (error?: unknown): void => {
       this.#connections.delete(connection);
+      if (this.#connections.size === 0) payloads.trim();
       const why = error === undefined ? {} : { error: asBlockError(error) };
       this.#tell({ type: 'disconnected', client: id, served, ...why });
       this.#admit();
@@ -160,10 +157,6 @@ export class NbdServer {
       const next = this.#waiting.shift();
       if (next && !next.socket.destroyed) this.#serve(next.socket, next.id);
     }
-  }
-
-  #memory(): number {
-    return Math.max(LEAST_MEMORY, Math.min(MOST_MEMORY, Math.floor(MEMORY / this.#connections.size)));
   }
 
   #tell(event: ServerEvent): void {

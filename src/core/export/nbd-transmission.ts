@@ -24,10 +24,11 @@ import {
 import type { Channel } from './nbd-channel.ts';
 import { refusal } from './nbd-check.ts';
 import { carryOut } from './nbd-commands.ts';
-import { PIECE, read } from './nbd-reads.ts';
+import { read } from './nbd-reads.ts';
 import { putFailure, putSuccess } from './nbd-replies.ts';
 import type { Session } from './nbd-session.ts';
 import { takePayload, write } from './nbd-writes.ts';
+import { payloads } from './payload-memory.ts';
 
 /** What the server tells its connections, and wants to hear from them. */
 export interface TransmissionSettings {
@@ -41,6 +42,9 @@ export interface TransmissionSettings {
 const MAX_REQUESTS = 128;
 /** Bytes served before other connections get a turn. */
 const BYTES_PER_TURN = 2 << 20;
+
+/** Bytes of replies that leave before what arrived together is answered, so that the client has something to do. */
+const EARLY = 32 * 1024;
 
 /** Fixed memory that a request takes beside its data, for the limit. */
 const OVERHEAD = 256;
@@ -120,6 +124,7 @@ export class Transmission {
       const request = this.session.form === 'extended' ? decodeExtendedRequest(header) : decodeRequest(header);
       if (request.command === Command.DISC) this.#left = true;
       else this.#halt = this.#start(request);
+      if (sender.queued >= EARLY) sender.flush();
       if (this.#halt || this.#served >= BYTES_PER_TURN || this.#isFull()) return true;
     }
     return true;
@@ -144,14 +149,22 @@ export class Transmission {
       return undefined;
     }
     const { command, length } = request;
-    const memory = command === Command.READ ? Math.min(length, PIECE) : OVERHEAD;
+    const memory = command === Command.READ ? Math.min(length, payloads.piece) : OVERHEAD;
     this.#served += memory;
     this.follow(request, memory, () => (command === Command.READ ? read(this, request) : carryOut(this, request)));
     return undefined;
   }
 
-  /** Carry out `action`, which replies, and count it while it lasts. What it throws becomes the reply. */
-  follow(request: RequestHeader, memory: number, action: () => Promise<void> | void): void {
+  /**
+   * Carry out `action`, which replies, and count it while it lasts. What it throws becomes the reply.
+   * @param data what was taken out of the reader for it, and must stay as it is
+   */
+  follow(
+    request: RequestHeader,
+    memory: number,
+    action: () => Promise<void> | void,
+    data?: readonly Uint8Array[],
+  ): void {
     let done: Promise<void> | void;
     try {
       done = action();
@@ -162,7 +175,9 @@ export class Transmission {
     if (!(done instanceof Promise)) return;
     this.#requests++;
     this.#bytes += memory;
+    const letGo = data && this.channel.reader.hold(data);
     const end = (): void => {
+      letGo?.();
       this.#requests--;
       this.#bytes -= memory;
       this.channel.sender.flushSoon();
@@ -177,7 +192,7 @@ export class Transmission {
   /** A write whose data lies there already. */
   write(request: RequestHeader, data: readonly Uint8Array[]): void {
     this.#served += request.length;
-    this.follow(request, request.length + OVERHEAD, () => write(this, request, data));
+    this.follow(request, request.length + OVERHEAD, () => write(this, request, data), data);
   }
 
   /** Count what was served outside of {@link follow}, so that others get a turn. */
@@ -197,8 +212,15 @@ export class Transmission {
   }
 
   #isFull(): boolean {
+    const { sender } = this.channel;
+    if (this.#requests === 0 && sender.pending === 0) return false;
     const limit = this.settings.memory();
-    return this.#requests >= MAX_REQUESTS || this.#bytes >= limit || this.channel.sender.pending >= limit;
+    return this.#requests >= MAX_REQUESTS || this.#inMemory() >= limit || sender.pending >= limit;
+  }
+
+  /** Short pieces may hold long blocks, unless nobody holds any. */
+  #inMemory(): number {
+    return this.#requests === 0 ? 0 : Math.max(this.#bytes, this.channel.reader.memory);
   }
 
   /** Wait until there is room for one more request. */

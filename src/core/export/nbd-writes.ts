@@ -10,6 +10,7 @@ import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { BlockError } from '../errors/block-error.ts';
 import {
+  type ByteReader,
   Command,
   CommandFlag,
   commandName,
@@ -20,9 +21,9 @@ import {
 } from '../nbd/index.ts';
 import { refusal } from './nbd-check.ts';
 import { blockStatus } from './nbd-commands.ts';
-import { PIECE, payloads } from './nbd-reads.ts';
 import { putFailure } from './nbd-replies.ts';
 import type { Transmission } from './nbd-transmission.ts';
+import { payloads } from './payload-memory.ts';
 
 /** Payloads that are too long are passed over up to here, so that the client can be told; beyond, it is cut off. */
 const MAX_SKIPPED = 2 * Limit.PAYLOAD;
@@ -33,7 +34,7 @@ export function takePayload(transmission: Transmission, request: RequestHeader):
   const refused = refusal(request, request.length, transmission.session);
   if (refused)
     return skip(transmission, request, () => putFailure(transmission, request, refused.error, refused.message));
-  const data = request.length <= PIECE ? transmission.channel.reader.takePieces(request.length) : undefined;
+  const data = request.length <= payloads.piece ? transmission.channel.reader.takePieces(request.length) : undefined;
   if (data === undefined) return takeData(transmission, request);
   transmission.write(request, data);
   return undefined;
@@ -61,37 +62,58 @@ function put(backend: Backend, offset: number, data: readonly Uint8Array[], flag
 /** The data has not all arrived. */
 async function takeData(transmission: Transmission, request: RequestHeader): Promise<void> {
   const { length } = request;
-  if (length > PIECE) return writeStream(transmission, request);
+  if (length > payloads.piece) return writeStream(transmission, request);
   const { reader, sender } = transmission.channel;
   sender.flush();
   await reader.available(length, 'the data of a write');
   transmission.write(request, reader.takePieces(length) ?? []);
 }
 
-/** Longer than a piece: written as it arrives. After an error the rest is passed over, for the client to be told. */
+/**
+ * Longer than a piece: written as it arrives, one piece while the next one comes in. After an error the rest is passed
+ * over, for the client to be told.
+ */
 async function writeStream(transmission: Transmission, request: RequestHeader): Promise<void> {
   const { reader, sender } = transmission.channel;
   const { backend } = transmission.session.target;
   // Data that is to be stable is so at the end, with one flush for all pieces.
   const stable = (request.flags & CommandFlag.FUA) !== 0;
   let failure: unknown;
+  let writing: Promise<unknown> | undefined;
   sender.flush();
-  for (let at = 0; at < request.length; at += PIECE) {
-    const data = payloads.take(Math.min(PIECE, request.length - at));
-    try {
-      await reader.readInto(data, 'the data of a write');
+  try {
+    let length: number;
+    for (let at = 0; at < request.length; at += length) {
+      length = Math.min(payloads.piece, request.length - at);
+      const data = await arrived(reader, length);
+      failure ??= await writing;
       // Errors of the block layer are the reply; those of the connection end it.
-      failure ??= await failureOf(async () => backend.write(request.offset + at, data));
-    } finally {
-      payloads.give(data);
+      const offset = request.offset + at;
+      const put = async () => (failure === undefined ? backend.write(offset, data) : undefined);
+      writing = failureOf(put).finally(() => payloads.give(data));
+      await nextTurn();
     }
-    await nextTurn();
+  } finally {
+    failure ??= await writing;
   }
   transmission.follow(request, 0, async () => {
     if (failure !== undefined) throw failure;
     if (stable) await backend.flush();
     transmission.succeed(request);
   });
+}
+
+/** The next `length` bytes, in memory that is borrowed. */
+async function arrived(reader: ByteReader, length: number): Promise<Uint8Array> {
+  const data = payloads.take(length);
+  try {
+    await reader.readInto(data, 'the data of a write');
+    return data;
+  } catch (error) {
+    // The socket may have been told to read there, and cannot be told otherwise.
+    payloads.abandon(data);
+    throw error;
+  }
 }
 
 async function failureOf(action: () => Promise<void>): Promise<unknown> {

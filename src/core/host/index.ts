@@ -15,6 +15,7 @@ export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';
 export { builtThread } from './built-thread.ts';
 export { CacheManners, MANNERS_WINDOW, type MannersOptions } from './cache-manners.ts';
 export { type CopyRange, cloneFile, cloneRange, copyRange } from './copy-range.ts';
+export { duplicateDescriptor } from './descriptor.ts';
 export type { Alignment } from './direct.ts';
 export type { FileUsage } from './disk-usage.ts';
 export { hostError } from './errno.ts';

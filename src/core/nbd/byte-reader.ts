@@ -2,11 +2,13 @@
  * Messages out of a stream: chunks of any size go in, pieces of exactly the length asked for come out.
  *
  * What has arrived is handed out at once, without a promise, as a view of the chunk where it lies in one; only a piece
- * across a boundary is copied. A chunk that is pushed belongs to the reader. While more than `highWater` bytes wait,
- * the source is asked to pause, so that a peer that floods fills its own buffers and not ours.
+ * across a boundary is copied. A chunk that is pushed belongs to the reader; or the source puts what arrives into `space`
+ * and says so with `filled`, and views then hold until the next arrival, unless `hold` keeps them. While more than
+ * `highWater` bytes wait, the source is asked to pause, so that a peer that floods fills its own buffers and not ours.
  */
 import type { Maybe } from '../async/maybe.ts';
 import { BlockError } from '../errors/block-error.ts';
+import type { ReceiveMemory } from './receive-memory.ts';
 
 /** Whatever chunks come from: a socket, or a test. */
 export interface ByteSource {
@@ -24,6 +26,8 @@ export class ConnectionLost extends BlockError {
     this.clean = clean;
   }
 }
+
+const NO_SPACE = new Uint8Array(0);
 
 /** Bytes kept for a slow consumer before the source has to pause. */
 const HIGH_WATER = 256 * 1024;
@@ -50,6 +54,7 @@ interface Taker {
 export class ByteReader {
   readonly #source: ByteSource;
   readonly #highWater: number;
+  readonly #memory: ReceiveMemory | undefined;
   #chunks: Uint8Array[] = [];
   /** Bytes of the first chunk that are handed out already. */
   #at = 0;
@@ -59,9 +64,48 @@ export class ByteReader {
   #paused = false;
   #end: { readonly cause: unknown } | undefined;
 
-  constructor(source: ByteSource, highWater = HIGH_WATER) {
+  /** @param memory of a source that uses {@link space} */
+  constructor(source: ByteSource, highWater = HIGH_WATER, memory?: ReceiveMemory) {
     this.#source = source;
     this.#highWater = highWater;
+    this.#memory = memory;
+  }
+
+  /** Bytes of memory that hold what has arrived, as far as that is ours. */
+  get memory(): number {
+    return this.#memory?.bytes ?? 0;
+  }
+
+  /** Where the source is to put what arrives next: where it is wanted, if somebody waits for it. */
+  space(): Uint8Array {
+    const waiter = this.#waiter;
+    if (waiter?.target && this.#buffered === 0) return waiter.target.subarray(waiter.filled);
+    return this.#memory?.space(this.#buffered) ?? NO_SPACE;
+  }
+
+  /** So many bytes have arrived in the last {@link space}, which is `bytes`. */
+  filled(bytes: Uint8Array, length: number): void {
+    const waiter = this.#waiter;
+    if (!waiter?.target || waiter.target.buffer !== bytes.buffer) {
+      // Bytes for a waiter that has gone meanwhile: the stream has ended.
+      if (this.#memory && !this.#end) this.push(this.#memory.filled(length));
+      return;
+    }
+    waiter.filled += length;
+    if (!this.#satisfied(waiter)) return;
+    this.#waiter = undefined;
+    waiter.resolve();
+  }
+
+  /** Keep pieces that were just taken until the answer is called. */
+  hold(pieces: readonly Uint8Array[]): (() => void) | undefined {
+    return this.#memory?.hold(pieces);
+  }
+
+  /** The source is gone. */
+  close(): void {
+    this.discard();
+    this.#memory?.close();
   }
 
   /** Bytes that have arrived and are not taken yet. */
@@ -151,8 +195,13 @@ export class ByteReader {
     if (length > most) {
       throw new BlockError(`${what} of ${length} bytes is longer than the limit of ${most}`, { code: 'EPROTO' });
     }
-    if (this.#buffered >= length && !this.#waiter) return this.#takeNow(length);
-    return this.#wait(length, undefined, what).then(() => this.#takeNow(length));
+    if (this.#buffered >= length && !this.#waiter) return this.#keep(this.#takeNow(length));
+    return this.#wait(length, undefined, what).then(() => this.#keep(this.#takeNow(length)));
+  }
+
+  /** What is handed out by promise is looked at later, when its memory may be in use again. */
+  #keep(bytes: Uint8Array): Uint8Array {
+    return this.#memory ? new Uint8Array(bytes) : bytes;
   }
 
   /** Fill `target` with what comes next: copied once, straight to where it belongs. Else as `readExactly`. */

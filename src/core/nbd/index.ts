@@ -17,6 +17,7 @@ export * from './error-numbers.ts';
 export * from './export-name.ts';
 export * from './option-replies.ts';
 export * from './option-requests.ts';
+export * from './receive-memory.ts';
 export * from './replies.ts';
 export * from './requests.ts';
 export * from './socket-address.ts';

@@ -155,7 +155,7 @@ export class BackupBody implements JobBody {
     for (;;) {
       await job.checkpoint();
       this.#assertSound(snapshot);
-      const chunk = Math.max(wanted.granularity, this.#options.maxChunk ?? DEFAULT_CHUNK);
+      const chunk = Math.max(wanted.granularity, Math.min(this.#options.maxChunk ?? DEFAULT_CHUNK, job.evenLength));
       const range = wanted.nextDirtyRange(queue.at, wanted.size, chunk);
       if (!range) return;
       queue.at = range.offset + range.length;

@@ -38,6 +38,9 @@ export interface JobInit {
   readonly clock?: Clock;
 }
 
+/** What its user says of a job whose id is settled. */
+export type InitWithId = Partial<JobInit> & Pick<JobInit, 'id'>;
+
 /** Units are the job's own, bytes mostly; `total` may grow while it runs. */
 export interface JobProgress {
   readonly done: number;

@@ -22,7 +22,12 @@ import { Pace } from './pace.ts';
 import { type JobState, mayGo } from './states.ts';
 import { allows, type JobVerb } from './verbs.ts';
 
-export type { JobBody, JobEvents, JobInit, JobProgress } from './job-body.ts';
+export type { InitWithId, JobBody, JobEvents, JobInit, JobProgress } from './job-body.ts';
+
+/** For messages. */
+export function jobName(type: string, id: string): string {
+  return `${type} job '${id}'`;
+}
 
 export class Job implements EdgeParent {
   readonly kind = 'job';
@@ -108,7 +113,7 @@ export class Job implements EdgeParent {
   }
 
   describe(): string {
-    return `job '${this.id}'`;
+    return jobName(this.type, this.id);
   }
 
   // ---- what a user asks ----

@@ -67,7 +67,7 @@ const jobs: readonly [string, (disk: LiveDisk, init: Partial<JobInit>) => Promis
     async (disk, init) => {
       const target = await disk.target('t', 4 * MiB);
       const options = { graph: disk.graph, source: disk.user.image, target, sync: 'full' } as const;
-      return backupJob(new JobList(), options, init).job;
+      return (await backupJob(new JobList(), options, init)).job;
     },
   ],
 ];

@@ -92,6 +92,8 @@ export class LiveMirror implements JobBody, MirrorObserver {
     this.#copyMode = options.copyMode;
     this.#dirty = trackWrites(source.image, granularity);
     this.#dirty.recording = !this.active;
+    // Another job that ends below has the users of its source, and this one, go on elsewhere.
+    source.onMoved = () => this.#dirty.follow(source.image.io.bitmaps);
     this.#touched = new DirtyBitmap(source.size, granularity);
   }
 
@@ -240,11 +242,16 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   async abort(): Promise<void> {
-    this.#dirty.dispose();
+    this.#stopRecording();
     await this.#options.abandon();
   }
 
   commit(): void {
+    this.#stopRecording();
+  }
+
+  #stopRecording(): void {
+    this.#options.source.onMoved = undefined;
     this.#dirty.dispose();
   }
 

@@ -11,7 +11,8 @@ import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { whileDrained } from '../block/graph/drain.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
-import { insertFilter, removeFilter } from '../block/graph/reshape.ts';
+import { asking } from '../block/graph/refusal.ts';
+import { insertFilter, takeOut } from '../block/graph/reshape.ts';
 import { chainStatus } from '../block/graph/status.ts';
 import type { PointInTimeCapability } from '../block/point-in-time.ts';
 import { asBlockError, BlockError, NotSupported } from '../errors/block-error.ts';
@@ -97,8 +98,11 @@ export class BackupBody implements JobBody {
     // Said in the image before anything is quiet: it is going to differ from what is kept.
     if (this.#bitmap && bitmapMode !== 'never') await source.io.bitmaps.beginChange([this.#bitmap]);
     return whileDrained([source, target], async () => {
-      const filter = await insertFilter(graph, source, this.#filterSpec());
+      const filter = await asking(`${job.describe()} of node '${source.name}'`, () =>
+        insertFilter(graph, source, this.#filterSpec()),
+      );
       filter.held = true;
+      filter.owner = job;
       this.#filter = filter;
       const snapshot = filter.image.pointInTime;
       if (!snapshot) throw new Error('the copy-before-write filter has no snapshot');
@@ -155,7 +159,7 @@ export class BackupBody implements JobBody {
     for (;;) {
       await job.checkpoint();
       this.#assertSound(snapshot);
-      const chunk = Math.max(wanted.granularity, this.#options.maxChunk ?? DEFAULT_CHUNK);
+      const chunk = Math.max(wanted.granularity, Math.min(this.#options.maxChunk ?? DEFAULT_CHUNK, job.evenLength));
       const range = wanted.nextDirtyRange(queue.at, wanted.size, chunk);
       if (!range) return;
       queue.at = range.offset + range.length;
@@ -223,7 +227,7 @@ export class BackupBody implements JobBody {
   async #removeFilter(): Promise<void> {
     const filter = this.#filter;
     this.#filter = undefined;
-    if (filter) await removeFilter(this.#options.graph, filter);
+    if (filter) await takeOut(this.#options.graph, filter);
   }
 }
 
@@ -249,7 +253,11 @@ export interface PreparedBackup {
 }
 
 /** Make the job; it holds both nodes until it ends. Throws where it cannot be done, with nothing changed. */
-export function backupJob(jobs: JobList, options: BackupOptions, init: Partial<JobInit> = {}): PreparedBackup {
+export async function backupJob(
+  jobs: JobList,
+  options: BackupOptions,
+  init: Partial<JobInit> = {},
+): Promise<PreparedBackup> {
   const body = new BackupBody(options);
   const job = jobs.add({ type: 'backup', ...init, body });
   const undo = async (): Promise<void> => {
@@ -262,7 +270,7 @@ export function backupJob(jobs: JobList, options: BackupOptions, init: Partial<J
     job.hold(graph, { node: source, name: 'source', permissions: operations.backup.source });
     job.hold(graph, { node: target, name: 'target', permissions: operations.backup.target });
   } catch (error) {
-    void undo();
+    await undo();
     throw error;
   }
   return { job, fix: async () => void (await body.begin(job)), undo };

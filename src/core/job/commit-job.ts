@@ -11,6 +11,7 @@ import { linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
+import { asking, type Holder } from '../block/graph/refusal.ts';
 import { replaceNode, takeOut } from '../block/graph/reshape.ts';
 import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
@@ -18,7 +19,7 @@ import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
 import { copy } from './copy-engine/copy.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
-import type { Job, JobBody, JobInit } from './job.ts';
+import { type InitWithId, type Job, type JobBody, type JobInit, jobName } from './job.ts';
 import { copyControl, copyTarget } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 
@@ -53,8 +54,23 @@ export async function commitLayers(
   const overlays = overlaysOf(top);
   if (overlays.length === 0) throw new Usage(`node '${top.name}' is no backing file`);
   for (const overlay of overlays) assertRenamable(overlay);
+  const id = jobs.idFor('commit', init.id);
+  const holder = { describe: () => jobName('commit', id) };
+  const start = (): Promise<Job> => setUp(jobs, { graph, request, overlays, holder }, { ...init, id });
+  return asking(`${holder.describe()} of node '${top.name}'`, start);
+}
+
+interface Plan {
+  readonly graph: BlockGraph;
+  readonly request: CommitRequest;
+  readonly overlays: readonly Node[];
+  readonly holder: Holder;
+}
+
+async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, init: InitWithId): Promise<Job> {
+  const { top, base } = request;
   const undo = new Closer();
-  const held = new Holdings(graph);
+  const held = new Holdings(graph, holder);
   undo.push(() => held.giveBack());
   try {
     for (const node of [base, ...overlays]) await held.makeWritable(node);
@@ -62,6 +78,7 @@ export async function commitLayers(
       driver: 'commit_top',
       name: request.filterName,
       below: top,
+      owner: holder,
       make: (file) => new CommitFilter(file),
     });
     filter.held = true;
@@ -71,8 +88,8 @@ export async function commitLayers(
     const { target, source } = operations.commit;
     const grows = base.io.size < top.io.size;
     const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
-    const into = held.attach(base, { user: 'the base of the commit job', permissions: to });
-    const from = held.attach(top, { user: 'the source of the commit job', permissions: source });
+    const into = held.attach(base, { role: 'base', permissions: to });
+    const from = held.attach(top, { role: 'source', permissions: source });
     held.freeze(filter, base);
     const body = new CommitBody({ graph, request, filter, source: from, target: into, held });
     const job = jobs.add({ ...init, type: 'commit', body });
@@ -139,7 +156,7 @@ class CommitBody implements JobBody {
     const overlays = overlaysOf(filter);
     for (const overlay of overlays) await nameBacking(overlay, base, backingFile);
     held.release();
-    await replaceNode(graph, { from: filter, to: base });
+    await asking(`the end of ${held.holder}`, () => replaceNode(graph, { from: filter, to: base }));
   }
 
   async abort(): Promise<void> {

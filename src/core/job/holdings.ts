@@ -1,11 +1,12 @@
 /** What a job has taken of the nodes it works on, to be given back at once before it changes the graph at its end. */
-import { Backend, type BackendSettings } from '../block/backend/backend.ts';
+import { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge } from '../block/graph/edge.ts';
 import { freezeChain } from '../block/graph/freeze.ts';
 import { type GiveBack, lendWritable } from '../block/graph/lend.ts';
 import type { Node } from '../block/graph/node.ts';
 import type { OperationPart } from '../block/graph/operations.ts';
+import type { Holder } from '../block/graph/refusal.ts';
 import { Perm } from '../block/permissions-bits.ts';
 import type { Job } from './job.ts';
 
@@ -17,9 +18,17 @@ export class Holdings {
   readonly #backends: Backend[] = [];
   readonly #frozen: (() => void)[] = [];
   readonly #lent: GiveBack[] = [];
+  readonly #holder: Holder;
 
-  constructor(graph: BlockGraph) {
+  /** @param holder the job, which need not be made yet. */
+  constructor(graph: BlockGraph, holder: Holder) {
     this.#graph = graph;
+    this.#holder = holder;
+  }
+
+  /** For messages: the job. */
+  get holder(): string {
+    return this.#holder.describe();
   }
 
   /** Have a node that was opened read-only be writable until {@link giveBack}, or the end of the job. */
@@ -33,15 +42,16 @@ export class Holdings {
   }
 
   /** A backend that sends requests also while the graph is drained: its job holds still by itself. */
-  attach(node: Node, settings: Pick<BackendSettings, 'user' | 'permissions'>): Backend {
-    const backend = Backend.attach(this.#graph, node, { ...settings, unqueued: true });
+  attach(node: Node, { role, permissions }: { readonly role: string; readonly permissions: OperationPart }): Backend {
+    const user = `the ${role} of ${this.#holder.describe()}`;
+    const backend = Backend.attach(this.#graph, node, { user, permissions, unqueued: true });
     this.#backends.push(backend);
     return backend;
   }
 
   /** See {@link freezeChain}. */
   freeze(top: Node, bottom: Node): void {
-    this.#frozen.push(freezeChain(top, bottom));
+    this.#frozen.push(freezeChain(top, bottom, this.#holder));
   }
 
   /** Have `job` hold permissions on a node. */

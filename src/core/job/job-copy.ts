@@ -29,6 +29,7 @@ export function copyControl(job: Job, policies: CopyPolicies = {}): CopyControl 
   return {
     checkpoint: () => job.checkpoint(),
     throttle: (bytes) => job.throttle(bytes),
+    evenLength: () => job.evenLength,
     advance: (bytes) => job.advance(bytes),
     onError: (operation, error) => job.onError(operation, operation === 'read' ? onSourceError : onTargetError, error),
     warn: (message) => policies.warn?.(message),

@@ -15,8 +15,7 @@ export class JobList {
 
   /** Make a job; without an id it gets one. Throws when the id is taken. */
   add(init: Omit<JobInit, 'id'> & { readonly id?: string }): Job {
-    const id = init.id ?? this.#freeId(init.type);
-    if (this.#jobs.has(id)) throw new BlockError(`there is already a job '${id}'`, { code: 'EEXIST' });
+    const id = this.idFor(init.type, init.id);
     const job = new Job({ ...init, id });
     this.#jobs.set(id, job);
     job.events.on('state', ({ to }) => {
@@ -24,6 +23,13 @@ export class JobList {
     });
     this.events.emit('added', job);
     return job;
+  }
+
+  /** The id that a job to be made will have; throws when the wanted one is taken. */
+  idFor(type: string, wanted: string | undefined): string {
+    const id = wanted ?? this.#freeId(type);
+    if (this.#jobs.has(id)) throw new BlockError(`there is already a job '${id}'`, { code: 'EEXIST' });
+    return id;
   }
 
   find(id: string): Job {

@@ -8,7 +8,6 @@
 import { setMaxListeners } from 'node:events';
 import { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
-import { type Clock, RateLimit } from '../async/rate-limit.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge, EdgeParent } from '../block/graph/edge.ts';
@@ -16,55 +15,18 @@ import type { Node } from '../block/graph/node.ts';
 import type { OperationPart } from '../block/graph/operations.ts';
 import { asBlockError, BlockError, Cancelled } from '../errors/block-error.ts';
 import type { Options } from '../options/schema.ts';
-import { type ErrorAction, type ErrorPolicy, errorAction } from './error-policy.ts';
+import { type ErrorPolicy, errorAction } from './error-policy.ts';
+import type { JobBody, JobEvents, JobInit, JobProgress } from './job-body.ts';
 import { Listeners } from './listeners.ts';
+import { Pace } from './pace.ts';
 import { type JobState, mayGo } from './states.ts';
 import { allows, type JobVerb } from './verbs.ts';
 
-/** The work. After `run` come `prepare` and `commit`, or `abort`; then what the job holds is released. */
-export interface JobBody {
-  run(job: Job): Promise<void>;
-  /** Last step that may fail. */
-  prepare?(): Promise<void>;
-  commit?(): Promise<void> | void;
-  /** Undo; called on failure and cancellation, also of a job that never ran. */
-  abort?(error: BlockError): Promise<void> | void;
-  /** The user asks a job that is ready to come to its end. */
-  complete?(): void;
-  /** The user asks a job that is ready to end as it is, without the switch that completing it would make. */
-  settle?(): void;
-  /** The user wants it to go on in another way. Throws for what it cannot do. */
-  change?(options: Options): void;
-  /** What its kind of job shows beside what all show, under the names of the control socket. */
-  details?(): Readonly<Record<string, unknown>>;
-}
+export type { InitWithId, JobBody, JobEvents, JobInit, JobProgress } from './job-body.ts';
 
-export interface JobInit {
-  readonly id: string;
-  /** create, mirror, commit, … as the control socket names them. */
-  readonly type: string;
-  readonly body: JobBody;
-  /** Bytes per second, 0 for no limit. */
-  readonly speed?: number;
-  /** Go from pending to concluded without being told; default true. */
-  readonly autoFinalize?: boolean;
-  /** Be forgotten once concluded; default true. */
-  readonly autoDismiss?: boolean;
-  readonly clock?: Clock;
-}
-
-/** Units are the job's own, bytes mostly; `total` may grow while it runs. */
-export interface JobProgress {
-  readonly done: number;
-  readonly total: number;
-}
-
-export interface JobEvents {
-  state: { readonly from: JobState; readonly to: JobState };
-  progress: JobProgress;
-  /** A request failed, and this is what the job does about it. */
-  error: { readonly operation: 'read' | 'write'; readonly action: ErrorAction; readonly error: BlockError };
-  concluded: { readonly error: BlockError | undefined };
+/** For messages. */
+export function jobName(type: string, id: string): string {
+  return `${type} job '${id}'`;
 }
 
 export class Job implements EdgeParent {
@@ -76,7 +38,7 @@ export class Job implements EdgeParent {
   readonly finished: Promise<void>;
   readonly #body: JobBody;
   readonly #init: JobInit;
-  readonly #limit: RateLimit;
+  readonly #pace: Pace;
   readonly #abort = new AbortController();
   readonly #closer = new Closer();
   readonly #held = new Set<Backend | Edge>();
@@ -96,9 +58,8 @@ export class Job implements EdgeParent {
     this.type = init.type;
     this.#body = init.body;
     this.#init = init;
-    // Every request that waits for its turn listens.
     setMaxListeners(0, this.#abort.signal);
-    this.#limit = new RateLimit(init.speed ?? 0, init.clock);
+    this.#pace = new Pace(init.speed, init.clock);
     const settle = { resolve: (): void => undefined, reject: (_: BlockError): void => undefined };
     this.finished = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));
     this.finished.catch(() => undefined);
@@ -129,7 +90,7 @@ export class Job implements EdgeParent {
 
   /** Bytes per second, 0 for no limit. */
   get speed(): number {
-    return this.#limit.speed;
+    return this.#pace.speed;
   }
 
   /** Whether it waits since a request failed, until it is resumed. */
@@ -152,7 +113,7 @@ export class Job implements EdgeParent {
   }
 
   describe(): string {
-    return `job '${this.id}'`;
+    return jobName(this.type, this.id);
   }
 
   // ---- what a user asks ----
@@ -170,6 +131,7 @@ export class Job implements EdgeParent {
     if (this.#pausedByUser) throw new BlockError(`${this.describe()} is paused already`);
     this.#pausedByUser = true;
     this.#pauses++;
+    this.#pace.interrupt();
   }
 
   resume(): void {
@@ -183,7 +145,7 @@ export class Job implements EdgeParent {
   setSpeed(speed: number): void {
     this.#ask('setSpeed');
     if (!Number.isSafeInteger(speed) || speed < 0) throw new BlockError(`speed ${speed} is not a number of bytes`);
-    this.#limit.speed = speed;
+    this.#pace.speed = speed;
   }
 
   /**
@@ -199,6 +161,7 @@ export class Job implements EdgeParent {
       return;
     }
     this.#abort.abort(new Cancelled());
+    this.#pace.interrupt();
     this.#unpark();
     // Where the body is not running nobody would notice.
     if (from === 'created' || from === 'waiting' || from === 'pending') void this.#fail(new Cancelled());
@@ -237,9 +200,14 @@ export class Job implements EdgeParent {
     return this.#park().then(() => this.checkpoint());
   }
 
-  /** Wait until `bytes` more fit the speed. */
+  /** Wait until `bytes` more fit the speed, and while the job is paused. */
   throttle(bytes: number): Maybe<void> {
-    return this.#limit.take(bytes, this.#abort.signal);
+    return this.#pace.wait(bytes, () => this.checkpoint());
+  }
+
+  /** Longest request in bytes that keeps the speed even; infinite without a limit. */
+  get evenLength(): number {
+    return this.#pace.evenLength;
   }
 
   setTotal(total: number): void {
@@ -274,6 +242,7 @@ export class Job implements EdgeParent {
     if (!this.#pausedByUser) {
       this.#pausedByUser = true;
       this.#pauses++;
+      this.#pace.interrupt();
     }
     await this.checkpoint();
     return 'retry';

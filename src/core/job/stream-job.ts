@@ -9,6 +9,7 @@ import { whileDrained } from '../block/graph/drain.ts';
 import { linkDown, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
+import { asking, type Holder } from '../block/graph/refusal.ts';
 import { changeBacking, insertFilter, takeOut } from '../block/graph/reshape.ts';
 import { transact } from '../block/graph/transaction.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
@@ -16,7 +17,7 @@ import { assertRenamable, nameBacking } from './backing-link.ts';
 import { copy } from './copy-engine/copy.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
-import type { Job, JobBody, JobInit } from './job.ts';
+import { type InitWithId, type Job, type JobBody, type JobInit, jobName } from './job.ts';
 import { copyControl } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 
@@ -43,8 +44,25 @@ export async function stream(
   const top = request.top.layer;
   const { base, bottom } = boundsOf(top, request);
   assertRenamable(top);
+  const id = jobs.idFor('stream', init.id);
+  const holder = { describe: () => jobName('stream', id) };
+  const plan = { graph, request, top, base, bottom, holder };
+  return asking(`${holder.describe()} of node '${top.name}'`, () => setUp(jobs, plan, { ...init, id }));
+}
+
+interface Plan {
+  readonly graph: BlockGraph;
+  readonly request: StreamRequest;
+  readonly top: Node;
+  readonly base: Node | undefined;
+  readonly bottom: Node | undefined;
+  readonly holder: Holder;
+}
+
+async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> {
+  const { graph, request, top, base, bottom, holder } = plan;
   const undo = new Closer();
-  const held = new Holdings(graph);
+  const held = new Holdings(graph, holder);
   const { filterName } = request;
   undo.push(() => held.giveBack());
   try {
@@ -55,11 +73,11 @@ export async function stream(
       ...(bottom ? { bottom: bottom.name } : {}),
     });
     filter.held = true;
-    filter.neverFreeze = true;
+    filter.owner = holder;
     undo.push(() => takeOut(graph, filter));
     undo.push(() => held.close());
     const { main, active, intermediate } = operations.stream;
-    const source = held.attach(filter, { user: 'the stream job', permissions: main });
+    const source = held.attach(filter, { role: 'filter', permissions: main });
     if (bottom) held.freeze(filter, bottom);
     const body = new StreamBody({ graph, request, top, base, filter, source, held });
     const job = jobs.add({ ...init, type: 'stream', body });

@@ -13,6 +13,7 @@ import {
 } from '../block/bitmaps/index.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Node } from '../block/graph/node.ts';
+import { asking } from '../block/graph/refusal.ts';
 import { addOverlay, replaceNode, setBacking } from '../block/graph/reshape.ts';
 import { snapshotCreate, snapshotNode, snapshotRemove } from '../block/graph/snapshot-operations.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -66,7 +67,10 @@ function bitmapAction(name: string, help: string, verb: (node: Node, name: strin
     name: `block-dirty-bitmap-${name}`,
     help,
     fields: bitmapFields,
-    perform: async (args, { graph }) => ({ undo: await verb(namedNode(graph, args.node), args.name) }),
+    async perform(args, { graph }) {
+      const node = namedNode(graph, args.node);
+      return { undo: await asking(`block-dirty-bitmap-${name} of node '${node.name}'`, () => verb(node, args.name)) };
+    },
   });
 }
 
@@ -111,7 +115,8 @@ const bitmapMerge = action({
     const sources = bitmaps.map((each) =>
       typeof each === 'string' ? { node, name: each } : { node: namedNode(graph, each.node), name: each.name },
     );
-    return { undo: await mergeBitmaps(node, target, sources) };
+    const merge = () => mergeBitmaps(node, target, sources);
+    return { undo: await asking(`block-dirty-bitmap-merge of node '${node.name}'`, merge) };
   },
 });
 
@@ -153,7 +158,7 @@ const snapshotSync = action({
 
 /** The way back leads the users of the overlay to the node again. */
 async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Performed> {
-  await addOverlay(graph, node, overlay);
+  await asking(`the snapshot of node '${node.name}' in '${overlay.name}'`, () => addOverlay(graph, node, overlay));
   const undo = async (): Promise<void> => {
     const { held } = overlay;
     overlay.held = true;

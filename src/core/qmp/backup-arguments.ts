@@ -56,7 +56,7 @@ export async function prepareBackup(
     ...(perf && perf['max-chunk'] > 0 ? { maxChunk: perf['max-chunk'] } : {}),
     ...(perf && perf['min-cluster-size'] > 0 ? { minClusterSize: perf['min-cluster-size'] } : {}),
   };
-  const prepared = backupJob(jobs, options, initOf(args));
+  const prepared = await backupJob(jobs, options, initOf(args));
   try {
     await prepared.fix();
     return prepared;

@@ -23,7 +23,7 @@ interface World {
   readonly source: Node;
   readonly target: Node;
   readonly folder: string;
-  run(options: Partial<BackupOptions>): Job;
+  run(options: Partial<BackupOptions>): Promise<Job>;
 }
 
 async function world(wrap: (file: NodeSpec) => NodeSpec = (file) => file): Promise<World & AsyncDisposable> {
@@ -39,8 +39,8 @@ async function world(wrap: (file: NodeSpec) => NodeSpec = (file) => file): Promi
   const guest = Backend.attach(graph, source, { user: 'the guest', permissions: operations.write.image });
   const target = await openNode(graph, wrap(qcow2('target')), { modes: { readOnly: false } });
   target.held = true;
-  const run = (options: Partial<BackupOptions>) =>
-    backupJob(new JobList(), { graph, source, target, sync: 'full', ...options }).job;
+  const run = async (options: Partial<BackupOptions>) =>
+    (await backupJob(new JobList(), { graph, source, target, sync: 'full', ...options })).job;
   const close = async () => {
     await guest.close();
     await graph.close();
@@ -72,7 +72,7 @@ describe('a backup of a disk in use', () => {
     const random = new Random(seed);
     await scribble(disk.guest, random, 40);
     const before = await readDisk(disk.guest);
-    const job = disk.run({ maxChunk: GRAIN, maxWorkers: 2 });
+    const job = await disk.run({ maxChunk: GRAIN, maxWorkers: 2 });
     let begun = (): void => undefined;
     const running = new Promise<void>((resolve) => {
       begun = resolve;
@@ -93,17 +93,17 @@ describe('a backup of a disk in use', () => {
     const { guest, source, graph, target } = disk;
     await guest.write(0, Buffer.alloc(SIZE, 1));
     await addBitmap(source, 'b', { granularity: GRAIN });
-    await disk.run({}).start();
+    await (await disk.run({})).start();
     await guest.write(3 * GRAIN, Buffer.alloc(512, 2));
     await guest.write(9 * GRAIN, Buffer.alloc(512, 3));
     const wanted = await readDisk(guest);
-    const job = disk.run({ sync: 'incremental', bitmap: 'b' });
+    const job = await disk.run({ sync: 'incremental', bitmap: 'b' });
     await job.start();
     expect(job.progress.total).toBe(2 * GRAIN);
     expect((await contentOf(graph, target)).equals(wanted)).toBe(true);
     expect(source.io.bitmaps.get('b').count).toBe(0);
     await guest.write(SIZE - 512, Buffer.alloc(512, 4));
-    await disk.run({ sync: 'bitmap', bitmap: 'b', bitmapMode: 'never' }).start();
+    await (await disk.run({ sync: 'bitmap', bitmap: 'b', bitmapMode: 'never' })).start();
     expect(source.io.bitmaps.get('b').count).toBe(GRAIN);
   });
 
@@ -122,7 +122,7 @@ describe('a backup of a disk in use', () => {
     await addBitmap(source, 'b', { granularity: GRAIN });
     await guest.write(0, Buffer.alloc(GRAIN, 1));
     await guest.write(5 * GRAIN, Buffer.alloc(GRAIN, 1));
-    const job = disk.run({ sync: 'bitmap', bitmap: 'b', bitmapMode, onCbwError: 'break-snapshot' });
+    const job = await disk.run({ sync: 'bitmap', bitmap: 'b', bitmapMode, onCbwError: 'break-snapshot' });
     const done = job.start();
     done.catch(() => undefined);
     await guest.write(9 * GRAIN, Buffer.alloc(512, 1));
@@ -137,7 +137,7 @@ describe('a backup of a disk in use', () => {
     const { guest, graph } = disk;
     await scribble(guest, new Random(7), 40);
     const before = await readDisk(guest);
-    const job = disk.run({ sync: 'none', filterNodeName: 'cbw' });
+    const job = await disk.run({ sync: 'none', filterNodeName: 'cbw' });
     const done = job.start();
     done.catch(() => undefined);
     while (!graph.nodes.has('cbw') || guest.image.name !== 'cbw') await new Promise((resolve) => setImmediate(resolve));
@@ -153,9 +153,9 @@ describe('a backup of a disk in use', () => {
 
   test('refuses what does not go together', async () => {
     await using disk = await world();
-    expect(() => disk.run({ sync: 'incremental' })).toThrow("'incremental' needs a bitmap");
-    expect(() => disk.run({ bitmap: 'b', bitmapMode: 'always' })).toThrow("no dirty bitmap 'b'");
-    expect(() => disk.run({ target: disk.source })).toThrow('its own backup');
+    await expect(disk.run({ sync: 'incremental' })).rejects.toThrow("'incremental' needs a bitmap");
+    await expect(disk.run({ bitmap: 'b', bitmapMode: 'always' })).rejects.toThrow("no dirty bitmap 'b'");
+    await expect(disk.run({ target: disk.source })).rejects.toThrow('its own backup');
     expect(() => planBackup({ sync: 'bitmap', bitmap: 'b' })).toThrow('needs a bitmap mode');
     expect(() => planBackup({ sync: 'full', bitmap: 'b', bitmapMode: 'never' })).toThrow('has no meaning');
     expect(() => planBackup({ sync: 'none', bitmap: 'b', bitmapMode: 'always' })).toThrow("'none'");

@@ -188,7 +188,7 @@ describe('Job', () => {
     job.hold(memory.graph, { node, name: 'base', permissions: operations['read-stable'].image });
     expect(jobs.onNode(node)).toEqual([job]);
     const writer = { parent: backend, node, name: 'x', role: 'filtered' } as const;
-    expect(() => memory.graph.attach(writer, operations.write.image)).toThrow(/not shared by job 'test0'/);
+    expect(() => memory.graph.attach(writer, operations.write.image)).toThrow(/not shared by test job 'test0'/);
     const done = job.start();
     await whileDrained(node, async () => {
       await turn();

@@ -150,6 +150,13 @@ export class Backend implements EdgeParent, AsyncDisposable {
     this.#gate.resume();
   }
 
+  /** Told whenever it stands on another node. */
+  onMoved: (() => void) | undefined;
+
+  moved(): void {
+    this.onMoved?.();
+  }
+
   drainBegin(): void {
     if (!this.#settings.unqueued) this.#gate.quiesce();
   }

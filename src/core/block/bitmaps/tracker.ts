@@ -16,7 +16,7 @@ export interface TrackerHome {
  */
 export class DirtyTracker implements Disposable {
   readonly bitmap: DirtyBitmap;
-  readonly #home: TrackerHome;
+  #home: TrackerHome;
   #recording = true;
   #position = 0;
 
@@ -64,6 +64,15 @@ export class DirtyTracker implements Disposable {
   /** Take a stretch that somebody else deals with, as far as its granules lie in it. */
   claim(offset: number, length: number): void {
     this.bitmap.clear(offset, length);
+  }
+
+  /** Record at another node from now on, of the same length. Nothing may be in flight at either. */
+  follow(home: TrackerHome): void {
+    if (home === this.#home) return;
+    this.#home.detach(this);
+    this.#home = home;
+    home.attach(this);
+    home.recordingChanged();
   }
 
   /** Record no more. */

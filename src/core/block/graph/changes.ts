@@ -7,14 +7,16 @@ import { subtree } from './drain.ts';
 import { Edge } from './edge.ts';
 import type { Node } from './node.ts';
 import { refreshPermissions } from './permissions.ts';
+import { holdersOf } from './refusal.ts';
 import type { Transaction } from './transaction.ts';
 
 /** Throws when a job relies on the link as it is. */
 export function assertMovable(edge: Edge, to: Node | undefined): void {
-  if (edge.frozen === 0) return;
+  if (edge.frozenBy.size === 0) return;
   const wanted = to === undefined ? 'be removed' : `lead to '${to.name}' instead`;
   throw new BlockError(
-    `the link '${edge.name}' from ${edge.parent.describe()} to '${edge.node.name}' cannot ${wanted}: a job relies on it`,
+    `the link '${edge.name}' from ${edge.parent.describe()} to '${edge.node.name}' cannot ${wanted}: ` +
+      `${holdersOf(edge.frozenBy)} relies on it`,
     { code: 'EBUSY', data: { node: edge.node.name, link: edge.name } },
   );
 }
@@ -34,7 +36,7 @@ export function moveEdge(transaction: Transaction, edge: Edge, to: Node): void {
   assertMovable(edge, to);
   assertLinkable(edge.parent.node, to);
   link(edge, to);
-  transaction.add({ abort: () => link(edge, from) });
+  transaction.add({ commit: () => edge.parent.moved?.(), abort: () => link(edge, from) });
 }
 
 function link(edge: Edge, to: Node): void {

@@ -5,6 +5,7 @@ import type { BlockEvent } from '../events.ts';
 import type { PermMask } from '../permissions-bits.ts';
 import { totalLength } from '../request/pieces.ts';
 import type { Node } from './node.ts';
+import type { Holder } from './refusal.ts';
 
 /** Whoever holds an edge: a node (for its children), a backend, or a job. */
 export interface EdgeParent {
@@ -20,6 +21,8 @@ export interface EdgeParent {
   drainEnd?(): void;
   /** The child's size changed. */
   resized?(): void;
+  /** Its edge leads to another node now; nothing is in flight. */
+  moved?(): void;
 }
 
 /**
@@ -40,8 +43,8 @@ export class Edge {
   shared: PermMask = 15;
   /** The child was opened with its parent, and takes over its modes when those change; else it was named. */
   follows: { readonly readOnly: boolean | undefined } | undefined;
-  /** A job relies on this link: it must not be moved. */
-  frozen = 0;
+  /** Those who rely on this link: it must not be moved. */
+  readonly frozenBy = new Set<Holder>();
 
   constructor(init: { name: string; role: ChildRole; parent: EdgeParent; node: Node }) {
     this.name = init.name;

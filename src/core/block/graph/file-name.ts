@@ -52,7 +52,7 @@ export function displayName(node: Node): string {
 /** What jobs put into the graph is gone when they end: no name tells of it. */
 function belowJobFilters(node: Node): Node {
   let shown = node;
-  for (let next = shown.passedOn; next && shown.neverFreeze; next = shown.passedOn) shown = next.node;
+  for (let next = shown.passedOn; next && shown.owner; next = shown.passedOn) shown = next.node;
   return shown;
 }
 

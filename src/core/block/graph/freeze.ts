@@ -2,6 +2,7 @@
 import { BlockError } from '../../errors/block-error.ts';
 import type { Edge } from './edge.ts';
 import type { Node } from './node.ts';
+import { type Holder, holdersOf } from './refusal.ts';
 
 /** The next layer down: of a filter what it filters, of an image its backing file. */
 export function linkDown(node: Node): Edge | undefined {
@@ -22,21 +23,20 @@ export function linksBetween(top: Node, bottom: Node): Edge[] {
 
 /**
  * Keep the links from `top` down to `bottom` as they are. Throws, with nothing frozen, when one is frozen by another
- * job or leads to a node that its job must be able to take out. Returns how to let them go again, to be called once.
+ * or leads to a node that its job must be able to take out. Returns how to let them go again. A holder holds one chain.
  */
-export function freezeChain(top: Node, bottom: Node): () => void {
+export function freezeChain(top: Node, bottom: Node, holder: Holder): () => void {
   const links = linksBetween(top, bottom);
-  for (const edge of links) {
-    if (edge.frozen === 0 && !edge.node.neverFreeze) continue;
+  for (const { name, parent, node, frozenBy } of links) {
+    const others = [...frozenBy, ...(node.owner ? [node.owner] : [])];
+    if (others.length === 0) continue;
     throw new BlockError(
-      `the link '${edge.name}' from ${edge.parent.describe()} to '${edge.node.name}' cannot be held: another job relies on it`,
-      { code: 'EBUSY' },
+      `the link '${name}' from ${parent.describe()} to '${node.name}' cannot be held: ${holdersOf(others)} relies on it`,
+      { code: 'EBUSY', data: { node: node.name, link: name } },
     );
   }
-  for (const edge of links) edge.frozen++;
-  let held = true;
+  for (const edge of links) edge.frozenBy.add(holder);
   return () => {
-    if (held) for (const edge of links) edge.frozen--;
-    held = false;
+    for (const edge of links) edge.frozenBy.delete(holder);
   };
 }

@@ -6,6 +6,7 @@ import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
 import type { CommonOptions } from './common-options.ts';
 import type { Edge, EdgeParent } from './edge.ts';
+import type { Holder } from './refusal.ts';
 
 export interface NodeInit {
   readonly name: string;
@@ -53,8 +54,8 @@ export class Node implements EdgeParent {
   held = false;
   /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */
   lent: { jobs: number; readonly own: CommonOptions } | undefined;
-  /** Its job must be able to take it out at any time, so no other may hold the link to it. */
-  neverFreeze = false;
+  /** The job whose filter it is: that must be able to take it out at any time, so no other may hold the link to it. */
+  owner: Holder | undefined;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
   #closed: Promise<void> | undefined;
@@ -118,7 +119,7 @@ export class Node implements EdgeParent {
   }
 
   describe(): string {
-    return `node '${this.name}'`;
+    return `node '${this.name}'${this.owner ? ` of ${this.owner.describe()}` : ''}`;
   }
 
   /** Tell every user above, through however many layers, once. */

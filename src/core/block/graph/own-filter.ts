@@ -6,6 +6,7 @@ import type { BlockGraph } from './block-graph.ts';
 import type { Edge, EdgeParent } from './edge.ts';
 import { Node } from './node.ts';
 import { refreshPermissions } from './permissions.ts';
+import type { Holder } from './refusal.ts';
 import { transact } from './transaction.ts';
 
 export interface OwnFilter {
@@ -14,6 +15,8 @@ export interface OwnFilter {
   /** Default: a generated one. */
   readonly name?: string | undefined;
   readonly below: Node;
+  /** The job that it belongs to. */
+  readonly owner: Holder;
   /** Further children, whatever the filter does with them. */
   readonly others?: readonly { readonly name: string; readonly role: ChildRole; readonly node: Node }[];
   make(file: Edge, others: readonly Edge[]): Image;
@@ -26,7 +29,7 @@ const NOTHING = { perm: 0, shared: 15 };
 export async function makeFilter(graph: BlockGraph, filter: OwnFilter): Promise<Node> {
   const { below, others = [] } = filter;
   const name = graph.reserveName(filter.name);
-  const parent: EdgeParent = { kind: 'node', describe: () => `node '${name}'` };
+  const parent: EdgeParent = { kind: 'node', describe: () => `node '${name}' of ${filter.owner.describe()}` };
   const edges: Edge[] = [];
   try {
     for (const child of [{ name: 'file', role: 'filtered', node: below } as const, ...others]) {
@@ -46,7 +49,7 @@ export async function makeFilter(graph: BlockGraph, filter: OwnFilter): Promise<
       probed: false,
       backingOverridden: false,
     });
-    node.neverFreeze = true;
+    node.owner = filter.owner;
     transact((transaction) => refreshPermissions(transaction, [node]));
     graph.add(node);
     return node;

@@ -11,6 +11,7 @@ import type { ChildRole, OpenModes } from '../driver.ts';
 import { Perm, type PermPair, permNames } from '../permissions-bits.ts';
 import type { Edge } from './edge.ts';
 import type { Node } from './node.ts';
+import { userOf } from './refusal.ts';
 import type { Transaction } from './transaction.ts';
 
 export type { PermPair };
@@ -127,8 +128,8 @@ function checkUsers(node: Node): void {
       const clash = b.perm & ~a.shared;
       if (clash === 0) continue;
       throw new PermissionConflict(
-        `permission conflict on node '${node.name}': '${permNames(clash)}' is required by ${b.parent.describe()} ` +
-          `(as '${b.name}') and not shared by ${a.parent.describe()} (as '${a.name}')`,
+        `permission conflict on node '${node.name}': '${permNames(clash)}' is required by ${userOf(b, clash, 'perm')} ` +
+          `and not shared by ${userOf(a, clash, 'shared')}`,
         { data: { node: node.name, permissions: permNames(clash) } },
       );
     }

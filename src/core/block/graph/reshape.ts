@@ -54,13 +54,20 @@ export async function insertFilter(
   }
 }
 
-/** Have the users of a filter use what it filters, and close it. Throws while a job works on it. */
+/** Have the users of a filter use what it filters, and close it. Throws where it is a job's, or a job works on it. */
 export async function removeFilter(graph: BlockGraph, filter: Node): Promise<void> {
   const below = filter.passedOn?.node;
   if (!below) throw new BlockError(`node '${filter.name}' is no filter, it cannot be taken out`);
+  if (filter.owner) {
+    throw new BlockError(`filter '${filter.name}' cannot be taken out: it belongs to ${filter.owner.describe()}`, {
+      code: 'EBUSY',
+    });
+  }
   for (const { parent } of filter.parents) {
     if (parent.kind === 'job') {
-      throw new BlockError(`node '${filter.name}' is in use by ${parent.describe()}`, { code: 'EBUSY' });
+      throw new BlockError(`filter '${filter.name}' cannot be taken out: ${parent.describe()} uses it`, {
+        code: 'EBUSY',
+      });
     }
   }
   await takeOut(graph, filter);

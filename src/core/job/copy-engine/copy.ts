@@ -63,6 +63,7 @@ class Copy {
     this.#planner = new Planner({
       sources,
       transfer: this.#transfer,
+      shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
       unit: alone ? 1 : Math.min(cluster, this.#transfer),
       joinGap: alone ? 0 : JOIN_GAP,
       minZero: sparse,
@@ -94,6 +95,7 @@ class Copy {
         const next = this.#planner.next();
         const segment = next instanceof Promise ? await next : next;
         if (!segment) return;
+        if (next instanceof Promise) await control.checkpoint();
         if (segment.kind === 'data') buffer ??= this.#newBuffer();
         const done = this.#process(segment, buffer);
         if (done) await done;

@@ -14,6 +14,8 @@ export interface PlanOptions {
   readonly sources: readonly CopySource[];
   /** Longest data segment in bytes, a power of two. */
   readonly transfer: number;
+  /** Bytes that data segments should have at most from now on, though not less than a unit; may change. */
+  shorter(): number;
   /** Unit of allocation of the target in bytes, a power of two. */
   readonly unit: number;
   /** Holes up to this long, and no shorter than `minZero`, are read along. */
@@ -27,6 +29,9 @@ export interface PlanOptions {
   onStatusError(error: unknown, offset: number): void;
 }
 
+/** Segments are made no shorter than this for the sake of an even speed, in bytes. */
+const SHORTEST = 4096;
+
 interface Known {
   readonly end: number;
   readonly kind: SegmentKind;
@@ -38,7 +43,7 @@ export class Planner {
   #at = 0;
   #index = 0;
   /** Data segment being put together. */
-  #draft: { readonly start: number; end: number } | undefined;
+  #draft: { readonly start: number; end: number; readonly limit: number } | undefined;
   /** Status that holds from `#at` on. */
   #known: Known | undefined;
   #pending: Promise<unknown> | undefined;
@@ -130,8 +135,8 @@ export class Planner {
   }
 
   #takeData(source: CopySource, end: number): Segment | undefined {
-    this.#draft ??= { start: this.#at, end: this.#at };
-    const limit = this.#nextTransfer(this.#draft.start);
+    this.#draft ??= { start: this.#at, end: this.#at, limit: this.#nextTransfer(this.#at) };
+    const { limit } = this.#draft;
     this.#draft.end = Math.min(end, limit);
     this.#at = this.#draft.end;
     return this.#at === limit ? this.#emitDraft(source) : undefined;
@@ -149,13 +154,15 @@ export class Planner {
     if (gap <= joinGap && gap >= minZero && zeroEnd < end) return this.#takeData(source, zeroEnd);
     const unitEnd = Math.min(zeroEnd, alignUp(this.#at, unit));
     if (unitEnd === zeroEnd && zeroEnd < end) return this.#takeData(source, zeroEnd);
-    this.#draft.end = Math.min(unitEnd, this.#nextTransfer(this.#draft.start));
+    this.#draft.end = Math.min(unitEnd, this.#draft.limit);
     this.#at = this.#draft.end;
     return this.#emitDraft(source);
   }
 
   #nextTransfer(offset: number): number {
-    return alignDown(offset, this.#options.transfer) + this.#options.transfer;
+    const { transfer, unit, shorter } = this.#options;
+    const length = Math.min(transfer, Math.max(unit, SHORTEST, 2 ** Math.floor(Math.log2(shorter()))));
+    return alignDown(offset, length) + length;
   }
 
   #emitDraft(source: CopySource): Segment | undefined {

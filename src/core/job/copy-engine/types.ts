@@ -38,6 +38,8 @@ export interface CopyControl {
   checkpoint(): Maybe<void>;
   /** Wait until this many bytes may be copied. */
   throttle(bytes: number): Maybe<void>;
+  /** Bytes that should be copied at a time at most, so that the speed is even; default any. */
+  evenLength?(): number;
   /** This many more bytes of the disk are dealt with. */
   advance(bytes: number): void;
   /** A request failed: try again, leave its range out, or throw. */

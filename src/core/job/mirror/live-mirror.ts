@@ -68,7 +68,7 @@ interface Failure {
 }
 
 /** Who is asked during a round. */
-interface Pass extends Pick<CopyControl, 'checkpoint' | 'throttle' | 'advance'> {
+interface Pass extends Pick<CopyControl, 'checkpoint' | 'throttle' | 'evenLength' | 'advance'> {
   failed(failure: Failure): Promise<void>;
 }
 
@@ -92,6 +92,8 @@ export class LiveMirror implements JobBody, MirrorObserver {
     this.#copyMode = options.copyMode;
     this.#dirty = trackWrites(source.image, granularity);
     this.#dirty.recording = !this.active;
+    // Another job that ends below has the users of its source, and this one, go on elsewhere.
+    source.onMoved = () => this.#dirty.follow(source.image.io.bitmaps);
     this.#touched = new DirtyBitmap(source.size, granularity);
   }
 
@@ -162,6 +164,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const pass: Pass = {
       checkpoint: () => job.checkpoint(),
       throttle: (bytes) => job.throttle(bytes),
+      evenLength: () => job.evenLength,
       advance: (bytes) => job.advance(bytes),
       failed: (failure) => this.#report(job, failure),
     };
@@ -239,11 +242,16 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   async abort(): Promise<void> {
-    this.#dirty.dispose();
+    this.#stopRecording();
     await this.#options.abandon();
   }
 
   commit(): void {
+    this.#stopRecording();
+  }
+
+  #stopRecording(): void {
+    this.#options.source.onMoved = undefined;
     this.#dirty.dispose();
   }
 
@@ -272,7 +280,6 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const { source, target, base, targetReadsZero } = this.#options;
     const readsZero = first && targetReadsZero;
     this.#touched.clearAll();
-    const { checkpoint, throttle, advance } = pass;
     await copy({
       sources: parts.map((part) => ({
         backend: source,
@@ -282,9 +289,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
       })),
       target: await copyTarget(target, readsZero),
       control: {
-        checkpoint,
-        throttle,
-        advance,
+        ...pass,
         onError: async (operation, error, segment) => {
           this.#failures.set(segment, { operation, error });
           return 'ignore';
@@ -306,11 +311,19 @@ export class LiveMirror implements JobBody, MirrorObserver {
 
   /** Copy a segment with its range to itself. What fails is noted, and the job told once the range is free again. */
   async #move(segment: Segment, usual: () => Maybe<void>, pass: Pass): Promise<void> {
-    await this.#alone(segment, async () => {
-      // Planned before somebody wrote through to the target.
-      if (segment.kind === 'zero' && this.#isTouched(segment)) await this.#zeroAround(segment);
-      else await usual();
-    });
+    for (;;) {
+      const pause: { until?: Maybe<void> } = {};
+      await this.#alone(segment, async () => {
+        // Who writes here must not wait for as long as the job is paused.
+        pause.until = pass.checkpoint();
+        if (pause.until) return;
+        // Planned before somebody wrote through to the target.
+        if (segment.kind === 'zero' && this.#isTouched(segment)) await this.#zeroAround(segment);
+        else await usual();
+      });
+      if (!pause.until) break;
+      await pause.until;
+    }
     const failure = this.#failures.get(segment);
     if (!failure) return;
     this.#failures.delete(segment);

@@ -10,13 +10,14 @@ import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
+import { asking, type Holder } from '../../block/graph/refusal.ts';
 import { changeBacking, replaceNode, takeOut } from '../../block/graph/reshape.ts';
 import { transact } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import { Holdings } from '../holdings.ts';
-import type { Job, JobInit } from '../job.ts';
+import { type Job, type JobInit, jobName } from '../job.ts';
 import type { JobList } from '../job-list.ts';
 import { belowTop, type SyncMode } from '../mirror-job.ts';
 import { type CopyMode, LiveMirror, type LiveMirrorOptions } from './live-mirror.ts';
@@ -140,10 +141,18 @@ interface Plan {
 }
 
 async function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
+  const id = jobs.idFor(plan.type, plan.init.id);
+  const holder = { describe: () => jobName(plan.type, id) };
+  return asking(`${holder.describe()} of node '${plan.source.name}'`, () =>
+    build(jobs, graph, { ...plan, init: { ...plan.init, id } }, holder),
+  );
+}
+
+async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holder): Promise<Job> {
   const { source, target, rows, settings } = plan;
   const granularity = await granularityOf(settings.granularity, target);
   const undo = new Closer();
-  const held = new Holdings(graph);
+  const held = new Holdings(graph, holder);
   undo.push(() => held.giveBack());
   try {
     // A layer below was opened as a backing file is; another target is for the user to open for writing.
@@ -152,14 +161,15 @@ async function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job>
       driver: 'mirror_top',
       name: settings.filterName,
       below: source,
+      owner: holder,
       make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
     });
     undo.push(() => takeDown(graph, filter));
     undo.push(() => held.close());
     filter.held = true;
     await replaceNode(graph, { from: source, to: filter });
-    const from = held.attach(source, { user: `the source of the ${plan.type} job`, permissions: rows.source });
-    const to = held.attach(target, { user: `the target of the ${plan.type} job`, permissions: rows.target });
+    const from = held.attach(source, { role: 'source', permissions: rows.source });
+    const to = held.attach(target, { role: 'target', permissions: rows.target });
     if (rows.intermediate) held.freeze(filter, target);
     const scene = { graph, plan, filter, held, source: from, target: to };
     const body = bodyOf(scene, granularity);
@@ -213,7 +223,7 @@ function bodyOf(scene: Scene, granularity: number): LiveMirror {
     copyMode: settings.copyMode ?? 'background',
     onSourceError: settings.onSourceError ?? 'report',
     onTargetError: settings.onTargetError ?? 'report',
-    finish: (how, catchUp) => finish(scene, how, catchUp),
+    finish: (how, catchUp) => asking(`the end of ${scene.held.holder}`, () => finish(scene, how, catchUp)),
     abandon: async () => {
       scene.held.release();
       await takeDown(scene.graph, scene.filter);

@@ -1,6 +1,7 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { lendWritable } from '../../block/graph/lend.ts';
+import { asking } from '../../block/graph/refusal.ts';
 import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
@@ -25,7 +26,7 @@ const changeBackingFile = command({
     linksBetween(device, node);
     assertRenamable(node);
     const text = args['backing-file'];
-    const giveBack = await lendWritable(graph, node);
+    const giveBack = await asking(`change-backing-file of node '${node.name}'`, () => lendWritable(graph, node));
     try {
       await reshape([node], () => undefined);
       await node.image.backing?.change?.(
@@ -52,7 +53,9 @@ const insert = command({
     const below = namedNode(service.graph, name);
     const spec = { ...filter, file: name };
     checkShape({ kind: 'named', name: 'BlockdevOptions' }, spec, await service.types(), 'filter');
-    const node = await insertFilter(service.graph, below, filter as NodeSpec);
+    const node = await asking(`the insertion of a filter on node '${below.name}'`, () =>
+      insertFilter(service.graph, below, filter as NodeSpec),
+    );
     // What a client has named is its own to take away.
     node.held = typeof filter['node-name'] === 'string';
     await service.graph.closeIfUnused(node);

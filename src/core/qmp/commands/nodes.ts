@@ -2,6 +2,7 @@
 import { Backend } from '../../block/backend/backend.ts';
 import { closeByForce } from '../../block/graph/force-close.ts';
 import { operations } from '../../block/graph/operations.ts';
+import { asking } from '../../block/graph/refusal.ts';
 import { reopenNodes } from '../../block/graph/reopen.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { BlockError, Usage } from '../../errors/block-error.ts';
@@ -52,14 +53,13 @@ const blockdevReopen = command({
     options: list(blockdevOptions(), { help: 'Options for each node, which node-name names', ...required }),
   },
   async run({ options }, { service: { graph } }) {
-    await reopenNodes(
-      graph,
-      (options as NodeSpec[]).map((spec) => {
-        const name = spec['node-name'];
-        if (typeof name !== 'string') throw new Usage("'node-name' must be given for every node to be reopened");
-        return { node: namedNode(graph, name), spec };
-      }),
-    );
+    const requests = (options as NodeSpec[]).map((spec) => {
+      const name = spec['node-name'];
+      if (typeof name !== 'string') throw new Usage("'node-name' must be given for every node to be reopened");
+      return { node: namedNode(graph, name), spec };
+    });
+    const names = requests.map(({ node }) => `'${node.name}'`).join(', ');
+    await asking(`the reopening of node ${names}`, () => reopenNodes(graph, requests));
   },
 });
 

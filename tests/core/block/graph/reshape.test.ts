@@ -106,12 +106,16 @@ describe('a running graph', () => {
     await expect(setBacking(graph, base, top)).rejects.toThrow(/would make a cycle/);
     await expect(setBacking(graph, middle, middle)).rejects.toThrow(/would make a cycle/);
     await expect(setBacking(graph, readOnly, base)).rejects.toThrow(/has no backing files/);
-    const release = freezeChain(top, base);
+    const release = freezeChain(top, base, { describe: () => "commit job 'j'" });
     await expect(setBacking(graph, top, base)).rejects.toThrow(
-      "the link 'backing' from node 'top' to 'middle' cannot lead to 'base' instead: a job relies on it",
+      "the link 'backing' from node 'top' to 'middle' cannot lead to 'base' instead: commit job 'j' relies on it",
     );
-    await expect(setBacking(graph, middle, undefined)).rejects.toThrow(/cannot be removed: a job relies on it/);
-    expect(() => freezeChain(middle, base)).toThrow(/another job relies on it/);
+    await expect(setBacking(graph, middle, undefined)).rejects.toThrow(
+      /cannot be removed: commit job 'j' relies on it/,
+    );
+    expect(() => freezeChain(middle, base, { describe: () => "commit job 'k'" })).toThrow(
+      /cannot be held: commit job 'j' relies on it/,
+    );
     release();
     expect(JSON.stringify(shape(graph))).toBe(before);
     await setBacking(graph, top, base);

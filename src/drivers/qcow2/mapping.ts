@@ -2,7 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { DiskView } from './disk-view.ts';
 import { l2Slice } from './l2-tables.ts';
-import { ClusterKind, clusterKind, hostOffset } from './meta/entries.ts';
+import { ClusterKind, clusterKind, hostOffset, NextEntry } from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
 
 export const RunKind = {
@@ -89,11 +89,14 @@ function mapClusters(disk: DiskView, table: Table, at: Position): Run {
   if (hosted) checkHost(disk, host, at.cluster);
   if (lo & 1 && geometry.version < 3) throw zeroInVersion2(disk, at.cluster);
   let covered = clusterSize - at.inCluster;
+  const expected = new NextEntry(hi, lo, hosted ? clusterSize : 0);
   for (let index = at.index + 1; covered < at.limit; index++) {
     const nextHi = view.getUint32(index * 8);
     const nextLo = view.getUint32(index * 8 + 4);
-    if (clusterKind(geometry, nextHi, nextLo, dataFile) !== kind) break;
-    if (hosted && hostOffset(nextHi, nextLo) !== host + (index - at.index) * clusterSize) break;
+    if (!expected.is(nextHi, nextLo)) {
+      if (clusterKind(geometry, nextHi, nextLo, dataFile) !== kind) break;
+      if (hosted && hostOffset(nextHi, nextLo) !== host + (index - at.index) * clusterSize) break;
+    }
     covered += clusterSize;
   }
   return {

@@ -34,6 +34,8 @@ interface Known {
 
 export class Planner {
   readonly #options: PlanOptions;
+  /** Longest data segment from now on; see {@link PlanOptions.transfer}. */
+  transfer: number;
   #sourceIndex = 0;
   #at = 0;
   #index = 0;
@@ -45,6 +47,7 @@ export class Planner {
 
   constructor(options: PlanOptions) {
     this.#options = options;
+    this.transfer = options.transfer;
     const [first] = options.sources;
     this.#at = first ? startOf(first) : 0;
   }
@@ -155,7 +158,7 @@ export class Planner {
   }
 
   #nextTransfer(offset: number): number {
-    return alignDown(offset, this.#options.transfer) + this.#options.transfer;
+    return alignDown(offset, this.transfer) + this.transfer;
   }
 
   #emitDraft(source: CopySource): Segment | undefined {

@@ -46,6 +46,8 @@ export interface LiveMirrorOptions {
   readonly onTargetError: ErrorPolicy;
   /** End as soon as all is copied, without a switch: nobody else uses the disk. */
   readonly endWhenReady: boolean;
+  /** Have the kernel copy where it can. */
+  readonly offload: boolean;
   /** Have a target that is too short grow, rather than refuse it. */
   readonly growTarget: boolean;
   /** The end, while nobody sends requests: first `catchUp`, then the users are moved (`complete`) or left. */
@@ -79,7 +81,8 @@ export class LiveMirror implements JobBody, MirrorObserver {
   /** Written through to the target since the round began. */
   readonly #touched: DirtyBitmap;
   readonly #locks = new RequestTracker();
-  readonly #failures = new Map<Segment, Failure>();
+  /** By the index of their segment in the round. */
+  readonly #failures = new Map<number, Failure>();
   #copyMode: CopyMode;
   #ending: 'complete' | 'settle' | undefined;
   #ready = false;
@@ -269,7 +272,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   async #round(parts: readonly DiskPart[], pass: Pass, first: boolean): Promise<void> {
-    const { source, target, base, targetReadsZero } = this.#options;
+    const { source, target, base, targetReadsZero, offload } = this.#options;
     const readsZero = first && targetReadsZero;
     this.#touched.clearAll();
     const { checkpoint, throttle, advance } = pass;
@@ -286,12 +289,13 @@ export class LiveMirror implements JobBody, MirrorObserver {
         throttle,
         advance,
         onError: async (operation, error, segment) => {
-          this.#failures.set(segment, { operation, error });
+          this.#failures.set(segment.index, { operation, error });
           return 'ignore';
         },
         warn: () => undefined,
       },
       ...this.#window(),
+      offload,
       unordered: true,
       move: (segment, usual) => (segment.kind === 'zero' && readsZero ? undefined : this.#move(segment, usual, pass)),
     });
@@ -311,9 +315,9 @@ export class LiveMirror implements JobBody, MirrorObserver {
       if (segment.kind === 'zero' && this.#isTouched(segment)) await this.#zeroAround(segment);
       else await usual();
     });
-    const failure = this.#failures.get(segment);
+    const failure = this.#failures.get(segment.index);
     if (!failure) return;
-    this.#failures.delete(segment);
+    this.#failures.delete(segment.index);
     this.#dirty.putBack(segment);
     await pass.failed(failure);
   }
@@ -332,7 +336,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
         else await target.zero(offset, length, flags);
       }
     } catch (error) {
-      this.#failures.set(segment, { operation: 'write', error });
+      this.#failures.set(segment.index, { operation: 'write', error });
     }
   }
 

@@ -96,6 +96,33 @@ export function clusterKind(geometry: Geometry, hi: number, lo: number, dataFile
   return present ? ClusterKind.NORMAL : ClusterKind.UNALLOCATED;
 }
 
+/**
+ * Walks along with the entries of neighbouring clusters: each is mostly the one before, a cluster further on. What is as
+ * expected needs no looking at its parts.
+ */
+export class NextEntry {
+  #hi: number;
+  #lo: number;
+  readonly #step: number;
+
+  /** @param step bytes from one host cluster to the next, 0 for entries without one */
+  constructor(hi: number, lo: number, step: number) {
+    this.#hi = hi;
+    this.#lo = lo;
+    this.#step = step;
+  }
+
+  /** True when the next entry is this one; called once for each. */
+  is(hi: number, lo: number): boolean {
+    this.#lo += this.#step;
+    if (this.#lo >= TWO_32) {
+      this.#lo -= TWO_32;
+      this.#hi++;
+    }
+    return lo === this.#lo && hi === this.#hi;
+  }
+}
+
 /** Upper half of an entry for a host offset (a multiple of 512 below 2^56). */
 export function entryHi(offset: number, copied: boolean): number {
   const hi = Math.floor(offset / TWO_32);

@@ -8,6 +8,7 @@
 import { nextTurn } from '../../../core/async/turn.ts';
 import { CorruptImage } from '../../../core/errors/block-error.ts';
 import { relieveDeferred } from '../allocating-write.ts';
+import type { FreeReason } from '../allocator.ts';
 import type { Disk } from '../disk.ts';
 import type { L1Table } from '../l1-table.ts';
 import { ClusterKind, clusterKind, compressedRange, hostOffset, isCopied, withCopied } from '../meta/entries.ts';
@@ -140,19 +141,21 @@ interface Dropping {
   readonly most?: number;
   /** Count down on the way when there is a lot: not while the table on disk still points there. Default true. */
   readonly relieve?: boolean;
+  /** Decides whether the space is given back to the host; default `snapshot`. */
+  readonly reason?: FreeReason;
 }
 
 /** Let go of what `l1` points at: it is free when written out. */
 export async function dropReferences(
   disk: Disk,
   l1: L1Table,
-  { most = Number.POSITIVE_INFINITY, relieve = true }: Dropping = {},
+  { most = Number.POSITIVE_INFINITY, relieve = true, reason = 'snapshot' }: Dropping = {},
 ): Promise<void> {
   let left = most;
   const drop = (first: number, count: number): void => {
     const taken = Math.min(left, count);
     left -= taken;
-    disk.allocator.free(first, taken, 'snapshot');
+    disk.allocator.free(first, taken, reason);
   };
   await walk(disk, l1, {
     slice: (_offset, runs) => {

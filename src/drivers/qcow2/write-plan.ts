@@ -11,7 +11,7 @@ import {
   clusterKind,
   hostOffset,
   isCopied,
-  NextEntry,
+  similarEntries,
   subclusterMask,
 } from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
@@ -86,18 +86,9 @@ function sameClusters(
   { table, index }: Cell,
   { most, hosted }: { readonly most: number; readonly hosted: boolean },
 ): number {
-  if (geometry.extendedL2) return 1;
-  const { view } = table;
-  const hi = view.getUint32(index * 8);
-  const lo = view.getUint32(index * 8 + 4);
-  const expected = new NextEntry(hi, lo, hosted ? geometry.clusterSize : 0);
-  let clusters = 1;
-  while (clusters < most) {
-    const at = (index + clusters) * 8;
-    if (!expected.is(view.getUint32(at), view.getUint32(at + 4))) break;
-    clusters++;
-  }
-  return clusters;
+  if (geometry.extendedL2 || most <= 1) return 1;
+  const span = { from: index * 8, to: (index + most) * 8, entrySize: 8 };
+  return similarEntries(table.view, span, hosted ? geometry.clusterSize : 0);
 }
 
 /** One cluster of the disk and the bytes [from, to) of it that are to be written. */

@@ -96,31 +96,27 @@ export function clusterKind(geometry: Geometry, hi: number, lo: number, dataFile
   return present ? ClusterKind.NORMAL : ClusterKind.UNALLOCATED;
 }
 
+/** A stretch of a table, in bytes of it. */
+export interface EntrySpan {
+  readonly from: number;
+  readonly to: number;
+  readonly entrySize: number;
+}
+
 /**
- * Walks along with the entries of neighbouring clusters: each is mostly the one before, a cluster further on. What is as
- * expected needs no looking at its parts.
+ * How many entries from `span.from` on are each like the one before, but for a host offset that is `step` bytes further
+ * on: at least 1, and not past a multiple of 4 GiB. Nearly all neighbours are, and need no looking at their parts.
  */
-export class NextEntry {
-  #hi: number;
-  #lo: number;
-  readonly #step: number;
-
-  /** @param step bytes from one host cluster to the next, 0 for entries without one */
-  constructor(hi: number, lo: number, step: number) {
-    this.#hi = hi;
-    this.#lo = lo;
-    this.#step = step;
+export function similarEntries(view: DataView, { from, to, entrySize }: EntrySpan, step: number): number {
+  const hi = view.getInt32(from);
+  let lo = view.getInt32(from + 4);
+  let at = from + entrySize;
+  for (; at < to; at += entrySize) {
+    const next = (lo + step) | 0;
+    if (view.getInt32(at + 4) !== next || view.getInt32(at) !== hi || next >>> 0 < lo >>> 0) break;
+    lo = next;
   }
-
-  /** True when the next entry is this one; called once for each. */
-  is(hi: number, lo: number): boolean {
-    this.#lo += this.#step;
-    if (this.#lo >= TWO_32) {
-      this.#lo -= TWO_32;
-      this.#hi++;
-    }
-    return lo === this.#lo && hi === this.#hi;
-  }
+  return (at - from) / entrySize;
 }
 
 /** Upper half of an entry for a host offset (a multiple of 512 below 2^56). */

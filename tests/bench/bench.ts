@@ -7,8 +7,8 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type BenchCase, benchCases, type Files, filesIn, removeTarget, type SourceName } from './cases.ts';
-import { writeMixedDisk, writeSparseDisk } from './disk.ts';
+import { type BenchCase, benchCases } from './cases.ts';
+import { type Files, filesIn, Sources } from './files.ts';
 import { type MannersResult, measureManners } from './manners.ts';
 import { type Cost, median, middle, run } from './measure.ts';
 import { benchNbd, nbdNames } from './nbd.ts';
@@ -16,19 +16,19 @@ import { type BenchOptions, HELP, readOptions } from './options.ts';
 import { nbdcopy, ourImg, qemuImg } from './programs.ts';
 import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
 
-const GIB = 2 ** 30;
 const STARTUP_RUNS = 21;
 
 class Bench {
   readonly #options: BenchOptions;
   readonly #folder: string;
   readonly #files: Files;
-  readonly #made = new Set<SourceName>();
+  readonly #sources: Sources;
 
   constructor(options: BenchOptions) {
     this.#options = options;
     this.#folder = mkdtempSync(join(options.memory, 'blockyard-bench-'));
     this.#files = filesIn(this.#folder);
+    this.#sources = new Sources(this.#files, this.#folder, options.size);
   }
 
   async run(): Promise<void> {
@@ -49,7 +49,7 @@ class Bench {
     if (results.some((result) => result.againstOurselves)) print('* against our own time for its 1 GiB of data alone');
     if (results.length > 0) print(memoryLine(results));
     if (nbdNames.some((name) => this.#isWanted(name))) {
-      for (const name of ['raw', 'qcow2'] as const) this.#make(name);
+      for (const name of ['raw', 'qcow2'] as const) this.#sources.make(name);
       await benchNbd(this.#files, this.#folder, {
         rounds: this.#options.rounds ?? 3,
         isWanted: (name) => this.#isWanted(name),
@@ -73,7 +73,7 @@ class Bench {
   }
 
   #measure(each: BenchCase): CaseResult {
-    for (const name of each.needs) this.#make(name);
+    for (const name of each.needs) this.#sources.make(name);
     const theirs = each.against
       ? [...ourImg, ...each.against]
       : qemuImg === undefined
@@ -88,9 +88,10 @@ class Bench {
     for (let round = each.rounds === 1 ? 1 : 0; round <= rounds; round++) {
       for (const { words, costs } of lanes) {
         if (words === undefined) continue;
+        for (const { of, at } of each.fresh ?? []) this.#sources.copy(of, at);
         const cost = run(words, this.#folder);
         if (round > 0) costs.push(cost);
-        removeTarget(this.#files);
+        rmSync(this.#files.target, { force: true });
       }
     }
     const [ours, other, nbd] = lanes.map(({ costs }) => (costs.length === 0 ? undefined : median(costs)));
@@ -104,27 +105,6 @@ class Bench {
       target: each.target,
       againstOurselves: each.against !== undefined,
     };
-  }
-
-  /** Make a source when it is first needed, with qemu-img where there is one: it is to be the same for all. */
-  #make(name: SourceName): void {
-    if (this.#made.has(name)) return;
-    this.#made.add(name);
-    const files = this.#files;
-    const converter = qemuImg === undefined ? ourImg : [qemuImg];
-    const convert = (...words: string[]) =>
-      run([...converter, 'convert', '-f', 'raw', '-O', 'qcow2', ...words], this.#folder);
-    const makers: Readonly<Record<SourceName, () => void>> = {
-      raw: () => writeMixedDisk(files.raw, this.#options.size),
-      qcow2: () => convert(files.raw, files.qcow2),
-      // Ours packs as well as theirs in a fraction of the time.
-      zlib: () => run([...ourImg, 'convert', '-f', 'raw', '-O', 'qcow2', '-c', files.raw, files.zlib], this.#folder),
-      zstd: () => convert('-c', '-o', 'compression_type=zstd', files.raw, files.zstd),
-      gib: () => writeSparseDisk(files.gib, GIB, GIB),
-      hugeRaw: () => writeSparseDisk(files.hugeRaw, 1024 * GIB, GIB),
-      hugeQcow2: () => convert(files.hugeRaw, files.hugeQcow2),
-    };
-    makers[name]();
   }
 
   #startUp(): StartUp {

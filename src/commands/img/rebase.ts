@@ -7,7 +7,7 @@ import { realName } from '../../core/block/graph/opening.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
-import { rebaseJob } from '../../core/job/rebase-job.ts';
+import { rebaseJob } from '../../core/job/rebase/rebase-job.ts';
 import { recordBase } from '../../core/job/record-base.ts';
 import { command } from '../cli/record.ts';
 import { imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';

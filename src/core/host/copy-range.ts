@@ -14,6 +14,12 @@ const { EBADF, EINTR, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV 
 /** Answers that mean "not between these two files": the caller copies through memory instead. */
 const REFUSALS: readonly number[] = [EBADF, EINVAL, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ETXTBSY, EXDEV];
 
+/** Those that hold for any range of the two files. */
+const FOR_GOOD: readonly number[] = [ENOSYS, ENOTTY, EOPNOTSUPP, EXDEV];
+
+/** Targets that cannot share blocks with these sources: not to be asked for every range. */
+const unshared = new WeakMap<HostFile, WeakSet<HostFile>>();
+
 /** One call copies at most this much: it holds a thread of the pool, and close waits for it. */
 const PIECE = 64 * 1024 * 1024;
 
@@ -93,11 +99,16 @@ async function clone(
 ): Promise<boolean> {
   const ioctl = libc('ioctl');
   if (ioctl === undefined || source.kind !== 'regular' || target.kind !== 'regular') return false;
+  if (unshared.get(target)?.has(source)) return false;
   const call = (sourceFd: number, targetFd: number): Promise<number> =>
     inPool(ioctl, [targetFd, request, record === undefined ? sourceFd : addressOf(record)], record);
   let result = await onBoth(source, target, call);
   while (result === -EINTR) result = await onBoth(source, target, call);
   if (result >= 0) return true;
+  if (FOR_GOOD.includes(-result)) {
+    const sources = unshared.get(target) ?? new WeakSet();
+    unshared.set(target, sources.add(source));
+  }
   if (REFUSALS.includes(-result)) return false;
   throw hostError(`clone '${source.path}' to`, target.path, result);
 }

@@ -135,6 +135,7 @@ class CommitBody implements JobBody {
       sources: [{ backend: source, targetOffset: 0, base }],
       target: await copyTarget(target, false),
       control: copyControl(job, { onSourceError: onError, onTargetError: onError }),
+      offload: true,
     });
     await this.#hideTail();
     await target.flush();

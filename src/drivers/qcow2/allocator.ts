@@ -251,6 +251,11 @@ export class Allocator {
     return this.#freedClusters;
   }
 
+  /** Stretches that they form: what noting them takes of memory. */
+  get deferredRuns(): number {
+    return this.#freed.length;
+  }
+
   takeFreed(): FreedClusters[] {
     const list = this.#freed;
     this.#freed = [];

@@ -2,7 +2,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { DiskView } from './disk-view.ts';
 import { l2Slice } from './l2-tables.ts';
-import { ClusterKind, clusterKind, hostOffset } from './meta/entries.ts';
+import { ClusterKind, clusterKind, hostOffset, similarEntries } from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
 
 export const RunKind = {
@@ -88,17 +88,18 @@ function mapClusters(disk: DiskView, table: Table, at: Position): Run {
   const host = hosted ? hostOffset(hi, lo) : -1;
   if (hosted) checkHost(disk, host, at.cluster);
   if (lo & 1 && geometry.version < 3) throw zeroInVersion2(disk, at.cluster);
-  let covered = clusterSize - at.inCluster;
-  for (let index = at.index + 1; covered < at.limit; index++) {
+  const clusters = Math.ceil((at.inCluster + at.limit) / clusterSize);
+  const span = { from: at.index * 8, to: (at.index + clusters) * 8, entrySize: 8 };
+  let index = at.index + similarEntries(view, span, hosted ? clusterSize : 0);
+  for (; index < at.index + clusters; index++) {
     const nextHi = view.getUint32(index * 8);
     const nextLo = view.getUint32(index * 8 + 4);
     if (clusterKind(geometry, nextHi, nextLo, dataFile) !== kind) break;
     if (hosted && hostOffset(nextHi, nextLo) !== host + (index - at.index) * clusterSize) break;
-    covered += clusterSize;
   }
   return {
     kind: RUN_OF_CLUSTER[kind],
-    length: Math.min(covered, at.limit),
+    length: Math.min((index - at.index) * clusterSize - at.inCluster, at.limit),
     host: hosted ? host + at.inCluster : -1,
     hi,
     lo,

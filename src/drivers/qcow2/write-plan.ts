@@ -5,7 +5,15 @@
 import type { Disk } from './disk.ts';
 import type { InFlightRange } from './in-flight.ts';
 import { checkHost } from './mapping.ts';
-import { ALL_SUBCLUSTERS, ClusterKind, clusterKind, hostOffset, isCopied, subclusterMask } from './meta/entries.ts';
+import {
+  ALL_SUBCLUSTERS,
+  ClusterKind,
+  clusterKind,
+  hostOffset,
+  isCopied,
+  similarEntries,
+  subclusterMask,
+} from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
 
 export const Treatment = {
@@ -47,7 +55,7 @@ export function planWrite(disk: Disk, table: Table, offset: number, length: numb
   const cell = { table, index, cluster, from: inCluster, to: Math.min(end, clusterSize) };
   let treatment = treatmentOf(disk, cell);
   const host = treatment === Treatment.ALLOCATE ? -1 : hostOf(disk, cell);
-  let clusters = 1;
+  let clusters = sameClusters(disk, cell, { most: Math.min(most, Math.floor(end / clusterSize)), hosted: host >= 0 });
   for (; clusters < most; clusters++) {
     const next = {
       table,
@@ -70,6 +78,20 @@ export function planWrite(disk: Disk, table: Table, offset: number, length: numb
     length: Math.min(length, clusters * clusterSize - inCluster),
     host,
   };
+}
+
+/**
+ * How many clusters from `cell` on, `most` at most and each covered as a whole, have an entry like it, as nearly all have:
+ * they want the same treatment. There may be more that do.
+ */
+function sameClusters(
+  { geometry }: Disk,
+  { table, index }: Cell,
+  { most, hosted }: { readonly most: number; readonly hosted: boolean },
+): number {
+  if (geometry.extendedL2 || most <= 1) return 1;
+  const span = { from: index * 8, to: (index + most) * 8, entrySize: 8 };
+  return similarEntries(table.view, span, hosted ? geometry.clusterSize : 0);
 }
 
 /** One cluster of the disk and the bytes [from, to) of it that are to be written. */

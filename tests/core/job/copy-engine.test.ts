@@ -208,18 +208,37 @@ describe('copy', () => {
     expect(compressed.at(-1)).toEqual({ kind: 'compressed', offset: 960 * KiB, length: 40 * KiB });
   });
 
-  test('has the kernel copy, and stops asking after the first refusal', async () => {
-    const content = pattern(8 * MiB);
-    const works = new MemoryDisk({ size: 8 * MiB, content, copies: 'works' });
-    const target = new MemoryDisk({ size: 8 * MiB });
+  test('has the kernel copy in long pieces, none of which needs memory', async () => {
+    const content = pattern(10 * MiB);
+    const works = new MemoryDisk({ size: 10 * MiB, content, copies: 'works' });
+    const target = new MemoryDisk({ size: 10 * MiB });
     await run([works], target, { offload: true });
     expect(works.of('read')).toEqual([]);
-    expect(works.of('copy').length).toBe(8);
+    expect(spans(works.of('copy'))).toEqual([
+      [0, 4 * MiB],
+      [4 * MiB, 4 * MiB],
+      [8 * MiB, 2 * MiB],
+    ]);
     expect(Buffer.compare(target.data, content)).toBe(0);
-    const refuses = new MemoryDisk({ size: 8 * MiB, content, copies: 'refuses' });
-    const other = new MemoryDisk({ size: 8 * MiB });
-    await run([refuses], other, { offload: true });
+  });
+
+  test.each([false, true])('copies through memory what the kernel cannot, unordered: %s', async (unordered) => {
+    const content = pattern(64 * MiB);
+    // One piece is unfit, which is no reason not to try the others.
+    const picky = new MemoryDisk({ size: 64 * MiB, content, copies: ({ offset }) => offset !== 4 * MiB });
+    const target = new MemoryDisk({ size: 64 * MiB });
+    const control = await run([picky], target, { offload: true, unordered });
+    expect(Buffer.compare(target.data, content)).toBe(0);
+    expect(covered(picky.of('read'))).toEqual([[4 * MiB, 4 * MiB]]);
+    expect(control.done).toBe(64 * MiB);
+    const refuses = new MemoryDisk({ size: 64 * MiB, content, copies: () => false });
+    const other = new MemoryDisk({ size: 64 * MiB });
+    const after = await run([refuses], other, { offload: true, unordered });
     expect(Buffer.compare(other.data, content)).toBe(0);
+    expect(refuses.of('copy').length).toBeLessThan(16);
+    // Back to the usual transfers.
+    expect(Math.max(...other.of('write').map(({ length }) => length))).toBe(MiB);
+    expect(after.done).toBe(64 * MiB);
   });
 
   test('salvages what can be read, down to a sector', async () => {

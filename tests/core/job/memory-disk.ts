@@ -24,7 +24,8 @@ export interface DiskSettings {
   readonly noZero?: boolean;
   readonly compresses?: boolean;
   readonly clusterSize?: number;
-  readonly copies?: 'works' | 'refuses';
+  /** It can copy in the kernel; a function says which requests. */
+  readonly copies?: 'works' | 'refuses' | ((request: Request) => boolean);
   /** Throw for a request to make it fail. */
   fault?(request: Request): void;
 }
@@ -74,7 +75,9 @@ export class MemoryDisk {
         ? {
             copyRangeFrom: (offset, target, targetOffset, length): Maybe<boolean> => {
               if (settings.copies === 'refuses') return false;
-              this.log.push({ kind: 'copy', offset, length });
+              const request: Request = { kind: 'copy', offset, length };
+              this.log.push(request);
+              if (typeof settings.copies === 'function' && !settings.copies(request)) return false;
               const done = target.write(targetOffset, this.data.subarray(offset, offset + length));
               return done instanceof Promise ? done.then(() => true) : true;
             },

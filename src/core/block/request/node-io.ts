@@ -348,6 +348,8 @@ export class NodeIo {
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
     this.#assertWritable();
     if (!this.#image.copyRangeTo || ((offset | length) & this.#mask) !== 0) return false;
+    // Nobody looks at what the kernel copies.
+    if (this.#owner.detectZeroes !== 'off') return false;
     if (this.tracker.hasSerialising) return false;
     const copy = () => this.#image.copyRangeTo?.(offset, source, length) ?? false;
     return this.#changes.runNow(offset, length, true, copy);

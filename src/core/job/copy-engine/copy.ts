@@ -13,6 +13,7 @@ import { setImmediate } from 'node:timers/promises';
 import { after, type Maybe } from '../../async/maybe.ts';
 import { withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
+import { OFFLOAD_TRANSFER, Offload, piecesOf } from './offload.ts';
 import { Planner } from './planner.ts';
 import { Reader } from './reader.ts';
 import { Turnstile } from './turnstile.ts';
@@ -46,7 +47,7 @@ class Copy {
   readonly #writer: Writer;
   readonly #turn = new Turnstile();
   readonly #transfer: number;
-  #offload: boolean;
+  readonly #offload: Offload;
   /** What went wrong first. */
   #failure: { readonly error: unknown } | undefined;
   #lastYield = performance.now();
@@ -54,15 +55,18 @@ class Copy {
   constructor(options: CopyOptions) {
     const { sources, target, sparse = DEFAULT_SPARSE, compressed = false } = options;
     this.#options = options;
-    this.#offload = options.offload ?? false;
     const cluster = Math.max(target.unit ?? 1, compressed ? (target.clusterSize ?? 1) : 1);
     const usual = compressed ? COMPRESSED_TRANSFER : TRANSFER;
     this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, cluster));
     this.#writer = new Writer({ target, sparse, compressed });
-    const alone = this.#offload || sparse === 0;
+    const { offload = false } = options;
+    const alone = offload || sparse === 0;
+    this.#offload = new Offload(offload, () => {
+      this.#planner.transfer = this.#transfer;
+    });
     this.#planner = new Planner({
       sources,
-      transfer: this.#transfer,
+      transfer: offload ? Math.max(OFFLOAD_TRANSFER, this.#transfer) : this.#transfer,
       shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
       unit: alone ? 1 : Math.min(cluster, this.#transfer),
       joinGap: alone ? 0 : JOIN_GAP,
@@ -86,7 +90,11 @@ class Copy {
   /** Take segments until there are none; never rejects. */
   async #work(): Promise<void> {
     const { control } = this.#options;
-    let buffer: Uint8Array | undefined;
+    let made: Uint8Array | undefined;
+    const buffer = (): Uint8Array => {
+      made ??= this.#newBuffer();
+      return made;
+    };
     try {
       while (!this.#failure) {
         const paused = control.checkpoint();
@@ -96,7 +104,6 @@ class Copy {
         const segment = next instanceof Promise ? await next : next;
         if (!segment) return;
         if (next instanceof Promise) await control.checkpoint();
-        if (segment.kind === 'data') buffer ??= this.#newBuffer();
         const done = this.#process(segment, buffer);
         if (done) await done;
         control.advance(segment.length);
@@ -120,7 +127,7 @@ class Copy {
     return alignedBuffer(this.#transfer, Math.max(PAGE, ...wanted));
   }
 
-  #process(segment: Segment, buffer: Uint8Array | undefined): Maybe<void> {
+  #process(segment: Segment, buffer: () => Uint8Array): Maybe<void> {
     const { kind, offset, length } = segment;
     if (kind === 'skip') return this.#inTurn(segment, () => undefined);
     const { move, control } = this.#options;
@@ -130,14 +137,16 @@ class Copy {
       return move ? move(segment, zero) : zero();
     }
     return after(control.throttle(length), () => {
-      const buf = buffer?.subarray(0, length);
-      if (!buf) throw new Error('data without a buffer');
-      const usual = (): Maybe<void> => (this.#offload ? this.#copyBelow(segment, buf) : this.#copyData(segment, buf));
+      // Planned when the kernel was to copy it.
+      const isLong = length > this.#transfer;
+      const usual = (): Maybe<void> =>
+        isLong || this.#offload.active ? this.#copyBelow(segment, buffer) : this.#copyData(segment, buffer());
       return move ? move(segment, usual) : usual();
     });
   }
 
-  #copyData(segment: Segment, buf: Uint8Array): Maybe<void> {
+  #copyData(segment: Segment, buffer: Uint8Array): Maybe<void> {
+    const buf = buffer.subarray(0, segment.length);
     return after(this.#read(segment, buf), (there) => {
       if (there) {
         this.#options.observe?.(segment, buf);
@@ -147,23 +156,26 @@ class Copy {
     });
   }
 
-  /** In the kernel; once that has failed, whatever the reason, through memory for good. */
-  async #copyBelow(segment: Segment, buf: Uint8Array): Promise<void> {
+  /** In the kernel, or else through memory, once its turn has come. */
+  async #copyBelow(segment: Segment, buffer: () => Uint8Array): Promise<void> {
     const { source, offset, length } = segment;
-    const { target } = this.#options;
-    let copied = false;
-    try {
-      await this.#inTurn(segment, () =>
-        after(source.backend.copyRangeTo(offset - source.targetOffset, target.backend, offset, length), (done) => {
-          copied = done;
-        }),
+    const { backend } = this.#options.target;
+    const copied = await this.#offload.copied(() => {
+      if (!this.#offload.active) return this.#inTurn(segment, () => false);
+      return this.#inTurn(segment, () =>
+        source.backend.copyRangeTo(offset - source.targetOffset, backend, offset, length),
       );
-    } catch {
-      copied = false;
+    });
+    if (copied) return;
+    for (const piece of piecesOf(segment, this.#transfer)) {
+      if (this.#failure) return;
+      await this.#copyNow(piece, buffer().subarray(0, piece.length));
     }
-    if (copied || this.#failure) return;
-    this.#offload = false;
-    const write = (): Maybe<void> => this.#writer.write(offset, buf);
+  }
+
+  /** Through memory, when the turn of its segment has come already. */
+  async #copyNow(segment: Segment, buf: Uint8Array): Promise<void> {
+    const write = (): Maybe<void> => this.#writer.write(segment.offset, buf);
     if (!(await this.#read(segment, buf))) return;
     try {
       await write();
@@ -237,7 +249,7 @@ class Copy {
   }
 
   /** Nothing begins any more once a worker has failed. */
-  #inTurn({ index }: Segment, begin: () => Maybe<void>): Maybe<void> {
+  #inTurn<T>({ index }: Segment, begin: () => Maybe<T>): Maybe<T | undefined> {
     if (this.#options.unordered) return begin();
     return after(this.#turn.wait(index), () => {
       if (this.#failure) return;

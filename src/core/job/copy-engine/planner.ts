@@ -39,6 +39,8 @@ interface Known {
 
 export class Planner {
   readonly #options: PlanOptions;
+  /** Longest data segment from now on; see {@link PlanOptions.transfer}. */
+  transfer: number;
   #sourceIndex = 0;
   #at = 0;
   #index = 0;
@@ -50,6 +52,7 @@ export class Planner {
 
   constructor(options: PlanOptions) {
     this.#options = options;
+    this.transfer = options.transfer;
     const [first] = options.sources;
     this.#at = first ? startOf(first) : 0;
   }
@@ -160,8 +163,8 @@ export class Planner {
   }
 
   #nextTransfer(offset: number): number {
-    const { transfer, unit, shorter } = this.#options;
-    const length = Math.min(transfer, Math.max(unit, SHORTEST, 2 ** Math.floor(Math.log2(shorter()))));
+    const { unit, shorter } = this.#options;
+    const length = Math.min(this.transfer, Math.max(unit, SHORTEST, 2 ** Math.floor(Math.log2(shorter()))));
     return alignDown(offset, length) + length;
   }
 

@@ -46,6 +46,8 @@ export interface LiveMirrorOptions {
   readonly onTargetError: ErrorPolicy;
   /** End as soon as all is copied, without a switch: nobody else uses the disk. */
   readonly endWhenReady: boolean;
+  /** Have the kernel copy where it can. */
+  readonly offload: boolean;
   /** Have a target that is too short grow, rather than refuse it. */
   readonly growTarget: boolean;
   /** The end, while nobody sends requests: first `catchUp`, then the users are moved (`complete`) or left. */
@@ -79,7 +81,8 @@ export class LiveMirror implements JobBody, MirrorObserver {
   /** Written through to the target since the round began. */
   readonly #touched: DirtyBitmap;
   readonly #locks = new RequestTracker();
-  readonly #failures = new Map<Segment, Failure>();
+  /** By the index of their segment in the round. */
+  readonly #failures = new Map<number, Failure>();
   #copyMode: CopyMode;
   #ending: 'complete' | 'settle' | undefined;
   #ready = false;
@@ -277,7 +280,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
   }
 
   async #round(parts: readonly DiskPart[], pass: Pass, first: boolean): Promise<void> {
-    const { source, target, base, targetReadsZero } = this.#options;
+    const { source, target, base, targetReadsZero, offload } = this.#options;
     const readsZero = first && targetReadsZero;
     this.#touched.clearAll();
     await copy({
@@ -291,12 +294,13 @@ export class LiveMirror implements JobBody, MirrorObserver {
       control: {
         ...pass,
         onError: async (operation, error, segment) => {
-          this.#failures.set(segment, { operation, error });
+          this.#failures.set(segment.index, { operation, error });
           return 'ignore';
         },
         warn: () => undefined,
       },
       ...this.#window(),
+      offload,
       unordered: true,
       move: (segment, usual) => (segment.kind === 'zero' && readsZero ? undefined : this.#move(segment, usual, pass)),
     });
@@ -324,9 +328,9 @@ export class LiveMirror implements JobBody, MirrorObserver {
       if (!pause.until) break;
       await pause.until;
     }
-    const failure = this.#failures.get(segment);
+    const failure = this.#failures.get(segment.index);
     if (!failure) return;
-    this.#failures.delete(segment);
+    this.#failures.delete(segment.index);
     this.#dirty.putBack(segment);
     await pass.failed(failure);
   }
@@ -345,7 +349,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
         else await target.zero(offset, length, flags);
       }
     } catch (error) {
-      this.#failures.set(segment, { operation: 'write', error });
+      this.#failures.set(segment.index, { operation: 'write', error });
     }
   }
 

@@ -88,6 +88,7 @@ export async function liveMirror(
       targetReadsZero: request.targetReadsZero ?? false,
       endWhenReady: false,
       growTarget: false,
+      offload: false,
     },
     replaces,
     newBacking: sourceBacking && !target.backing ? backing : undefined,
@@ -116,7 +117,7 @@ export async function activeCommit(
       ...operations['commit-active'],
       target: grows ? { ...target, perm: target.perm | Perm.RESIZE } : target,
     },
-    options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true },
+    options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
     replaces: undefined,
     newBacking: undefined,
   });
@@ -135,7 +136,10 @@ interface Plan {
     /** Present where the target is a layer below the source. */
     readonly intermediate: OperationPart | undefined;
   };
-  readonly options: Pick<LiveMirrorOptions, 'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget'>;
+  readonly options: Pick<
+    LiveMirrorOptions,
+    'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'
+  >;
   readonly replaces: Node | undefined;
   readonly newBacking: Node | undefined;
 }

@@ -96,6 +96,29 @@ export function clusterKind(geometry: Geometry, hi: number, lo: number, dataFile
   return present ? ClusterKind.NORMAL : ClusterKind.UNALLOCATED;
 }
 
+/** A stretch of a table, in bytes of it. */
+export interface EntrySpan {
+  readonly from: number;
+  readonly to: number;
+  readonly entrySize: number;
+}
+
+/**
+ * How many entries from `span.from` on are each like the one before, but for a host offset that is `step` bytes further
+ * on: at least 1, and not past a multiple of 4 GiB. Nearly all neighbours are, and need no looking at their parts.
+ */
+export function similarEntries(view: DataView, { from, to, entrySize }: EntrySpan, step: number): number {
+  const hi = view.getInt32(from);
+  let lo = view.getInt32(from + 4);
+  let at = from + entrySize;
+  for (; at < to; at += entrySize) {
+    const next = (lo + step) | 0;
+    if (view.getInt32(at + 4) !== next || view.getInt32(at) !== hi || next >>> 0 < lo >>> 0) break;
+    lo = next;
+  }
+  return (at - from) / entrySize;
+}
+
 /** Upper half of an entry for a host offset (a multiple of 512 below 2^56). */
 export function entryHi(offset: number, copied: boolean): number {
   const hi = Math.floor(offset / TWO_32);

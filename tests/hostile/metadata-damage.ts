@@ -9,16 +9,28 @@ export interface Span {
   readonly to: number;
 }
 
-/** One to four things done to `bytes`; returns what is left of them. */
-export function damage(bytes: Buffer, spans: readonly Span[], clusterSize: number, random: Random): Buffer {
+export interface Damaged {
+  /** What is left of the file. */
+  readonly bytes: Buffer;
+  /** What was done to it, in a word each. */
+  readonly kinds: readonly string[];
+}
+
+/** One to four things done to `bytes`, in place. */
+export function damage(bytes: Buffer, spans: readonly Span[], clusterSize: number, random: Random): Damaged {
   let left = bytes;
+  const kinds: string[] = [];
   for (let count = random.pick([1, 1, 2, 4]); count > 0; count--) {
     const draw = random.below(100);
-    if (draw < 3) left = left.subarray(0, Math.max(512, random.below(left.length / 512) * 512));
-    else if (draw < 6) copyCluster(left, spans, clusterSize, random);
-    else damageField(left, spans, { clusterSize, random });
+    if (draw < 3) {
+      left = left.subarray(0, Math.max(512, random.below(left.length / 512) * 512));
+      kinds.push('cutOff');
+    } else if (draw < 6) {
+      copyCluster(left, spans, clusterSize, random);
+      kinds.push('copiedCluster');
+    } else kinds.push(damageField(left, spans, { clusterSize, random }));
   }
-  return left;
+  return { bytes: left, kinds };
 }
 
 function place(spans: readonly Span[], random: Random): number {
@@ -37,9 +49,9 @@ interface FieldContext {
   readonly random: Random;
 }
 
-function damageField(bytes: Buffer, spans: readonly Span[], { clusterSize, random }: FieldContext): void {
+function damageField(bytes: Buffer, spans: readonly Span[], { clusterSize, random }: FieldContext): string {
   const at = place(spans, random);
-  if (at + ENTRY > bytes.length) return;
+  if (at + ENTRY > bytes.length) return 'none';
   const value = bytes.readBigUInt64BE(at);
   const cluster = BigInt(random.below(bytes.length / clusterSize + 4)) * BigInt(clusterSize);
   const other = place(spans, random);
@@ -58,6 +70,8 @@ function damageField(bytes: Buffer, spans: readonly Span[], { clusterSize, rando
     larger: () => value + BigInt(random.magnitude(1 << 20)),
     copied: () => (other + ENTRY <= bytes.length ? bytes.readBigUInt64BE(other) : 0n),
   };
-  const result = changed[random.pick(Object.keys(changed))]?.() ?? 0n;
+  const kind = random.pick(Object.keys(changed));
+  const result = changed[kind]?.() ?? 0n;
   bytes.writeBigUInt64BE(BigInt.asUintN(64, result), at);
+  return kind;
 }

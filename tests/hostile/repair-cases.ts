@@ -87,7 +87,11 @@ async function repair(file: MemoryFile): Promise<Repair | undefined> {
     const { check } = disk.image.image;
     if (!check) throw new Error('the driver has no check');
     const first = await check.run({ repair: 'all', report: () => undefined });
-    return { first, second: await check.run({ repair: 'none', report: () => undefined }) };
+    await disk.close();
+    // Opened anew: nothing is taken from what the repair had in memory.
+    disk = await open(file, true);
+    const second = await disk.image.image.check?.run({ repair: 'none', report: () => undefined });
+    return second && { first, second };
   } catch (error) {
     if (!(error instanceof BlockError)) throw error;
     if (error.message.includes('\n')) throw new Error(`a message of several lines: ${error.message}`, { cause: error });
@@ -149,6 +153,8 @@ export interface Subject {
   /** Host offsets at which data of the guest lies. */
   readonly data: ReadonlySet<number>;
   readonly clusterSize: number;
+  /** Of an image that has its data elsewhere. */
+  readonly dataFile: string | undefined;
 }
 
 export async function makeSubject(name: string, folder: string): Promise<Subject> {
@@ -158,11 +164,15 @@ export async function makeSubject(name: string, folder: string): Promise<Subject
   const { clusterSize } = new Anatomy(bytes).geometry;
   const pieces = await contentOf(new MemoryFile(bytes), clusterSize).catch(() => []);
   const data = new Set(pieces.flatMap((it) => (it?.host === undefined ? [] : [it.host])));
-  return { bytes, spans: metadataOf(bytes), data, clusterSize };
+  const [dataFile] = fs.readdirSync(folder).filter((entry) => entry.endsWith('.data'));
+  const spans = metadataOf(bytes);
+  return { bytes, spans, data, clusterSize, dataFile: dataFile && join(folder, dataFile) };
 }
 
 export interface Outcome {
   readonly file: MemoryFile;
+  /** What was done to the image. */
+  readonly damage: readonly string[];
   readonly kind: 'clean' | 'reported' | 'refused';
   /** What a check found after a repair that had nothing left to report. */
   readonly left: CheckResult | undefined;
@@ -173,14 +183,16 @@ export interface Outcome {
 /** Damage, repair, look. The content is compared where `compare` is set, which takes most of the time. */
 export async function runCase(subject: Subject, seed: number, compare: boolean): Promise<Outcome> {
   const { bytes, spans, clusterSize, data } = subject;
-  const file = new MemoryFile(damage(Buffer.from(bytes), spans, clusterSize, new Random(seed)));
+  const damaged = damage(Buffer.from(bytes), spans, clusterSize, new Random(seed));
+  const file = new MemoryFile(damaged.bytes);
   const before = compare ? await contentOf(file, clusterSize) : [];
   const repaired = await repair(file);
   const after = compare ? await contentOf(file, clusterSize) : [];
   const changed = changes(before, after, data);
-  if (!repaired) return { file, kind: 'refused', left: undefined, changed };
-  if (wrong(repaired.first)) return { file, kind: 'reported', left: undefined, changed };
-  return { file, kind: 'clean', left: repaired.second, changed };
+  const outcome = { file, damage: damaged.kinds, left: undefined, changed };
+  if (!repaired) return { ...outcome, kind: 'refused' };
+  if (wrong(repaired.first)) return { ...outcome, kind: 'reported' };
+  return { ...outcome, kind: 'clean', left: repaired.second };
 }
 
 export function wrong({ corruptions, checkErrors, leaks }: CheckResult): boolean {

@@ -41,6 +41,8 @@ const plainDamage: Readonly<Record<string, Damage>> = {
   'bitmap table: reserved bit': (it) => it.patch(it.bitmapTable(), (entry) => entry | BIT(60)),
   'bitmap table: not aligned': (it) => it.patch(it.bitmapTable(), () => 512n),
   'bitmap table: past the end': (it) => it.patch(it.bitmapTable(), () => BIT(40)),
+  'bitmap: no table entries': (it) => it.view.setUint32(it.bitmapDirectory() + 8, 0),
+  'bitmap: too many table entries': (it) => it.view.setUint32(it.bitmapDirectory() + 8, 2),
   'snapshot: L1 not aligned': (it) => it.patch(it.header.snapshotsOffset, (offset) => offset + 512n),
   'snapshot: L1 elsewhere': (it) => it.patch(it.header.snapshotsOffset, () => BigInt(it.l1)),
   'snapshot: L1 past the end': (it) => it.patch(it.header.snapshotsOffset, (offset) => offset | BIT(40)),

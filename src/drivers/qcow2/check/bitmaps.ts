@@ -1,6 +1,7 @@
 /** Stored bitmaps: directory, tables and data clusters. */
 import { BlockError } from '../../../core/errors/block-error.ts';
-import { decodeBitmapDirectory, type StoredBitmap, validateBitmapEntry } from '../meta/bitmap-directory.ts';
+import { bitmapClusters } from '../bitmaps/table.ts';
+import { BitmapFlag, decodeBitmapDirectory, type StoredBitmap, validateBitmapEntry } from '../meta/bitmap-directory.ts';
 import { hostOffset } from '../meta/entries.ts';
 import { decodeBitmapsExtension, ExtensionType, findExtension } from '../meta/extensions.ts';
 import { Autoclear } from '../meta/features.ts';
@@ -72,5 +73,14 @@ async function checkBitmap(state: CheckState, bitmap: StoredBitmap): Promise<voi
     if (wrong) throw new BlockError(`bitmap '${name}': table entry ${at / 8} is invalid: ${hexEntry(hi, lo)}`);
     if (offset !== 0) state.refer(offset, clusterSize);
   }
+  checkLength(state, bitmap);
   await state.breathe();
+}
+
+/** A bitmap that is in use may be of a disk of another length: it is not read. */
+function checkLength(state: CheckState, { name, flags, granularityBits, tableSize }: StoredBitmap): void {
+  const needed = bitmapClusters(state.image.header.size, 2 ** granularityBits, state.geometry.clusterSize);
+  if (tableSize === needed || (tableSize > 0 && (flags & BitmapFlag.IN_USE) !== 0)) return;
+  state.result.checkErrors++;
+  state.corrupt(`bitmap '${name}': its table has ${tableSize} entries, the disk needs ${needed}`);
 }

@@ -26,6 +26,7 @@ export async function readTables(
   clusterSize: number,
   visit: (run: TableRun) => Maybe<void>,
 ): Promise<void> {
+  const largest = Math.min(REQUEST, offsets.length * clusterSize);
   const waiting: Maybe<TableRun>[] = [];
   const free: ArrayBuffer[] = [];
   const finishFirst = async (): Promise<void> => {
@@ -36,7 +37,7 @@ export async function readTables(
   };
   for (let first = 0; first < offsets.length; ) {
     const run = offsets.subarray(first, neighboursEnd(offsets, first, clusterSize));
-    const memory = free.pop() ?? new ArrayBuffer(Math.max(REQUEST, clusterSize));
+    const memory = free.pop() ?? new ArrayBuffer(Math.max(largest, clusterSize));
     const started = start(file, first, run, Buffer.from(memory, 0, run.length * clusterSize));
     first += run.length;
     if (!(started instanceof Promise) && waiting.length === 0) {

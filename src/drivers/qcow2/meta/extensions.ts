@@ -48,15 +48,16 @@ export function decodeExtensions(
   while (at < end && at + 8 <= bytes.length) {
     const type = view.getUint32(at);
     const length = view.getUint32(at + 4);
-    if (type === ExtensionType.END) break;
     at += 8;
     const name = `0x${type.toString(16).padStart(8, '0')}`;
-    if (length > end - at) {
+    if (length > end - at && (length > 0 || type !== ExtensionType.END)) {
       throw new CorruptImage(
         `'${fileName}': header extension ${name} is ${length} bytes long, only ${Math.max(0, end - at)} bytes are left for it`,
         { code: 'EINVAL' },
       );
     }
+    // Only now: others look at the length of the end marker too, and refuse the image for it.
+    if (type === ExtensionType.END) break;
     const data = copyOf(bytes, at, at + length);
     const before = places.get(type);
     if (before !== undefined && ONCE.includes(type)) {

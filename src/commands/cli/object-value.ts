@@ -57,7 +57,11 @@ function readSafely<T>(read: () => T, option: string): T {
   }
 }
 
-/** Define the objects of a command line in `graph`, in their order. */
-export async function addObjects(graph: BlockGraph, objects: readonly UserObject[]): Promise<void> {
-  for (const { definition } of objects) await graph.objects.add(definition);
+/** Define the objects of a command line in `graph`, in their order; `signal` ends the wait for what they need. */
+export async function addObjects(
+  graph: BlockGraph,
+  objects: readonly UserObject[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { definition } of objects) await graph.objects.add(definition, signal);
 }

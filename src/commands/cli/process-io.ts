@@ -13,7 +13,7 @@ import { INTERNAL_ERROR, report } from './report.ts';
 export interface ProcessIo extends Io {
   /** Exit status when a signal asked for the end: 128 and its number. */
   readonly signalStatus: number | undefined;
-  /** Give signals their usual effect back. The command has ended; until then the process must not. */
+  /** Give signals their usual effect back. The command has ended, or is given up; until then the process must not. */
   end(): void;
 }
 
@@ -27,10 +27,15 @@ export function processIo(programName: string): ProcessIo {
   let signalStatus: number | undefined;
   let ended = false;
   const onSignal = (name: NodeJS.Signals): void => {
-    const status = 128 + constants.signals[name];
-    if (signalStatus !== undefined) process.exit(status); // asked twice: no time to clean up
-    signalStatus = status;
-    controller.abort(new Cancelled('interrupted'));
+    if (signalStatus === undefined) {
+      signalStatus = 128 + constants.signals[name];
+      controller.abort(new Cancelled('interrupted'));
+      return;
+    }
+    // Asked twice: no time to clean up, nor to wait for threads that are stuck, as leaving in the usual way would.
+    io.end();
+    restoreTerminal();
+    process.kill(process.pid, name);
   };
   const onExit = (code: number): void => {
     if (ended || code !== 0) return;
@@ -66,6 +71,11 @@ export function processIo(programName: string): ProcessIo {
     },
   };
   return io;
+}
+
+/** Lines and echo again, where a prompt has taken them over. */
+function restoreTerminal(): void {
+  if (isCharacterDevice(0) && process.stdin.isTTY && process.stdin.isRaw) process.stdin.setRawMode(false);
 }
 
 /** How long to wait for a full pipe before trying again, in milliseconds. */

@@ -213,7 +213,9 @@ export async function withImages<T>(
   const images = new OpenImages(newGraph(io, surroundings), io.traceFile);
   let result: T;
   try {
-    await withStatus(surroundings.openStatus ?? FAILED, () => addObjects(images.graph, surroundings.objects));
+    await withStatus(surroundings.openStatus ?? FAILED, () =>
+      addObjects(images.graph, surroundings.objects, io.signal),
+    );
     result = await action(images);
   } catch (error) {
     await images.close().catch(() => undefined);

@@ -128,7 +128,7 @@ export const replay = command({
       references: options.refs,
       warn: (message) => warn(io, message),
     });
-    await addObjects(graph, options.objects);
+    await addObjects(graph, options.objects, io.signal);
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     const opened = await openImage(graph, request, modesOf(options, io));
     let report: ReplayReport;

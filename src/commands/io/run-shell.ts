@@ -60,7 +60,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
       warn(io, message);
     },
   });
-  await addObjects(graph, options.objects);
+  await addObjects(graph, options.objects, io.signal);
   const shell = new Shell({
     io,
     graph,

@@ -85,7 +85,7 @@ class Builder {
       case 'blockdev':
         return addBlockdev(service, value);
       case 'objects':
-        return service.graph.objects.add(objectValue(value, '--object').definition);
+        return service.graph.objects.add(objectValue(value, '--object').definition, this.#io.signal);
       case 'chardev':
         return this.#chardevs.add(value);
       case 'monitor':

@@ -43,7 +43,7 @@ interface Target {
 export async function list({ arguments: { file }, options }: NbdLine, io: Io): Promise<number> {
   const target = targetOf(file, options);
   await using graph = new BlockGraph({ drivers: driverList, references: 'none', warn: (text) => warn(io, text) });
-  await addObjects(graph, options.objects);
+  await addObjects(graph, options.objects, io.signal);
   const exports = await listExports({
     address: target.address,
     tls: tlsSettings(graph, options, target),

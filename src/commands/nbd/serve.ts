@@ -33,7 +33,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
     const overlays = new Closer();
     closer.push(() => overlays.close());
     closer.push(() => graph.close());
-    await addObjects(graph, options.objects);
+    await addObjects(graph, options.objects, io.signal);
     const log = eventLog(io, { format: options.log });
     const life = new Life(options);
     const server = new NbdServer({

@@ -39,4 +39,5 @@ export {
   pageSize,
   residentPages,
 } from './page-cache.ts';
+export { readAll } from './read-all.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

@@ -8,7 +8,7 @@ import { imgHere, imgHereOutput } from '../../support/img-here.ts';
 const graph = () => new BlockGraph({ drivers: driverList, references: 'all', warn: () => undefined });
 
 async function define(text: string, known = graph()): Promise<BlockGraph> {
-  await addObjects(known, [objectValue(text, '--object')]);
+  await addObjects(known, [objectValue(text, '--object')], new AbortController().signal);
   return known;
 }
 

@@ -40,7 +40,7 @@ const node = (...words: string[]): ReturnType<typeof execa> =>
 async function interrupted(
   words: string[],
   ...signals: NodeJS.Signals[]
-): Promise<{ code: number | null; err: string }> {
+): Promise<{ code: number | null; signal: NodeJS.Signals | null; err: string }> {
   const child = spawn(process.execPath, [program, 'work', ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   let err = '';
   child.stderr.on('data', (data) => (err += String(data)));
@@ -48,8 +48,7 @@ async function interrupted(
     const signal = signals.shift();
     if (signal) child.kill(signal);
   });
-  const code = await new Promise<number | null>((done) => child.on('close', done));
-  return { code, err };
+  return new Promise((done) => child.on('close', (code, signal) => done({ code, signal, err })));
 }
 
 describe('a program', () => {
@@ -59,13 +58,13 @@ describe('a program', () => {
   });
   it('lets an interrupted command clean up and ends in 130', async () => {
     const marks = join(folder, 'marks');
-    expect(await interrupted([marks], 'SIGINT')).toEqual({ code: 130, err: '' });
+    expect(await interrupted([marks], 'SIGINT')).toEqual({ code: 130, signal: null, err: '' });
     expect(existsSync(marks)).toBe(true);
-    expect(await interrupted([], 'SIGTERM')).toEqual({ code: 143, err: '' });
+    expect(await interrupted([], 'SIGTERM')).toEqual({ code: 143, signal: null, err: '' });
   });
-  it('ends at once when interrupted again', async () => {
+  it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('is ended at once by a second %s', async (signal) => {
     const marks = join(folder, 'no-marks');
-    expect(await interrupted(['--stubborn', marks], 'SIGINT', 'SIGINT')).toEqual({ code: 130, err: '' });
+    expect(await interrupted(['--stubborn', marks], 'SIGINT', signal)).toEqual({ code: null, signal, err: '' });
     expect(existsSync(marks)).toBe(false);
   });
   it('does not mind a reader that goes away', async () => {

@@ -39,9 +39,10 @@ export class ObjectStore {
   /**
    * Define an object.
    * @param definition `qom-type`, `id` and the options of the type; dotted names and groups may be mixed.
+   * @param signal Aborted when nobody waits any longer for it.
    * @throws BlockError (code EEXIST for an id that is taken); what the definition of a secret says is never repeated.
    */
-  async add(definition: Options): Promise<void> {
+  async add(definition: Options, signal?: AbortSignal): Promise<void> {
     const { 'qom-type': typeName, id, ...given } = definition;
     if (typeof typeName !== 'string' || typeName === '') throw new Usage("an object needs the option 'qom-type'");
     const type = await objectEntry(typeName).load();
@@ -56,7 +57,8 @@ export class ObjectStore {
     this.#reserved.add(id);
     try {
       const options = readOptions(type, given, what);
-      const object = await type.make(options, { id, what, object: (kind, other) => this.find(kind, other) });
+      const context = { id, what, object: <K extends ObjectKind>(kind: K, other: string) => this.find(kind, other) };
+      const object = await type.make(options, signal ? { ...context, signal } : context);
       this.#entries.set(id, { id, type, object, users: 0 });
     } finally {
       this.#reserved.delete(id);

@@ -30,6 +30,8 @@ export interface ObjectContext {
   readonly what: string;
   /** Another object that this one refers to. @throws BlockError with code ENOENT for an unknown one. */
   object<K extends ObjectKind>(kind: K, id: string): ObjectKinds[K];
+  /** Aborted when nobody waits any longer for the object. */
+  readonly signal?: AbortSignal;
 }
 
 /** A property that can be looked at or changed while the object exists, under its option's name. */

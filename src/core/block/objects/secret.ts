@@ -1,9 +1,9 @@
 /** `secret`: a password or key from the command line (which other users of the machine can see) or from a file. */
-import fs from 'node:fs/promises';
 import { decodeSecret } from '../../crypto/secret.ts';
-import { Usage, withContext } from '../../errors/block-error.ts';
+import { Cancelled, Usage, withContext } from '../../errors/block-error.ts';
+import { readAll } from '../../host/index.ts';
 import { defineOptions, type OptionsOf, text } from '../../options/fields.ts';
-import type { ObjectType } from './object-type.ts';
+import type { ObjectContext, ObjectType } from './object-type.ts';
 import { codingFields } from './secret-coding.ts';
 
 const options = defineOptions({
@@ -22,11 +22,12 @@ export const secret: ObjectType<SecretOptions, 'secret'> = {
   kind: 'secret',
   options,
   sensitive: true,
-  async make({ data, file, format, keyid, iv }, { what, object }) {
+  async make({ data, file, format, keyid, iv }, context) {
+    const { what, object } = context;
     if (data !== undefined && file !== undefined) throw new Usage(`${what} takes 'data' or 'file', not both`);
     if (data === undefined && file === undefined) throw new Usage(`${what} needs 'data' or 'file'`);
     const key = keyid === undefined ? undefined : object('secret', keyid);
-    const bytes = file === undefined ? Buffer.from(data ?? '') : await readSecretFile(file, what);
+    const bytes = file === undefined ? Buffer.from(data ?? '') : await readSecretFile(file, context);
     return decodeSecret(bytes, {
       what,
       format,
@@ -36,17 +37,11 @@ export const secret: ObjectType<SecretOptions, 'secret'> = {
   },
 };
 
-async function readSecretFile(file: string, what: string): Promise<Uint8Array> {
+async function readSecretFile(file: string, { what, signal }: ObjectContext): Promise<Uint8Array> {
   try {
-    await using handle = await fs.open(file, 'r');
-    const buf = Buffer.alloc(MAX_BYTES + 1);
-    let length = 0;
-    for (let count = -1; count !== 0 && length < buf.length; length += count) {
-      count = (await handle.read(buf, length, buf.length - length, null)).bytesRead;
-    }
-    if (length <= MAX_BYTES) return Buffer.from(buf.subarray(0, length));
+    return await readAll(file, MAX_BYTES, signal);
   } catch (error) {
+    if (error instanceof Cancelled) throw error;
     throw withContext(`${what}: could not read '${file}'`, error);
   }
-  throw new Usage(`${what}: '${file}' is longer than ${MAX_BYTES} bytes`);
 }

@@ -3,9 +3,9 @@
  * right and the others are what they were, so that breaking off leaves nothing worse than before.
  */
 import { readTables } from '../check/read-ahead.ts';
-import { countAt, type RefcountTableCopy } from '../check/refcount-blocks.ts';
+import { countAt, countText, type RefcountTableCopy } from '../check/refcount-blocks.ts';
 import type { CheckState } from '../check/state.ts';
-import { setRefcount } from '../meta/refcount-entry.ts';
+import { getRefcount, setRefcount } from '../meta/refcount-entry.ts';
 import { viewOf } from '../meta/struct.ts';
 import { encodeBlock, neededBlocks } from './count-blocks.ts';
 import type { FreedSpace } from './freed-space.ts';
@@ -72,19 +72,22 @@ function settleDifferences(state: CheckState, { index, stored, right }: Block, o
     if (was === is) continue;
     const stays = cluster >= state.clusters ? !options.beyondEnd : options.leaksOnly === true && was < is;
     if (stays) {
-      setRefcount(after, at, refcountOrder, Math.min(was, Number.MAX_SAFE_INTEGER));
+      keepCount(before, after, at, refcountOrder);
       if (cluster >= state.clusters) continue;
       state.counts.set(cluster, was);
       if (options.reporting) state.result.corruptions++;
       continue;
     }
     if (is === 0) options.freed?.add(cluster);
-    if (options.reporting) report(state, cluster, was, is);
+    if (!options.reporting) continue;
+    state.note(`Repairing cluster ${cluster} refcount=${countText(before, at, refcountOrder)} reference=${is}`);
+    if (was > is) state.result.leaksFixed++;
+    else state.result.corruptionsFixed++;
   }
 }
 
-function report(state: CheckState, cluster: number, was: number, is: number): void {
-  state.note(`Repairing cluster ${cluster} refcount=${was} reference=${is}`);
-  if (was > is) state.result.leaksFixed++;
-  else state.result.corruptionsFixed++;
+/** Bit by bit, where numbers are not exact. */
+function keepCount(before: DataView, after: DataView, at: number, order: number): void {
+  if (order === 6) after.setBigUint64(at * 8, before.getBigUint64(at * 8));
+  else setRefcount(after, at, order, getRefcount(before, at, order));
 }

@@ -47,13 +47,20 @@ async function open(file: MemoryFile, modes: Readonly<Record<string, boolean>>):
   return openDisk(spec, { writable: modes.readOnly !== true, modes, extraDrivers });
 }
 
+/** Of the disk, and of its snapshot. */
 async function contentOf(file: MemoryFile): Promise<Buffer> {
-  const disk = await open(file, { readOnly: true });
-  try {
-    return await readDisk(disk);
-  } finally {
-    await disk.close();
+  const image = { driver: 'qcow2', file: { driver: 'memory-file', id: 'image' } };
+  const parts: Buffer[] = [];
+  for (const spec of [image, { driver: 'snapshot', snapshot: 'one', file: image }]) {
+    const extraDrivers = [memoryFileDriver(new Map([['image', file]]))];
+    const disk = await openDisk(spec, { modes: { readOnly: true }, extraDrivers });
+    try {
+      parts.push(await readDisk(disk));
+    } finally {
+      await disk.close();
+    }
   }
+  return Buffer.concat(parts);
 }
 
 async function repair(file: MemoryFile): Promise<void> {
@@ -97,9 +104,9 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('broken off', () => {
 
   beforeAll(async () => {
     await qemuImg(['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=1k', path, '1M']);
-    await qemuIo(path, ['write -P 1 0 100k', 'write -P 2 300k 64k', 'write -c -P 5 600k 8k']);
+    await qemuIo(path, ['write -P 1 0 100k', 'write -P 2 300k 64k', 'write -c -P 5 600k 8k', 'write -z 310k 4k']);
     await qemuImg(['snapshot', '-c', 'one', path]);
-    await qemuIo(path, ['write -P 3 20k 30k', 'write -z 320k 16k']);
+    await qemuIo(path, ['write -P 3 20k 30k', 'write -z 320k 16k', 'write -z 40k 8k']);
     image = fs.readFileSync(path);
     content = await contentOf(new MemoryFile(image));
   });

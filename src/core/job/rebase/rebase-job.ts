@@ -50,6 +50,7 @@ class RebaseBody implements JobBody {
         control: copyControl(job),
         sparse: unit,
         unordered: true,
+        parallel: PARALLEL,
         transfer: Math.max(TRANSFER, unit),
         move: (segment) => adoption.adopt(segment),
       });
@@ -66,6 +67,9 @@ class RebaseBody implements JobBody {
     await image.image.layer.image.backing?.change?.(name, format);
   }
 }
+
+/** Pieces under way: each takes two buffers, and two requests where both sides are to be read. */
+const PARALLEL = 3;
 
 /** Make the job; it owns the backends from now on, also if it is never started. */
 export function rebaseJob(jobs: JobList, request: RebaseRequest, init: Partial<JobInit> = {}): Job {

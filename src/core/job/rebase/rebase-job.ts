@@ -7,12 +7,12 @@ import type { Backend } from '../../block/backend/backend.ts';
 import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { BlockError, withContext } from '../../errors/block-error.ts';
-import { copy, TRANSFER } from '../copy-engine/copy.ts';
+import { copy } from '../copy-engine/copy.ts';
 import type { Job, JobBody, JobInit } from '../job.ts';
 import { copyControl } from '../job-copy.ts';
 import type { JobList } from '../job-list.ts';
 import { beginPasses } from '../page-cache.ts';
-import { Adoption } from './adoption.ts';
+import { Adoption, PIECE } from './adoption.ts';
 
 export interface RebaseRequest {
   /** The image with its old chain; the job closes it. */
@@ -51,7 +51,7 @@ class RebaseBody implements JobBody {
         sparse: unit,
         unordered: true,
         parallel: PARALLEL,
-        transfer: Math.max(TRANSFER, unit),
+        transfer: Math.max(PIECE, unit),
         move: (segment) => adoption.adopt(segment),
       });
     } finally {

@@ -71,6 +71,20 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a base that is written
     expect(await qemuImg(['check', base])).toContain('No errors');
   });
 
+  test('is recorded by convert in an overlay that is there already', async () => {
+    const { base, top, look } = await makePair();
+    await qemuIo(top, ['write -P 3 2M 64k']);
+    await qemuIo(base, ['write 4M 1M']);
+    expect((await look()).strict).toBe(REFUSED);
+    const copied = ['convert', '-n', '-f', 'qcow2', '-O', 'qcow2', '-B', 'base.qcow2', '-F', 'qcow2'];
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'qcow2', `${top}.source`]);
+    await qemuIo(`${top}.source`, ['write -P 5 3M 64k']);
+    await imgOutput([...copied, `${top}.source`, top]);
+    expect(await look()).toEqual(SILENT);
+    await qemuIo(base, ['write 5M 64k']);
+    expect((await look()).strict).toBe(REFUSED);
+  });
+
   test('is told by its generation when length and time are what they were', async () => {
     const { base, top, look } = await makePair();
     await qemuIo(top, ['write 0 1M']);

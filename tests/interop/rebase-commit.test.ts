@@ -1,5 +1,5 @@
 /** Commit and rebase on chains of any formats and sizes: the disk stays, and stays right by qemu-img's judgement. */
-import { copyFileSync } from 'node:fs';
+import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { img, imgOutput } from '../support/cli.ts';
@@ -100,6 +100,28 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a chain', () => {
       { start: 131072, length: 131072, depth: 1, present: false },
     ]);
   });
+
+  test.each(['cluster_size=4k', 'cluster_size=4k,lazy_refcounts=on', 'extended_l2=on', 'compat=0.10'])(
+    'gives back the space of the image that was committed (%s)',
+    async (options) => {
+      const folder = tempDir();
+      const at = { cwd: folder };
+      await qemuImg(['create', '-q', '-f', 'qcow2', 'base.qcow2', '64M'], at);
+      await qemuImg(['create', '-q', '-f', 'qcow2', '-o', options, '-b', 'base.qcow2', '-F', 'qcow2', 'top.qcow2'], at);
+      const writes = ['write -P 3 0 10M', 'write -z 20M 4M', 'write -c -P 9 30M 1M', 'write -P 5 40M 10M'];
+      for (const write of writes) {
+        expect((await runPeer('qemu-io', ['-f', 'qcow2', '-c', write, 'top.qcow2'], at)).code).toBe(0);
+      }
+      await qemuImg(['convert', '-O', 'raw', 'top.qcow2', 'want.raw'], at);
+      await imgOutput(['commit', '-q', 'top.qcow2'], at);
+      await shows(folder, 'top.qcow2', 'want.raw');
+      expect((await runPeer('qemu-img', ['check', '-q', 'top.qcow2'], at)).code).toBe(0);
+      expect(statSync(join(folder, 'top.qcow2')).blocks * 512).toBeLessThan(1024 * KIB);
+      // What is given out again afterwards is free indeed.
+      expect((await runPeer('qemu-io', ['-f', 'qcow2', '-c', 'write -P 7 5M 30M', 'top.qcow2'], at)).code).toBe(0);
+      expect((await runPeer('qemu-img', ['check', '-q', 'top.qcow2'], at)).code).toBe(0);
+    },
+  );
 
   test('is not rebased onto itself, onto nothing there, or without a format', async () => {
     const folder = tempDir();

@@ -22,6 +22,7 @@ import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
 import { JobList } from './job-list.ts';
 import { type CopySettings, mirrorJob } from './mirror-job.ts';
+import { recordBase } from './record-base.ts';
 import { runJob } from './run-job.ts';
 import { CopyRecord, verifyJob } from './verify-job.ts';
 
@@ -101,6 +102,8 @@ export async function convert(graph: BlockGraph, options: ConvertOptions): Promi
     );
     if (options.bitmaps === undefined) await runJob(job, options);
     else await withBitmaps(graph, backend.image, options, () => runJob(job, options));
+    // What is made records its base when it is made.
+    if (hasBacking && !target.create) await recordBase(graph, target.spec, (target.cache ?? UNSAFE).noFlush);
     if (record) await verifyTarget(graph, options, { jobs, record });
   } finally {
     for (const source of sources) await source.close();

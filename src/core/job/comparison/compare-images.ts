@@ -15,10 +15,10 @@ import { type Piece, PieceWalker } from './pieces.ts';
 
 const SECTOR = 512;
 /** Bytes of a piece that the thread pool reads, and how many are under way at once. */
-const POOL_PIECE = 1024 * 1024;
-const POOL_LANES = 3;
+const POOL_PIECE = 2 * 1024 * 1024;
+const POOL_LANES = 2;
 /** Bytes of a piece that is read at once, and how many of them pass before others get their turn. */
-const QUICK_PIECE = 128 * 1024;
+const QUICK_PIECE = 256 * 1024;
 const QUICK_RUN = 4;
 
 export interface CompareOptions {

@@ -60,7 +60,6 @@ class Copy {
     this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, cluster));
     this.#writer = new Writer({ target, sparse, compressed });
     const { offload = false } = options;
-    const alone = offload || sparse === 0;
     this.#offload = new Offload(offload, () => {
       this.#planner.transfer = this.#transfer;
     });
@@ -68,8 +67,9 @@ class Copy {
       sources,
       transfer: offload ? Math.max(OFFLOAD_TRANSFER, this.#transfer) : this.#transfer,
       shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
-      unit: alone ? 1 : Math.min(cluster, this.#transfer),
-      joinGap: alone ? 0 : JOIN_GAP,
+      unit: sparse === 0 ? 1 : Math.min(cluster, this.#transfer),
+      // What the kernel copies nobody looks at for zeroes.
+      joinGap: offload || sparse === 0 ? 0 : JOIN_GAP,
       minZero: sparse,
       maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
       everything: sparse === 0,

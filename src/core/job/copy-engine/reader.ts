@@ -11,7 +11,7 @@ import type { Backend } from '../../block/backend/backend.ts';
 import { asBlockError, type BlockError } from '../../errors/block-error.ts';
 
 /** Bytes read at a time from what is in memory: what the processor's own cache holds. A host file reads these at once. */
-const STEP = 128 * 1024;
+const STEP = 256 * 1024;
 
 /** Segments in a row that waited, after which the next ones are read in one request. */
 const PATIENCE = 4;

@@ -15,7 +15,7 @@ import type { DiskPart, Segment } from '../copy-engine/types.ts';
 import { ChainSight, sameContent } from './chain-sight.ts';
 
 /** Bytes compared at a time, unless the unit is larger. */
-export const PIECE = 1024 * 1024;
+export const PIECE = 2 * 1024 * 1024;
 
 export interface AdoptionInit {
   readonly image: Backend;

@@ -7,12 +7,12 @@ import type { Backend } from '../../block/backend/backend.ts';
 import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { BlockError, withContext } from '../../errors/block-error.ts';
-import { copy, TRANSFER } from '../copy-engine/copy.ts';
+import { copy } from '../copy-engine/copy.ts';
 import type { Job, JobBody, JobInit } from '../job.ts';
 import { copyControl } from '../job-copy.ts';
 import type { JobList } from '../job-list.ts';
 import { beginPasses } from '../page-cache.ts';
-import { Adoption } from './adoption.ts';
+import { Adoption, PIECE } from './adoption.ts';
 
 export interface RebaseRequest {
   /** The image with its old chain; the job closes it. */
@@ -50,7 +50,8 @@ class RebaseBody implements JobBody {
         control: copyControl(job),
         sparse: unit,
         unordered: true,
-        transfer: Math.max(TRANSFER, unit),
+        parallel: PARALLEL,
+        transfer: Math.max(PIECE, unit),
         move: (segment) => adoption.adopt(segment),
       });
     } finally {
@@ -66,6 +67,9 @@ class RebaseBody implements JobBody {
     await image.image.layer.image.backing?.change?.(name, format);
   }
 }
+
+/** Pieces under way: each takes two buffers, and two requests where both sides are to be read. */
+const PARALLEL = 3;
 
 /** Make the job; it owns the backends from now on, also if it is never started. */
 export function rebaseJob(jobs: JobList, request: RebaseRequest, init: Partial<JobInit> = {}): Job {

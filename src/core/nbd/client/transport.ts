@@ -45,7 +45,8 @@ export class Transport {
   static async connect(address: ServerAddress, options: ConnectOptions): Promise<Transport> {
     let transport: Transport | undefined;
     const onread = {
-      buffer: Buffer.allocUnsafeSlow(READ_SIZE),
+      // No Buffer: parts of an ordinary array are made faster.
+      buffer: new Uint8Array(READ_SIZE),
       callback: (length: number, buffer: Uint8Array): boolean => {
         transport?.arrived(buffer.subarray(0, length), true);
         return true;

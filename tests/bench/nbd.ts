@@ -3,10 +3,12 @@
  * They take turns, after a longer round that does not count: it compiles our code. Printed are medians of requests per
  * second, and of processor time per request, which says more on a busy machine.
  */
+
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isListening } from '../support/listening.ts';
 import { findPeer } from '../support/peers.ts';
 import { middle } from './measure.ts';
 
@@ -94,7 +96,7 @@ async function start(format: Format, image: string, folder: string): Promise<Ser
   const servers = lines.map(([name, [program = '', ...words]]) => {
     return { name, socket: path(name), process: spawn(program, words, { stdio: 'ignore' }) };
   });
-  for (const { socket } of servers) for (let tries = 0; tries < 200 && !existsSync(socket); tries++) await delay(50);
+  for (const { socket } of servers) for (let tries = 0; tries < 200 && !isListening(socket); tries++) await delay(50);
   return servers;
 }
 

@@ -12,6 +12,7 @@ import { type Files, filesIn, Sources } from './files.ts';
 import { type MannersResult, measureManners } from './manners.ts';
 import { type Cost, median, middle, run } from './measure.ts';
 import { benchNbd, nbdNames } from './nbd.ts';
+import { benchNbdCopy, nbdCopyNames } from './nbd-copy.ts';
 import { type BenchOptions, HELP, readOptions } from './options.ts';
 import { nbdcopy, ourImg, qemuImg } from './programs.ts';
 import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
@@ -37,7 +38,9 @@ class Bench {
     const results: CaseResult[] = [];
     const cases = benchCases(this.#files).filter(({ name }) => this.#isWanted(name));
     if (this.#options.list) {
-      process.stdout.write(`${[...cases.map(({ name }) => name), ...nbdNames, 'start-up', 'manners'].join('\n')}\n`);
+      process.stdout.write(
+        `${[...cases.map(({ name }) => name), ...nbdNames, ...nbdCopyNames, 'start-up', 'manners'].join('\n')}\n`,
+      );
       return;
     }
     if (cases.length > 0) print(HEADING);
@@ -51,6 +54,14 @@ class Bench {
     if (nbdNames.some((name) => this.#isWanted(name))) {
       for (const name of ['raw', 'qcow2'] as const) this.#sources.make(name);
       await benchNbd(this.#files, this.#folder, {
+        rounds: this.#options.rounds ?? 3,
+        isWanted: (name) => this.#isWanted(name),
+        print,
+      });
+    }
+    if (nbdCopyNames.some((name) => this.#isWanted(name))) {
+      this.#sources.make('gib');
+      await benchNbdCopy(this.#files.gib, this.#folder, {
         rounds: this.#options.rounds ?? 3,
         isWanted: (name) => this.#isWanted(name),
         print,

@@ -1,8 +1,10 @@
 /** Two processes on one image: ours and QEMU's keep out of each other's way, by the same locks. */
+
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { img, imgOutput, programPath } from '../support/cli.ts';
+import { isListening } from '../support/listening.ts';
 import { peersFor, qemuImg, qemuImgCheck, runPeer } from '../support/peers.ts';
 import { Random } from '../support/random.ts';
 import { tempDir } from '../support/temp.ts';
@@ -39,7 +41,7 @@ const holders: readonly Holder[] = [
       const socket = join(folder, 'nbd.sock');
       const running = startPeer('qemu-nbd', ['-f', 'qcow2', '-k', socket, '-t', image]);
       await until(
-        () => existsSync(socket),
+        () => isListening(socket),
         10_000,
         () => `qemu-nbd made no socket: ${running.output()}`,
       );

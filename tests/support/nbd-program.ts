@@ -1,8 +1,9 @@
 /** Our `nbd` as a program that serves on a unix socket until the test has finished. */
-import { existsSync } from 'node:fs';
+
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { programPath } from './cli.ts';
+import { isListening } from './listening.ts';
 import { tempDir } from './temp.ts';
 import { type Running, start } from './tracked-child.ts';
 
@@ -19,7 +20,7 @@ export async function startNbd(
 ): Promise<RunningServer> {
   const socket = join(tempDir(), 's');
   const running = start(programPath('nbd'), ['-k', socket, ...args], env);
-  await expect.poll(() => existsSync(socket) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
-  if (!existsSync(socket)) throw new Error(`nbd did not start: ${running.output()}`);
+  await expect.poll(() => isListening(socket) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
+  if (!isListening(socket)) throw new Error(`nbd did not start: ${running.output()}`);
   return Object.assign(running, { socket, uri: (name = '') => `nbd+unix:///${name}?socket=${socket}` });
 }

@@ -1,8 +1,9 @@
 /** Servers of other projects, started by a test and stopped with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { isListening } from './listening.ts';
 import { findPeer } from './peers.ts';
 import { tempDir } from './temp.ts';
 
@@ -42,7 +43,7 @@ async function start(peer: 'qemu-nbd' | 'nbdkit', args: readonly string[], socke
   });
   const stop = (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => end(child, signal);
   onTestFinished(() => stop('SIGKILL'));
-  while (!existsSync(socket)) {
+  while (!isListening(socket)) {
     if (child.exitCode !== null) throw new Error(`${peer} ${args.join(' ')} ended at once: ${stderr}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

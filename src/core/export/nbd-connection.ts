@@ -7,6 +7,8 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { BlockError } from '../errors/block-error.ts';
+import { setUnixSendBuffer } from '../host/index.ts';
+import { SEND_BUFFER } from '../nbd/index.ts';
 import type { Export } from './export.ts';
 import { Channel } from './nbd-channel.ts';
 import { negotiate } from './nbd-handshake.ts';
@@ -37,6 +39,7 @@ export class Connection {
   constructor(id: number, socket: Socket, settings: ConnectionSettings) {
     this.id = id;
     this.#settings = settings;
+    setUnixSendBuffer(socket, SEND_BUFFER);
     // Of a socket that may be put under TLS, the reading is TLS's.
     this.#channel = settings.offer.credentials ? Channel.on(socket) : Channel.onAccepted(socket);
     this.#plain = this.#channel.socket;

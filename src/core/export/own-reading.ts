@@ -15,11 +15,10 @@ export interface Recipient {
  * descriptor, not for those that a server has accepted. Undefined, with nothing changed, where descriptors cannot be had.
  */
 export function readingInto(accepted: Socket, recipient: Recipient): Socket | undefined {
-  const descriptor = descriptorOf(accepted);
-  const copy = descriptor === undefined ? undefined : duplicateDescriptor(descriptor);
-  if (copy === undefined) return undefined;
+  const fd = duplicateDescriptor(accepted);
+  if (fd === undefined) return undefined;
   const options = {
-    fd: copy,
+    fd,
     allowHalfOpen: true,
     onread: {
       buffer: () => recipient.space(),
@@ -33,11 +32,4 @@ export function readingInto(accepted: Socket, recipient: Recipient): Socket | un
   const socket = new Socket(options as SocketConstructorOpts);
   accepted.destroy();
   return socket;
-}
-
-/** Not in Node's documentation, but there for as long as there have been handles; -1 where the system has none. */
-function descriptorOf(socket: Socket): number | undefined {
-  const { _handle: handle } = socket as unknown as { readonly _handle?: { readonly fd?: unknown } | null };
-  const fd = handle?.fd;
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }

@@ -15,7 +15,6 @@ export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';
 export { builtThread } from './built-thread.ts';
 export { CacheManners, MANNERS_WINDOW, type MannersOptions } from './cache-manners.ts';
 export { type CopyRange, cloneFile, cloneRange, copyRange } from './copy-range.ts';
-export { duplicateDescriptor } from './descriptor.ts';
 export type { Alignment } from './direct.ts';
 export type { FileUsage } from './disk-usage.ts';
 export { hostError } from './errno.ts';
@@ -40,4 +39,5 @@ export {
   residentPages,
 } from './page-cache.ts';
 export { readAll } from './read-all.ts';
+export { duplicateDescriptor, setUnixSendBuffer } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

@@ -25,6 +25,7 @@ const SIGNATURES = {
   copy_file_range: ['int64_t', 'int', 'uintptr_t', 'int', 'uintptr_t', 'size_t', 'uint32_t'],
   ioctl: ['int', 'int', 'ulong', 'uintptr_t'],
   fcntl: ['int', 'int', 'int', 'uintptr_t'],
+  setsockopt: ['int', 'int', 'int', 'int', 'uintptr_t', 'uint32_t'],
   fstatfs: ['int', 'int', 'uintptr_t'],
   statx: ['int', 'int', 'uintptr_t', 'int', 'uint32_t', 'uintptr_t'],
   posix_fadvise: ['int', 'int', 'int64_t', 'int64_t', 'int'],

@@ -180,5 +180,8 @@ export const Limit = {
   EXTENTS: 131_072,
 } as const;
 
+/** What a unix socket may hold of what is sent, in bytes: a few long replies, or data of writes. */
+export const SEND_BUFFER = 1 << 20;
+
 /** Where servers listen unless told otherwise. */
 export const DEFAULT_PORT = 10_809;

@@ -20,7 +20,7 @@ import {
   type Negotiated,
 } from '../../core/nbd/index.ts';
 import { ExtentRun } from './extent-run.ts';
-import { Request } from './request.ts';
+import { Request, type RequestFields } from './request.ts';
 import type { Session } from './session.ts';
 
 /** Longest question about status in bytes: its length has 32 bits, or the server should not look too far at a time. */
@@ -110,10 +110,7 @@ export class NbdImage implements Image {
     return this.#session.close();
   }
 
-  #ask(
-    what: Pick<Request, 'command' | 'flags' | 'offset' | 'length'>,
-    buffers: readonly Uint8Array[] = NO_BUFFERS,
-  ): Promise<ExtentsReply | undefined> {
+  #ask(what: RequestFields, buffers: readonly Uint8Array[] = NO_BUFFERS): Promise<ExtentsReply | undefined> {
     if (isNothing(what)) return NOTHING;
     return new Promise((resolve, reject) => {
       this.#session.send(new Request(what, buffers, resolve, reject));
@@ -140,10 +137,7 @@ export class NbdImage implements Image {
   }
 
   /** What was known of extents holds no more from the moment a change begins until it has ended. */
-  #change(
-    what: Pick<Request, 'command' | 'flags' | 'offset' | 'length'>,
-    buffers: readonly Uint8Array[] = NO_BUFFERS,
-  ): Promise<void> {
+  #change(what: RequestFields, buffers: readonly Uint8Array[] = NO_BUFFERS): Promise<void> {
     if (isNothing(what)) return NOTHING;
     this.#forgetExtents();
     return new Promise((resolve, reject) => {

@@ -2,6 +2,8 @@ import type { BlockError } from '../../core/errors/block-error.ts';
 import type { ReadProgress } from '../../core/nbd/client/read-progress.ts';
 import type { ClientRequest, ExtentsReply } from '../../core/nbd/index.ts';
 
+export type RequestFields = Pick<ClientRequest, 'command' | 'flags' | 'offset' | 'length'>;
+
 /** A request whose promise is the only one it takes. */
 export class Request implements ClientRequest {
   readonly command: number;
@@ -17,15 +19,15 @@ export class Request implements ClientRequest {
   status: ExtentsReply | undefined = undefined;
 
   constructor(
-    what: Pick<ClientRequest, 'command' | 'flags' | 'offset' | 'length'>,
+    { command, flags, offset, length }: RequestFields,
     buffers: readonly Uint8Array[],
     resolve: (status: ExtentsReply | undefined) => void,
     reject: (error: BlockError) => void,
   ) {
-    this.command = what.command;
-    this.flags = what.flags;
-    this.offset = what.offset;
-    this.length = what.length;
+    this.command = command;
+    this.flags = flags;
+    this.offset = offset;
+    this.length = length;
     this.buffers = buffers;
     this.#resolve = resolve;
     this.#reject = reject;

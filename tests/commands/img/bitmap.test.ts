@@ -1,10 +1,11 @@
 /** `img bitmap` and `convert --bitmaps`, alone and together with QEMU's programs. */
+
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openDisk } from '../../support/disk.ts';
 import { imgHere, imgHereOutput } from '../../support/img-here.ts';
+import { isListening } from '../../support/listening.ts';
 import { findPeer, peerOutput, peersFor, qemuImg, qemuImgCheck, qemuIo } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
 
@@ -122,7 +123,7 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io', 'qemu-nbd', 'nbdinfo').missing)(
     const socket = join(tempDir(), 's');
     const server = spawn(findPeer('qemu-nbd') ?? '', ['-r', '-f', 'qcow2', '-B', name, '-k', socket, file]);
     const ended = new Promise((resolve) => server.once('exit', resolve));
-    while (!existsSync(socket) && server.exitCode === null) await new Promise((resolve) => setImmediate(resolve));
+    while (!isListening(socket) && server.exitCode === null) await new Promise((resolve) => setImmediate(resolve));
     const uri = `nbd+unix:///?socket=${socket}`;
     const text = await peerOutput('nbdinfo', ['--json', `--map=qemu:dirty-bitmap:${name}`, uri]);
     await ended;

@@ -1,12 +1,14 @@
 /** Our server under TLS: whom it lets in, and whom not. Clients are those of GnuTLS, OpenSSL and QEMU. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificates, makeKeys } from '../../support/certificates.ts';
 import { programPath } from '../../support/cli.ts';
 import { imgHere } from '../../support/img-here.ts';
+import { isListening } from '../../support/listening.ts';
 import { startQemuNbd } from '../../support/nbd-servers.ts';
 import { peerOutput, peersFor, runPeer } from '../../support/peers.ts';
 import { GREETING } from '../../support/scripted-nbd.ts';
@@ -55,7 +57,7 @@ describe.skipIf(peers.missing)('nbd --tls-creds', () => {
       stderr += text.toString();
     });
     onTestFinished(() => void child.kill('SIGKILL'));
-    while (!existsSync(socket)) {
+    while (!isListening(socket)) {
       if (child.exitCode !== null) throw new Error(`nbd ended at once: ${stderr}`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

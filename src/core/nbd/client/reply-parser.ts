@@ -48,6 +48,8 @@ const MAX_ERRORS = 1024;
 const TWO_32 = 2 ** 32;
 const OFFSET_SIZE = 8;
 const HOLE_SIZE = 12;
+/** Flags and type of a chunk that is the only one of its reply, and has data. */
+const WHOLE = (ChunkFlag.DONE << 16) | ChunkType.OFFSET_DATA;
 
 export class ReplyParser {
   readonly #mode: ReplyMode;
@@ -92,11 +94,42 @@ export class ReplyParser {
     const left = bytes.length - at;
     const size = left >= 4 ? this.#headerSize(view.getUint32(at)) : 4;
     if (left >= size && size > 4) {
+      const end = this.#wholeRead(bytes, view, at, size);
+      if (end > at) return end;
       this.#header(view, at);
       return at + size;
     }
     this.#need = size;
     return this.#gather(bytes, at);
+  }
+
+  /**
+   * The usual reply to a short read: all of its data in one piece, all of it here. Returns its end; `at` for whatever
+   * else it may be, or is wrong.
+   */
+  #wholeRead(bytes: Uint8Array, view: DataView, at: number, size: number): number {
+    const low = view.getUint32(at + 12);
+    const request = this.#owner.find(view.getUint32(at + 8), low);
+    if (request?.command !== Command.READ || request.progress || request.errors > 0) return at;
+    const { offset, length } = request;
+    const simple = this.#mode === 'simple';
+    if (!simple && size === Size.SIMPLE_REPLY) return at;
+    const data = simple ? at + size : at + size + OFFSET_SIZE;
+    const end = data + length;
+    if (end > bytes.length) return at;
+    if (simple) {
+      if (view.getUint32(at + 4) !== 0) return at;
+    } else {
+      if (view.getUint32(at + 4) !== WHOLE || view.getUint32(at + size - 4) !== length + OFFSET_SIZE) return at;
+      if (view.getUint32(at + size) * TWO_32 + view.getUint32(at + size + 4) !== offset) return at;
+      if (this.#mode === 'extended') {
+        if (view.getUint32(at + 16) * TWO_32 + view.getUint32(at + 20) !== offset) return at;
+        if (view.getUint32(at + 24) !== 0) return at;
+      }
+    }
+    copyIntoBuffers(request.buffers, 0, bytes.subarray(data, end));
+    this.#owner.finished(request, low, undefined);
+    return end;
   }
 
   /** Part of a header or a small payload. */

@@ -58,20 +58,26 @@ const TWO_32 = 2 ** 32;
  * write is that of its payload, which a flag says.
  */
 export function encodeRequest(
-  target: Buffer,
+  target: Uint8Array,
   at: number,
   { command, flags, offset, length }: RequestHeader,
   cookie: { readonly high: number; readonly low: number; readonly extended: boolean },
-): number {
+): void {
   const { extended } = cookie;
-  target.writeUInt32BE(extended ? Magic.EXTENDED_REQUEST : Magic.REQUEST, at);
-  target.writeUInt16BE(extended && command === Command.WRITE ? flags | CommandFlag.PAYLOAD_LEN : flags, at + 4);
-  target.writeUInt16BE(command, at + 6);
-  target.writeUInt32BE(cookie.high, at + 8);
-  target.writeUInt32BE(cookie.low, at + 12);
-  target.writeUInt32BE(Math.floor(offset / TWO_32), at + 16);
-  target.writeUInt32BE(offset % TWO_32, at + 20);
-  if (!extended) return target.writeUInt32BE(length, at + 24);
-  target.writeUInt32BE(Math.floor(length / TWO_32), at + 24);
-  return target.writeUInt32BE(length % TWO_32, at + 28);
+  put32(target, at, extended ? Magic.EXTENDED_REQUEST : Magic.REQUEST);
+  const sent = extended && command === Command.WRITE ? flags | CommandFlag.PAYLOAD_LEN : flags;
+  put32(target, at + 4, (sent << 16) | command);
+  put32(target, at + 8, cookie.high);
+  put32(target, at + 12, cookie.low);
+  put32(target, at + 16, Math.floor(offset / TWO_32));
+  put32(target, at + 20, offset % TWO_32);
+  if (extended) put32(target, at + 24, Math.floor(length / TWO_32));
+  put32(target, at + (extended ? 28 : 24), length % TWO_32);
+}
+
+function put32(target: Uint8Array, at: number, value: number): void {
+  target[at] = value >>> 24;
+  target[at + 1] = value >>> 16;
+  target[at + 2] = value >>> 8;
+  target[at + 3] = value;
 }

@@ -7,7 +7,9 @@
 import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import type { TlsClient } from '../../crypto/tls-credentials.ts';
 import { asBlockError, BlockError } from '../../errors/block-error.ts';
+import { setUnixSendBuffer } from '../../host/index.ts';
 import { ByteReader, ConnectionLost } from '../byte-reader.ts';
+import { SEND_BUFFER } from '../constants.ts';
 import { describeAddress, type ServerAddress } from '../socket-address.ts';
 
 /** Bytes read from the socket at a time. */
@@ -45,7 +47,8 @@ export class Transport {
   static async connect(address: ServerAddress, options: ConnectOptions): Promise<Transport> {
     let transport: Transport | undefined;
     const onread = {
-      buffer: Buffer.allocUnsafeSlow(READ_SIZE),
+      // No Buffer: parts of an ordinary array are made faster.
+      buffer: new Uint8Array(READ_SIZE),
       callback: (length: number, buffer: Uint8Array): boolean => {
         transport?.arrived(buffer.subarray(0, length), true);
         return true;
@@ -67,6 +70,7 @@ export class Transport {
       throw connectError(address, error);
     }
     if (address.type === 'inet') socket.setNoDelay(true);
+    else setUnixSendBuffer(socket, SEND_BUFFER);
     transport.#listen(options.willUpgrade);
     return transport;
   }

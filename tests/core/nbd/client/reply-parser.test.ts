@@ -104,6 +104,18 @@ describe('replies in pieces', () => {
     }
   });
 
+  test.each(STEPS)('of %d bytes: all of the data in one chunk', (step) => {
+    const bytes = pattern(300);
+    const far = 2 ** 33 + 512;
+    for (const mode of ['structured', 'extended'] as const) {
+      const asked = request(Command.READ, far, 300, [100, 200]);
+      const chunk = data(far, bytes, DONE);
+      const reply = mode === 'structured' ? structuredChunk(COOKIE, chunk) : extendedChunk(COOKIE, far, chunk);
+      expect(parse(mode, asked, reply, step)).toEqual({ finished: 1, error: undefined, atBoundary: true });
+      expect(Buffer.concat(asked.buffers).equals(bytes)).toBe(true);
+    }
+  });
+
   test.each(STEPS)('of %d bytes: block status, narrow and wide', (step) => {
     const narrow = request(Command.BLOCK_STATUS, 0, 1 << 20);
     const payload = Buffer.concat([u32(CONTEXT), u32(65_536), u32(3), u32(1 << 20), u32(0)]);
@@ -269,6 +281,18 @@ describe('replies that lie', () => {
       }).toThrow(/^the server breaks the NBD protocol: /);
       expect(outcome).toBeUndefined();
     }
+  });
+
+  test('a simple reply whose numbers are those of a chunk', () => {
+    // The error number reads like flags and type, the cookie like a length.
+    const low = 4 + 8;
+    const asked = request(Command.READ, 0, 4);
+    const parser = new ReplyParser('structured', CONTEXT, {
+      find: (_high, cookie) => (cookie === low ? asked : undefined),
+      finished: () => undefined,
+    });
+    const reply = simpleReply({ high: 1, low }, 0x1_0001, Buffer.concat([u64(0), pattern(4)]));
+    expect(() => parser.feed(reply)).toThrow('a simple reply where a structured one is demanded');
   });
 
   test('data scattered over too many places', () => {

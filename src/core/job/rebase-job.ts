@@ -8,7 +8,7 @@ import { Flag } from '../block/driver.ts';
 import { infoOf } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
 import { alignDown, alignUp } from '../bytes/ranges.ts';
-import { isZero } from '../bytes/zero.ts';
+import { isZero, nextRun } from '../bytes/zero.ts';
 import { BlockError, withContext } from '../errors/block-error.ts';
 import { copy, TRANSFER } from './copy-engine/copy.ts';
 import type { DiskPart, Segment } from './copy-engine/types.ts';
@@ -110,8 +110,19 @@ class RebaseBody implements JobBody {
     const [there] = await Promise.all([this.#readNext({ offset, length }), image.read(offset, old)]);
     for (const run of this.#differing(old, there)) {
       const data = old.subarray(run.offset, run.offset + run.length);
-      if (!compressed) await image.write(offset + run.offset, data, Flag.UNCHANGED);
-      else await this.#writeClusters(offset + run.offset, data);
+      if (compressed) await this.#writeClusters(offset + run.offset, data);
+      else await this.#writeRuns(offset + run.offset, data);
+    }
+  }
+
+  async #writeRuns(offset: number, data: Uint8Array): Promise<void> {
+    const { image } = this.#request;
+    const granularity = this.#unit === 1 ? LEAST_ZEROES : this.#unit;
+    for (let at = 0; at < data.length; ) {
+      const run = nextRun(data, at, { offset, granularity });
+      if (run > 0) await image.write(offset + at, data.subarray(at, at + run), Flag.UNCHANGED);
+      else await image.zero(offset + at, -run, Flag.UNCHANGED);
+      at += Math.abs(run);
     }
   }
 
@@ -150,6 +161,9 @@ class RebaseBody implements JobBody {
     if (from >= 0) yield { offset: from, length: old.length - from };
   }
 }
+
+/** Shortest run of zeroes that is stored as such where there are no units, in bytes. */
+const LEAST_ZEROES = 4096;
 
 /** Bytes compared at a time. */
 const PIECE = 2 * 1024 * 1024;

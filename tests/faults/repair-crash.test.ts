@@ -83,7 +83,10 @@ const amendments: readonly Readonly<Record<string, unknown>>[] = [
 ];
 
 async function amend(file: MemoryFile, options: Readonly<Record<string, unknown>>): Promise<void> {
-  const disk = await open(file, {});
+  await amendOpen(await open(file, {}), options);
+}
+
+async function amendOpen(disk: Backend, options: Readonly<Record<string, unknown>>): Promise<void> {
   const context: AmendContext = {
     force: false,
     exclusively: (action) => action(),
@@ -146,5 +149,46 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('broken off', () => {
 
   test.each(amendments)('while amending %j', async (options) => {
     await crash(image, 11, (file) => amend(file, options), repair);
+  });
+
+  test('while zero clusters are written out over a backing file', async () => {
+    const base = join(suite, 'base.raw');
+    const top = join(suite, 'top.qcow2');
+    fs.writeFileSync(base, Buffer.alloc(1 << 20, 9));
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-o', 'cluster_size=1k', '-b', base, '-F', 'raw', top]);
+    await qemuIo(top, ['write -P 1 0 100k', 'write -z 50k 20k', 'write -z 300k 64k']);
+    await qemuImg(['snapshot', '-c', 'one', top]);
+    await qemuIo(top, ['write -z 0 30k', 'write -z -u 80k 10k', 'write -P 4 310k 4k']);
+    const withBase = (file: MemoryFile, modes: Readonly<Record<string, boolean>>): Promise<Backend> => {
+      const backing = { driver: 'raw', file: { driver: 'file', filename: base } };
+      const image = { driver: 'qcow2', file: { driver: 'memory-file', id: 'image' }, backing };
+      const extraDrivers = [memoryFileDriver(new Map([['image', file]]))];
+      return openDisk(image, { writable: modes.readOnly !== true, modes, extraDrivers });
+    };
+    const shown = async (file: MemoryFile): Promise<Buffer> => {
+      const disk = await withBase(file, { readOnly: true });
+      const content = await readDisk(disk);
+      await disk.close();
+      return content;
+    };
+    const start = fs.readFileSync(top);
+    const before = await shown(new MemoryFile(start));
+    const random = new Random(17);
+    const clock = new Clock();
+    const file = new MemoryFile(start, { clock, random, logging: true });
+    await amendOpen(await withBase(file, {}), { compat: '0.10' });
+    for (let moment = 0; moment < MOMENTS; moment++) {
+      const time = moment === 0 ? clock.now : file.moment(random);
+      const what = `moment ${moment}, time ${time} of ${clock.now}`;
+      const crashed = file.afterCrash(time, random);
+      expect((await shown(crashed)).equals(before), what).toBe(true);
+      await repair(crashed);
+      await expectClean(crashed, what);
+      await amendOpen(await withBase(crashed, {}), { compat: '0.10' });
+      await expectClean(crashed, what);
+      expect((await shown(crashed)).equals(before), what).toBe(true);
+      fs.writeFileSync(top, crashed.bytes);
+      await qemuImg(['check', '-q', top]);
+    }
   });
 });

@@ -34,12 +34,15 @@ export interface L1Place {
 
 /** Count the references that a table is and has. Returns its bytes. */
 export async function checkL1(state: CheckState, place: L1Place, references: L2References): Promise<Uint8Array> {
-  const bytes = new Uint8Array(place.entries * 8);
-  if (place.entries === 0) return bytes;
-  state.refer(place.offset, bytes.length, place.times);
-  if (place.offset < state.fileSize) await state.image.file.read(place.offset, bytes);
+  const { offset, entries, active } = place;
+  // What lies past the end of the file is empty. Of the active table all bytes are wanted, of others only those there are.
+  const there = active ? entries : Math.max(0, Math.min(entries, Math.ceil((state.fileSize - offset) / 8)));
+  const bytes = new Uint8Array(there * 8);
+  if (entries === 0) return bytes;
+  state.refer(offset, entries * 8, place.times);
+  if (bytes.length > 0 && offset < state.fileSize) await state.image.file.read(offset, bytes);
   const view = viewOf(bytes);
-  const clusters = new Float64Array(place.entries);
+  const clusters = new Float64Array(there);
   let tables = 0;
   for (let at = 0; at < bytes.length; at += 8) {
     if (at % PIECE === 0 && isZero(bytes, at, Math.min(bytes.length, at + PIECE))) {

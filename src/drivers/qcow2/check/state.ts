@@ -41,6 +41,8 @@ export interface L1Fix {
 
 /** References past the end of the file are remembered, to look up their counts on disk; more than these are not. */
 const MAX_BEYOND = 65536;
+/** Nor are any once so many clusters have been referred to there, the same ones counted each time. */
+const MAX_BEYOND_STEPS = 64 * MAX_BEYOND;
 /** Counts above 2^32 that are remembered exactly; what is said of more is not exact. */
 const MAX_LARGE = 65536;
 /** Milliseconds of work at a stretch, after which signals and timers get their turn. */
@@ -79,6 +81,7 @@ export class CheckState {
   readonly fixing: boolean;
   readonly l2Fixes: number[] = [];
   readonly l1Fixes: L1Fix[] = [];
+  #beyondSteps = 0;
   readonly #options: CheckReporting;
   #breath = performance.now();
 
@@ -164,6 +167,9 @@ export class CheckState {
   #rememberBeyond(first: number, last: number): void {
     // Past the largest exact integer no file has clusters, and adding 1 to their numbers would not change them.
     const end = Math.min(last, Math.floor(Number.MAX_SAFE_INTEGER / this.geometry.clusterSize));
+    this.#beyondSteps += end - first + 1;
+    if (this.#beyondSteps > MAX_BEYOND_STEPS) this.beyondAll = false;
+    if (!this.beyondAll) return;
     for (let cluster = Math.max(first, this.clusters); cluster <= end; cluster++) {
       if (this.beyond.size >= MAX_BEYOND) {
         this.beyondAll = false;

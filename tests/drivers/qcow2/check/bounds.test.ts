@@ -81,6 +81,19 @@ describe.each(['check', 'repair'] as const)('%s ends', (how) => {
     });
   });
 
+  test('with L1 tables of snapshots past the end of the file', async () => {
+    const count = 20_000;
+    const table = encodeSnapshotTable(
+      Array.from({ length: count }, (_, index) =>
+        snapshotFixture({ id: String(index), l1TableOffset: 64 * MiB + index * CLUSTER, l1Size: 4 * MiB }),
+      ),
+    );
+    const path = imageOf({ nbSnapshots: count, snapshotsOffset: 0x800 }, 32 * MiB, new Map([[0x800, table]]));
+    const { result, error } = await ended(path, how);
+    if (how === 'check') expect(result?.corruptions).toBeGreaterThanOrEqual(count);
+    else expect(error).toMatch(/more references than can be remembered point past the end/);
+  });
+
   test('with many snapshots beside a large L1 table', async () => {
     // Every L2 table of the disk is a hole; each snapshot has one table more.
     const count = 10_000;

@@ -13,9 +13,18 @@ import type { Node } from './node.ts';
 const VERSION = 1;
 const HAS_GENERATION = 1;
 const BYTES = 48;
+/** Where the hash of the name is. */
+const NAME_HASH = 40;
 
 /** What is recorded of the base that `overlay` names; undefined where that is no regular file or cannot be looked at. */
 export function fingerprintOf(overlay: string, name: string, generation: Uint8Array | undefined): Buffer | undefined {
+  const data = stateOf(overlay, name, generation);
+  data?.set(hashOf(name), NAME_HASH);
+  return data;
+}
+
+/** The same but for the name, whose hash takes loading the cryptography. */
+function stateOf(overlay: string, name: string, generation: Uint8Array | undefined): Buffer | undefined {
   const stat = statOf(overlay, name);
   if (!stat) return undefined;
   const data = Buffer.alloc(BYTES);
@@ -25,8 +34,15 @@ export function fingerprintOf(overlay: string, name: string, generation: Uint8Ar
   data.writeBigInt64BE(stat.mtimeNs / BILLION, 16);
   data.writeUInt32BE(Number(stat.mtimeNs % BILLION), 24);
   if (generation) data.set(generation.subarray(0, 8), 32);
-  data.set(nodeCrypto().createHash('sha256').update(name).digest().subarray(0, 8), 40);
   return data;
+}
+
+function hashOf(name: string): Buffer {
+  return nodeCrypto()
+    .createHash('sha256')
+    .update(name)
+    .digest()
+    .subarray(0, BYTES - NAME_HASH);
 }
 
 const BILLION = 1_000_000_000n;
@@ -49,9 +65,10 @@ export function changeOfBase(node: Node): string | undefined {
   if (!recorded || !base || backing?.fileName === undefined || node.backingOverridden) return undefined;
   const was = Buffer.from(recorded.buffer, recorded.byteOffset, recorded.length);
   if (was.length < BYTES || was.readUInt32BE(0) !== VERSION) return undefined;
-  const now = fingerprintOf(node.fileName, backing.fileName, base.image.generation?.value);
+  const now = stateOf(node.fileName, backing.fileName, base.image.generation?.value);
+  if (!now || same(was, now, 4, NAME_HASH)) return undefined;
   // Another program has named another file since: nothing is known of that one.
-  if (!now || !same(was, now, 40, 48)) return undefined;
+  if (!was.subarray(NAME_HASH, BYTES).equals(hashOf(backing.fileName))) return undefined;
   if (!same(was, now, 8, 16)) return `its size was ${was.readBigUInt64BE(8)} bytes and is ${now.readBigUInt64BE(8)}`;
   if (!same(was, now, 32, 40) || !same(was, now, 4, 8)) return 'it was written to';
   if (!same(was, now, 16, 28)) return `it was last modified at ${timeOf(now)}, not at ${timeOf(was)}`;

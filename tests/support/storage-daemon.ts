@@ -1,5 +1,5 @@
 /** A storage daemon, ours or the peer's, with a client on its control socket and an NBD server beside. */
-import { existsSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -49,13 +49,14 @@ export class StorageDaemon {
     const all = ['--nbd-server', `addr.type=unix,addr.path=${nbd}`, ...args, ...control];
     const file = program === 'ours' ? programPath('nbd') : (findPeer('qemu-storage-daemon') ?? '');
     const running = start(file, all);
-    await until(
-      () => existsSync(qmp) || running.child.exitCode !== null,
-      PATIENCE,
-      () => 'the daemon does not start',
-    );
-    if (!existsSync(qmp)) throw new Error(`the daemon did not start: ${running.output()}`);
-    const daemon = new StorageDaemon(running, net.connect(qmp), nbd);
+    let socket: net.Socket | undefined;
+    const connected = async (): Promise<boolean> => {
+      socket = await connect(qmp);
+      return socket !== undefined || running.child.exitCode !== null;
+    };
+    await until(connected, PATIENCE, () => 'the daemon does not start');
+    if (!socket) throw new Error(`the daemon did not start: ${running.output()}`);
+    const daemon = new StorageDaemon(running, socket, nbd);
     await daemon.run('qmp_capabilities');
     return daemon;
   }
@@ -120,4 +121,12 @@ export class StorageDaemon {
   #wakeAll(): void {
     for (const wake of this.#wake.splice(0)) wake();
   }
+}
+
+/** Undefined while nobody listens there yet. */
+function connect(file: string): Promise<net.Socket | undefined> {
+  const socket = net.connect(file);
+  return new Promise((resolve) => {
+    socket.once('connect', () => resolve(socket)).once('error', () => resolve(undefined));
+  });
 }

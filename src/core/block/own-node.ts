@@ -24,6 +24,12 @@ export function belowFilters(edge: Edge): Node {
   return edge.node.layer;
 }
 
+/** Bytes of what the format below `edge` allocates at a time; undefined where there is no such unit. */
+export async function unitOf(edge: Edge): Promise<number | undefined> {
+  const info = await belowFilters(edge).image.info?.();
+  return info?.subclusterSize ?? info?.clusterSize;
+}
+
 /** Bytes of a cluster of the format below `edge`; undefined where there are none. */
 export async function clusterSizeOf(edge: Edge): Promise<number | undefined> {
   return (await belowFilters(edge).image.info?.())?.clusterSize;

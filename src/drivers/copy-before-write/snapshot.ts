@@ -15,7 +15,7 @@ import type { Edge } from '../../core/block/graph/edge.ts';
 import { belowFilters, chainStatus } from '../../core/block/own-node.ts';
 import type { PointInTimeCapability } from '../../core/block/point-in-time.ts';
 import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
-import { isZero } from '../../core/bytes/zero.ts';
+import { nextRun } from '../../core/bytes/zero.ts';
 import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 
 /** Longest single copy in bytes, unless clusters are larger. */
@@ -59,19 +59,46 @@ export class Snapshot implements PointInTimeCapability {
   }
 
   async #copy(offset: number, length: number, compressed: boolean): Promise<void> {
-    const { zero, length: covered } = await onSide('read', () =>
-      chainStatus(this.#file.node, undefined, { offset, length, precise: true }),
-    );
-    if (zero && covered >= length) {
-      await onSide('write', () => this.#target.zero(offset, length, Flag.MAY_UNMAP));
-      return;
+    const end = offset + length;
+    let data = offset;
+    for (let at = offset; at < end; ) {
+      const { zero, length: run } = await this.#wholeClusters(at, end);
+      if (zero) {
+        await this.#copyData(data, at - data, compressed);
+        await onSide('write', () => this.#target.zero(at, run, Flag.MAY_UNMAP));
+        data = at + run;
+      }
+      at += run;
     }
+    await this.#copyData(data, end - data, compressed);
+  }
+
+  /** Clusters from `at` on that are known to be zeroes, or the next ones that are not. */
+  async #wholeClusters(at: number, end: number): Promise<{ readonly zero: boolean; readonly length: number }> {
+    const { granularity } = this.wanted;
+    const { zero, length } = await onSide('read', () =>
+      chainStatus(this.#file.node, undefined, { offset: at, length: end - at, precise: true }),
+    );
+    const whole = at + length >= end ? end - at : alignDown(length, granularity);
+    if (zero && whole > 0) return { zero, length: whole };
+    return { zero: false, length: Math.min(end - at, alignUp(Math.max(length, 1), granularity)) };
+  }
+
+  async #copyData(offset: number, length: number, compressed: boolean): Promise<void> {
+    if (length === 0) return;
+    const { granularity } = this.wanted;
     const buf = Buffer.allocUnsafeSlow(length);
     await onSide('read', () => this.#file.read(offset, buf));
-    await onSide('write', () => {
-      if (isZero(buf)) return this.#target.zero(offset, length, Flag.MAY_UNMAP);
-      return compressed ? this.#target.writeCompressed(offset, buf) : this.#target.write(offset, buf);
-    });
+    for (let at = 0; at < length; ) {
+      const run = nextRun(buf, at, { offset, granularity });
+      const data = buf.subarray(at, at + Math.abs(run));
+      await onSide('write', () => {
+        if (run < 0) return this.#target.zero(offset + at, data.length, Flag.MAY_UNMAP);
+        if (compressed) return this.#target.writeCompressed(offset + at, data);
+        return this.#target.write(offset + at, data);
+      });
+      at += data.length;
+    }
   }
 
   async read(offset: number, buf: Uint8Array): Promise<void> {

@@ -10,10 +10,10 @@ import type { Driver, Image, OpenContext } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { FilterImage } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
-import { belowFilters, chainStatus, clusterSizeOf, exclusively } from '../../core/block/own-node.ts';
+import { belowFilters, chainStatus, exclusively, unitOf } from '../../core/block/own-node.ts';
 import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
 import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
-import { isZero } from '../../core/bytes/zero.ts';
+import { isZero, nextRun } from '../../core/bytes/zero.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { defineOptions, type OptionsOf, text } from '../../core/options/fields.ts';
 
@@ -32,6 +32,8 @@ interface Found {
 
 /** Longest single copy in bytes, unless clusters are larger. */
 const PIECE = 1 << 20;
+/** Shortest run of zeroes that is looked for where there are no units, in bytes. */
+const LEAST_ZEROES = 4096;
 const NOTHING = new Uint8Array(0);
 
 class CopyOnReadImage extends FilterImage {
@@ -131,9 +133,10 @@ class CopyOnReadImage extends FilterImage {
         const piece = copy && !zero ? Math.min(length, this.#piece) : length;
         const from = Math.max(at, offset);
         const wanted = buf?.subarray(from - offset, Math.max(from, Math.min(at + piece, end)) - offset) ?? NOTHING;
+        const ahead = buf === undefined;
         if (!copy) await (wanted.length > 0 ? this.file.read(from, wanted) : undefined);
-        else if (zero) await this.#copyZeroes(at, piece, wanted);
-        else await this.#copy(at, piece, { from, wanted });
+        else if (zero) await this.#copyZeroes(at, piece, { wanted, ahead });
+        else await this.#copy(at, piece, { from, wanted, ahead });
         at += piece;
       }
     });
@@ -159,19 +162,56 @@ class CopyOnReadImage extends FilterImage {
     return at + length >= stop ? stop - at : alignDown(length, this.#clusterSize);
   }
 
-  async #copy(offset: number, length: number, part: { from: number; wanted: Uint8Array }): Promise<void> {
+  async #copy(
+    offset: number,
+    length: number,
+    { from, wanted, ahead }: { from: number; wanted: Uint8Array; ahead: boolean },
+  ): Promise<void> {
     const buf = Buffer.allocUnsafeSlow(length);
     await this.file.read(offset, buf);
     await this.file.event('cor_write');
-    if (isZero(buf)) await this.file.zero(offset, length, Flag.UNCHANGED);
-    else await this.file.write(offset, buf, Flag.UNCHANGED);
-    part.wanted.set(buf.subarray(part.from - offset, part.from - offset + part.wanted.length));
+    // Who reads waits: what is fetched ahead is worth a closer look.
+    const granularity = this.#clusterSize === 1 ? LEAST_ZEROES : this.#clusterSize;
+    const whole = isZero(buf) ? -length : length;
+    for (let at = 0; at < length; ) {
+      const run = ahead ? nextRun(buf, at, { offset, granularity }) : whole;
+      if (run > 0) await this.file.write(offset + at, buf.subarray(at, at + run), Flag.UNCHANGED);
+      else await this.#zero(offset + at, -run, ahead);
+      at += Math.abs(run);
+    }
+    wanted.set(buf.subarray(from - offset, from - offset + wanted.length));
   }
 
-  async #copyZeroes(offset: number, length: number, wanted: Uint8Array): Promise<void> {
+  async #copyZeroes(
+    offset: number,
+    length: number,
+    { wanted, ahead }: { wanted: Uint8Array; ahead: boolean },
+  ): Promise<void> {
     await this.file.event('cor_write');
-    await this.file.zero(offset, length, Flag.UNCHANGED);
+    await this.#zero(offset, length, ahead);
     wanted.fill(0);
+  }
+
+  /** Zeroes that are fetched ahead need not be stored where what lies below `bottom` shows them, too. */
+  async #zero(offset: number, length: number, ahead: boolean): Promise<void> {
+    const end = offset + length;
+    for (let at = offset; at < end; ) {
+      const { skip, length: run } = ahead ? await this.#zeroBelow(at, end) : { skip: false, length };
+      if (!skip) await this.file.zero(at, run, Flag.UNCHANGED);
+      at += run;
+    }
+  }
+
+  /** Whole clusters from `at` on that show zeroes below `bottom`, or the next that do not. */
+  async #zeroBelow(at: number, end: number): Promise<{ readonly skip: boolean; readonly length: number }> {
+    if (!this.#bottom) return { skip: false, length: end - at };
+    const base = this.#bottom.backing?.node;
+    const room = Math.min(end, base?.io.size ?? 0) - at;
+    if (!base || room <= 0) return { skip: true, length: end - at };
+    const { zero, length } = await chainStatus(base, undefined, { offset: at, length: room });
+    const whole = at + length >= end ? end - at : alignDown(length, this.#clusterSize);
+    if (zero && whole > 0) return { skip: true, length: whole };
+    return { skip: false, length: Math.min(end - at, alignUp(Math.max(length, 1), this.#clusterSize)) };
   }
 }
 
@@ -188,7 +228,7 @@ async function open(context: OpenContext<CopyOnReadOptions>): Promise<Image> {
   const file = context.child('file');
   const { bottom } = context.options;
   const layer = bottom === undefined ? undefined : findBottom(file, bottom);
-  return new CopyOnReadImage(file, (await clusterSizeOf(file)) ?? 1, layer);
+  return new CopyOnReadImage(file, (await unitOf(file)) ?? 1, layer);
 }
 
 export const copyOnReadDriver: Driver<CopyOnReadOptions> = {

@@ -19,6 +19,7 @@ import { asBlockError, BlockError, NotSupported } from '../errors/block-error.ts
 import { type BackupPlan, type BackupSync, type BitmapMode, planBackup } from './backup-plan.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
+import { rest } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 
 export interface BackupOptions {
@@ -81,6 +82,15 @@ export class BackupBody implements JobBody {
     this.#total = snapshot.wanted.count;
     job.setTotal(this.#total);
     if (this.#plan.sync === 'top') await this.#forgetLowerLayers(job, snapshot);
+    await this.#pass(job, snapshot);
+    // What was ignored is tried again.
+    while (snapshot.wanted.count > 0) {
+      await rest(job);
+      await this.#pass(job, snapshot);
+    }
+  }
+
+  async #pass(job: Job, snapshot: PointInTimeCapability): Promise<void> {
     const queue = { at: 0 };
     const workers: Promise<void>[] = [];
     for (let i = 0; i < (this.#options.maxWorkers ?? DEFAULT_WORKERS); i++) {

@@ -17,10 +17,11 @@ import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
 import { copy } from './copy-engine/copy.ts';
+import type { DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
 import { type InitWithId, type Job, type JobBody, type JobInit, jobName } from './job.ts';
-import { copyControl, copyTarget } from './job-copy.ts';
+import { copyControl, copyTarget, rest } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
 
 export interface CommitRequest {
@@ -131,12 +132,27 @@ class CommitBody implements JobBody {
     const { base, onError } = request;
     job.setTotal(source.size);
     if (target.size < source.size) await target.truncate(source.size);
-    await copy({
-      sources: [{ backend: source, targetOffset: 0, base }],
-      target: await copyTarget(target, false),
-      control: copyControl(job, { onSourceError: onError, onTargetError: onError }),
-      offload: true,
-    });
+    const control = copyControl(job, { onSourceError: onError, onTargetError: onError });
+    for (let parts: DiskPart[] = [{ offset: 0, length: source.size }]; parts.length > 0; ) {
+      const left: DiskPart[] = [];
+      await copy({
+        sources: parts.map((part) => ({ backend: source, targetOffset: 0, part, base })),
+        target: await copyTarget(target, false),
+        control: {
+          ...control,
+          async onError(operation, error, segment) {
+            const next = await control.onError(operation, error, segment);
+            if (next === 'ignore') left.push({ offset: segment.offset, length: segment.length });
+            return next;
+          },
+        },
+        offload: true,
+      });
+      // What was ignored is tried again: without it the layers above must not be given up.
+      if (left.length > 0) await rest(job);
+      job.setTotal(left.reduce((sum, { length }) => sum + length, job.progress.total));
+      parts = left;
+    }
     await this.#hideTail();
     await target.flush();
   }

@@ -1,4 +1,5 @@
 /** A copy that a job runs: what it knows of its target, and who paces it, follows it and decides about its errors. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backend } from '../block/backend/backend.ts';
 import { infoOf } from '../block/graph/image-info.ts';
 import type { CopyControl, CopyTarget } from './copy-engine/types.ts';
@@ -35,6 +36,15 @@ export function copyControl(job: Job, policies: CopyPolicies = {}): CopyControl 
     warn: (message) => policies.warn?.(message),
   };
 }
+
+/** Before what has failed is tried again. */
+export async function rest(job: Job): Promise<void> {
+  await sleep(REST_MS, undefined, { signal: job.signal }).catch(() => undefined);
+  await job.checkpoint();
+}
+
+/** Milliseconds. */
+const REST_MS = 100;
 
 /** `size` where it is one, else 1. */
 function powerOfTwo(size = 1): number {

@@ -150,7 +150,7 @@ class StreamBody implements JobBody {
           return await filter.image.prefetch?.(offset, length);
         } catch (error) {
           if ((await job.onError('read', onError, error)) === 'ignore') {
-            this.#incomplete = true;
+            this.#ignored ??= error;
             return;
           }
         }
@@ -165,21 +165,21 @@ class StreamBody implements JobBody {
       move: fetch,
     });
     await top.io.flush();
+    // The layers below are still needed.
+    if (this.#ignored !== undefined) throw this.#ignored;
   }
 
-  /** Something could not be copied: the layers below are still needed. */
-  #incomplete = false;
+  /** What could not be copied. */
+  #ignored: unknown;
 
   async prepare(): Promise<void> {
     const { graph, request, top, base, filter, held, source } = this.#scene;
     await source.flush();
-    if (!this.#incomplete && top.backing) {
-      await nameBacking(top, base, request.backingFile);
-    }
+    if (top.backing) await nameBacking(top, base, request.backingFile);
     held.release();
     const before = top.backing?.node;
     await whileDrained([filter, ...(base ? [base] : [])], () => {
-      if (this.#incomplete || before === base) return;
+      if (before === base) return;
       transact((transaction) => changeBacking(transaction, top, base));
       top.backingOverridden = false;
     });

@@ -215,6 +215,8 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const { onSourceError, onTargetError } = this.#options;
     const next = await job.onError(operation, operation === 'read' ? onSourceError : onTargetError, error);
     if (next === 'ignore') await sleep(IDLE_MS);
+    // What failed while it was paused is tried again with the rest, and no reason to pause once more.
+    else this.#activeFailure = undefined;
   }
 
   /** Until something changes, or the user wants something; pauses are noticed after a while. */

@@ -271,7 +271,7 @@ export async function backupJob(
   const body = new BackupBody(options);
   const job = jobs.add({ type: 'backup', ...init, body });
   const undo = async (): Promise<void> => {
-    job.cancel();
+    job.giveUp();
     await job.finished.catch(() => undefined);
     if (!job.autoDismiss) job.dismiss();
   };

@@ -22,6 +22,7 @@ export type { CopyControl, CopyOptions, CopySource, CopyTarget } from './copy-en
 export { CreateBody, type CreateRequest, type CreationOptions, createImage, creationOptions } from './create-image.ts';
 export { type ErrorPolicy, errorPolicies } from './error-policy.ts';
 export { Job, type JobBody, type JobEvents, type JobInit, type JobProgress } from './job.ts';
+export { JobGroup } from './job-group.ts';
 export { JobList } from './job-list.ts';
 export { type CopyMode, copyModes } from './mirror/live-mirror.ts';
 export {

@@ -4,6 +4,7 @@ import type { BlockError } from '../errors/block-error.ts';
 import type { Options } from '../options/schema.ts';
 import type { ErrorAction } from './error-policy.ts';
 import type { Job } from './job.ts';
+import type { JobGroup } from './job-group.ts';
 import type { JobState } from './states.ts';
 
 /** The work. After `run` come `prepare` and `commit`, or `abort`; then what the job holds is released. */
@@ -36,6 +37,8 @@ export interface JobInit {
   /** Be forgotten once concluded; default true. */
   readonly autoDismiss?: boolean;
   readonly clock?: Clock;
+  /** The jobs that it ends with; default none. */
+  readonly group?: JobGroup;
 }
 
 /** What its user says of a job whose id is settled. */

@@ -17,6 +17,7 @@ import { asBlockError, BlockError, Cancelled } from '../errors/block-error.ts';
 import type { Options } from '../options/schema.ts';
 import { type ErrorPolicy, errorAction } from './error-policy.ts';
 import type { JobBody, JobEvents, JobInit, JobProgress } from './job-body.ts';
+import { type GroupMember, JobGroup } from './job-group.ts';
 import { Listeners } from './listeners.ts';
 import { Pace } from './pace.ts';
 import { type JobState, mayGo } from './states.ts';
@@ -29,7 +30,7 @@ export function jobName(type: string, id: string): string {
   return `${type} job '${id}'`;
 }
 
-export class Job implements EdgeParent {
+export class Job implements EdgeParent, GroupMember {
   readonly kind = 'job';
   readonly id: string;
   readonly type: string;
@@ -39,6 +40,7 @@ export class Job implements EdgeParent {
   readonly #body: JobBody;
   readonly #init: JobInit;
   readonly #pace: Pace;
+  readonly #group: JobGroup;
   readonly #abort = new AbortController();
   readonly #closer = new Closer();
   readonly #held = new Set<Backend | Edge>();
@@ -48,8 +50,6 @@ export class Job implements EdgeParent {
   #error: BlockError | undefined;
   #ioStatus: 'ok' | 'failed' | 'nospace' = 'ok';
   #pausedByUser = false;
-  /** Too late for cancelling. */
-  #finalizing = false;
   #pauses = 0;
   #parked: { readonly promise: Promise<void>; readonly wake: () => void } | undefined;
 
@@ -60,6 +60,8 @@ export class Job implements EdgeParent {
     this.#init = init;
     setMaxListeners(0, this.#abort.signal);
     this.#pace = new Pace(init.speed, init.clock);
+    this.#group = init.group ?? new JobGroup();
+    this.#group.join(this);
     const settle = { resolve: (): void => undefined, reject: (_: BlockError): void => undefined };
     this.finished = new Promise((resolve, reject) => Object.assign(settle, { resolve, reject }));
     this.finished.catch(() => undefined);
@@ -155,7 +157,7 @@ export class Job implements EdgeParent {
   cancel({ force = true }: { readonly force?: boolean } = {}): void {
     this.#ask('cancel');
     const from = this.#state;
-    if (this.#abort.signal.aborted || this.#finalizing) return;
+    if (this.#abort.signal.aborted || this.#group.finalizing) return;
     if (!force && this.#body.settle && (from === 'ready' || from === 'standby')) {
       this.#body.settle();
       return;
@@ -164,7 +166,7 @@ export class Job implements EdgeParent {
     this.#pace.interrupt();
     this.#unpark();
     // Where the body is not running nobody would notice.
-    if (from === 'created' || from === 'waiting' || from === 'pending') void this.#fail(new Cancelled());
+    if (from === 'created' || from === 'waiting' || from === 'pending') void this.fail(new Cancelled());
   }
 
   complete(): void {
@@ -179,11 +181,11 @@ export class Job implements EdgeParent {
     this.#body.change(options);
   }
 
-  /** Make the result final, where that was left to the user. */
+  /** Make the result final, where that was left to the user; the results of its group with it. */
   finalize(): Promise<void> {
     this.#ask('finalize');
-    if (this.#finalizing) throw new BlockError(`${this.describe()} is being finalized already`);
-    return this.#finalize();
+    if (this.#group.finalizing) throw new BlockError(`${this.describe()} is being finalized already`);
+    return this.#group.finalize();
   }
 
   dismiss(): void {
@@ -306,28 +308,40 @@ export class Job implements EdgeParent {
       await this.#body.run(this);
       if (this.#abort.signal.aborted) throw new Cancelled();
     } catch (error) {
-      return this.#fail(this.#abort.signal.aborted ? new Cancelled() : asBlockError(error));
+      return this.fail(this.#abort.signal.aborted ? new Cancelled() : asBlockError(error));
     }
     this.#go('waiting');
-    this.#go('pending');
-    if (this.#init.autoFinalize !== false) await this.#finalize();
+    await this.#group.arrived();
   }
 
-  async #finalize(): Promise<void> {
-    this.#finalizing = true;
+  // ---- what the group asks ----
+
+  becomePending(): void {
+    this.#go('pending');
+  }
+
+  async prepare(): Promise<void> {
+    await this.#body.prepare?.();
+  }
+
+  async commit(): Promise<void> {
     try {
-      await this.#body.prepare?.();
       await this.#body.commit?.();
       await this.#closer.close();
     } catch (error) {
-      return this.#fail(asBlockError(error));
+      return this.fail(asBlockError(error));
     }
     this.#conclude();
   }
 
-  async #fail(error: BlockError): Promise<void> {
+  giveUp(): void {
+    if (allows('cancel', this.#state)) this.cancel();
+  }
+
+  async fail(error: BlockError): Promise<void> {
     this.#error = error;
     this.#go('aborting');
+    this.#group.failed(this);
     // The first error is the one that matters; what goes wrong in cleaning up after it is its consequence.
     await Promise.resolve(this.#body.abort?.(error)).catch(() => undefined);
     await this.#closer.close().catch(() => undefined);

@@ -32,13 +32,15 @@ import {
 import { backupFields, prepareBackup, type Service } from './backup-arguments.ts';
 import { findNode, namedNode, nodeName, nodeOrDevice } from './block-nodes.ts';
 import { begin } from './job-arguments.ts';
-import { overlayFor } from './new-image.ts';
+import { mirrorTarget, overlayFor } from './new-image.ts';
+import type { Feature } from './record.ts';
 
 const required = { required: true } as const;
 
 export interface Action {
   readonly name: string;
   readonly help: string;
+  readonly features?: readonly Feature[];
   readonly fields: Fields;
   /** Takes what the fields say. Throws with nothing changed. */
   perform(args: never, service: Service): Promise<Performed>;
@@ -54,6 +56,7 @@ export interface Performed {
 function action<const F extends Fields>(record: {
   readonly name: string;
   readonly help: string;
+  readonly features?: readonly Feature[];
   readonly fields: F;
   perform(args: OptionsOf<ReturnType<typeof defineOptions<F>>>, service: Service): Promise<Performed>;
 }): Action {
@@ -198,6 +201,42 @@ const blockdevBackup = action({
   },
 });
 
+const driveBackup = action({
+  name: 'drive-backup',
+  help: 'Copy a disk as it is now to a file, while it goes on changing',
+  features: ['deprecated'],
+  fields: {
+    ...backupFields,
+    target: text({ help: 'Name of the file', ...required }),
+    format: text({ help: 'Its format; by default that of the disk' }),
+    mode: choice(['absolute-paths', 'existing'], {
+      help: 'Make the file, or use the one that is there',
+      default: 'absolute-paths',
+    }),
+  },
+  async perform({ target: fileName, format, mode, ...args }, service) {
+    const { graph } = service;
+    const source = namedNode(graph, args.device);
+    const sync = args.sync === 'top' || args.sync === 'none' ? args.sync : 'full';
+    const make = mode === 'absolute-paths';
+    const target = await mirrorTarget(graph, source, { fileName, format, nodeName: undefined, make, sync });
+    // The filter of the job goes before the job lets go of the target: whoever is last closes it.
+    target.held = true;
+    const release = (): Promise<void> => {
+      target.held = false;
+      return graph.closeIfUnused(target);
+    };
+    try {
+      const { job, undo } = await prepareBackup(service, target, args);
+      job.events.on('concluded', () => void release().catch((error: unknown) => graph.settings.warn(String(error))));
+      return { undo, commit: () => begin(job) };
+    } catch (error) {
+      await release();
+      throw error;
+    }
+  },
+});
+
 const abort = action({
   name: 'abort',
   help: 'Fail',
@@ -217,5 +256,6 @@ export const actions: readonly Action[] = [
   snapshotSync,
   internal,
   blockdevBackup,
+  driveBackup,
   abort,
 ];

@@ -2,6 +2,7 @@
 import type { Node } from '../block/graph/node.ts';
 import { backupJob, type PreparedBackup } from '../job/backup-job.ts';
 import { backupSyncs, bitmapModes } from '../job/backup-plan.ts';
+import type { JobGroup } from '../job/job-group.ts';
 import { bool, bytes, choice, defineOptions, group, integer, type OptionsOf, text } from '../options/fields.ts';
 import { namedNode } from './block-nodes.ts';
 import { initOf, jobFields, onError, policy } from './job-arguments.ts';
@@ -31,11 +32,14 @@ export const backupFields = {
 
 const common = defineOptions(backupFields);
 
-export type Service = Pick<BlockService, 'graph' | 'jobs'>;
+export interface Service extends Pick<BlockService, 'graph' | 'jobs'> {
+  /** The jobs of a transaction that end together. */
+  readonly group?: JobGroup;
+}
 
 /** Make the job, and have it be of this moment; it does nothing more until it is started. */
 export async function prepareBackup(
-  { graph, jobs }: Service,
+  { graph, jobs, group }: Service,
   target: Node,
   args: OptionsOf<typeof common>,
 ): Promise<PreparedBackup> {
@@ -56,7 +60,7 @@ export async function prepareBackup(
     ...(perf && perf['max-chunk'] > 0 ? { maxChunk: perf['max-chunk'] } : {}),
     ...(perf && perf['min-cluster-size'] > 0 ? { minClusterSize: perf['min-cluster-size'] } : {}),
   };
-  const prepared = await backupJob(jobs, options, initOf(args));
+  const prepared = await backupJob(jobs, options, { ...initOf(args), ...(group ? { group } : {}) });
   try {
     await prepared.fix();
     return prepared;

@@ -1,7 +1,6 @@
 /** The list of commands, the only one. */
 import type { AnyCommand } from '../record.ts';
 import { accountingCommands } from './accounting.ts';
-import { backupCommands } from './backup.ts';
 import { controlCommands } from './control.ts';
 import { createCommands } from './create.ts';
 import { exportCommands } from './exports.ts';
@@ -26,7 +25,7 @@ export const families: readonly Family[] = [
   { title: 'Looking at nodes', commands: queryCommands },
   { title: 'Making images', commands: createCommands },
   { title: 'Snapshots, bitmaps and transactions', commands: transactionCommands },
-  { title: 'Jobs on nodes in use', commands: [...liveJobCommands, ...backupCommands] },
+  { title: 'Jobs on nodes in use', commands: liveJobCommands },
   { title: 'Jobs', commands: jobCommands },
   { title: 'Exports', commands: exportCommands },
   { title: 'Objects', commands: objectCommands },

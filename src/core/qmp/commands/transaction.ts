@@ -2,7 +2,8 @@
 import { bitmapSha256 } from '../../block/bitmaps/index.ts';
 import { whileDrained } from '../../block/graph/drain.ts';
 import { snapshotRemove } from '../../block/graph/snapshot-operations.ts';
-import { NotSupported, Usage } from '../../errors/block-error.ts';
+import { Usage } from '../../errors/block-error.ts';
+import { JobGroup } from '../../job/job-group.ts';
 import type { Fields } from '../../options/field.ts';
 import { choice, group, integer, list, text, variant } from '../../options/fields.ts';
 import { type Action, actions, type Performed } from '../actions.ts';
@@ -12,10 +13,11 @@ import { type AnyCommand, command } from '../record.ts';
 const required = { required: true } as const;
 
 /** An action as a command of its own: it is not undone. */
-function single({ name, help, fields, perform }: Action): AnyCommand {
+function single({ name, help, features, fields, perform }: Action): AnyCommand {
   return command({
     name,
     help,
+    ...(features ? { features } : {}),
     arguments: fields,
     async run(args, { service }) {
       (await perform(args as never, service)).commit?.();
@@ -57,15 +59,14 @@ const transaction = command({
   },
   async run({ actions: wanted, properties }, { service }) {
     const asked = wanted as unknown as readonly Asked[];
-    if (properties?.['completion-mode'] === 'grouped' && asked.length > 0) {
-      throw new NotSupported('completion-mode=grouped is not supported: jobs of a transaction end each by itself');
-    }
+    const group = properties?.['completion-mode'] === 'grouped' ? groupFor(asked) : undefined;
+    const { graph, jobs } = service;
     const performed: Performed[] = [];
     await whileDrained([...service.graph.nodes.values()], async () => {
       try {
         for (const { type, data } of asked) {
           const found = byName.get(type);
-          if (found) performed.push(await found.perform(data as never, service));
+          if (found) performed.push(await found.perform(data as never, { graph, jobs, ...group }));
         }
       } catch (error) {
         for (const { undo } of performed.reverse()) await undo();
@@ -75,6 +76,13 @@ const transaction = command({
     for (const { commit } of performed) commit?.();
   },
 });
+
+/** Other actions are done when the transaction is: there is nothing that they could wait with. */
+function groupFor(asked: readonly Asked[]): { readonly group: JobGroup } {
+  const other = asked.find(({ type }) => type !== 'blockdev-backup' && type !== 'drive-backup');
+  if (other) throw new Usage(`action '${other.type}' starts no job: completion-mode=grouped is for backups only`);
+  return { group: new JobGroup() };
+}
 
 const deleteInternal = command({
   name: 'blockdev-snapshot-delete-internal-sync',

@@ -115,6 +115,19 @@ export interface HostExtent {
   readonly offset: number;
 }
 
+/** Children of one kind, of which there may be more or fewer (the images of a quorum). */
+export interface MembersCapability {
+  readonly role: ChildRole;
+  /** What the names of their edges begin with. */
+  readonly prefix: string;
+  /** Name for another one, which is as long as `size` says; throws where it cannot be taken in. */
+  nameFor(size: number): string;
+  /** Throws where this one cannot be done without. */
+  assertRemovable(name: string): void;
+  /** Nothing is in flight, and these are the members from now on. */
+  changed(edges: readonly Edge[]): void;
+}
+
 /** An opened image as a driver gives it to the block layer. */
 export interface Image {
   /** Length of the disk in bytes. */
@@ -166,6 +179,8 @@ export interface Image {
   /** Internal snapshots. */
   readonly snapshots?: SnapshotCapability;
   readonly backing?: BackingCapability;
+  /** Children that come and go while it is open. */
+  readonly members?: MembersCapability;
   /** Dirty bitmaps kept in the image. */
   readonly bitmaps?: BitmapStore | undefined;
   /** Take or give back locks as the cumulative permissions of this node change. */

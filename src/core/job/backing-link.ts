@@ -26,17 +26,28 @@ export function assertRenamable(overlay: Node): void {
   }
 }
 
+export interface BackingText {
+  /** What to say; default the name of the node. */
+  readonly text?: string | undefined;
+  /** Of a layer without a format say that it is raw, rather than which protocol it is read by. */
+  readonly maskProtocol?: boolean | undefined;
+}
+
 /**
  * Have the header of `overlay` name `base` (undefined: none), as `text` where it is given. What is in `base` must be
  * stable already: from here on nobody looks elsewhere for it.
  */
-export async function nameBacking(overlay: Node, base: Node | undefined, text: string | undefined): Promise<void> {
+export async function nameBacking(
+  overlay: Node,
+  base: Node | undefined,
+  { text, maskProtocol = false }: BackingText,
+): Promise<void> {
   const name = base === undefined ? undefined : (text ?? displayName(base));
   const { backingOverridden } = overlay;
   // From here on the header says what the graph is about to be.
   overlay.backingOverridden = false;
   try {
-    await overlay.image.backing?.change?.(name, base && formatOf(base));
+    await overlay.image.backing?.change?.(name, base && formatOf(base, maskProtocol));
   } catch (error) {
     overlay.backingOverridden = backingOverridden;
     throw withContext(`the backing file of '${overlay.fileName}' could not be changed`, error);
@@ -44,8 +55,6 @@ export async function nameBacking(overlay: Node, base: Node | undefined, text: s
 }
 
 /** The format to open a layer by: that of the image below filters, which have none. */
-function formatOf(node: Node): string {
-  let from = node;
-  for (let next = from.passedOn; next; next = from.passedOn) from = next.node;
-  return from.driver.name;
+function formatOf({ layer: { driver } }: Node, maskProtocol: boolean): string {
+  return maskProtocol && driver.kind === 'protocol' ? 'raw' : driver.name;
 }

@@ -31,6 +31,8 @@ export interface CommitRequest {
   readonly base: Node;
   /** What the overlays of `top` are to say of their backing file; default the name of `base`. */
   readonly backingFile?: string | undefined;
+  /** Of a layer without a format say that it is raw, rather than which protocol it is read by. */
+  readonly maskProtocol?: boolean | undefined;
   readonly onError?: ErrorPolicy | undefined;
   readonly filterName?: string | undefined;
 }
@@ -168,10 +170,10 @@ class CommitBody implements JobBody {
   /** The headers first, which are right either way from now on; then the graph. */
   async prepare(): Promise<void> {
     const { graph, request, filter, target, held } = this.#scene;
-    const { base, backingFile } = request;
+    const { base, backingFile, maskProtocol } = request;
     await target.flush();
     const overlays = overlaysOf(filter);
-    for (const overlay of overlays) await nameBacking(overlay, base, backingFile);
+    for (const overlay of overlays) await nameBacking(overlay, base, { text: backingFile, maskProtocol });
     held.release();
     await asking(`the end of ${held.holder}`, () => replaceNode(graph, { from: filter, to: base }));
   }

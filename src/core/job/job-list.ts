@@ -1,5 +1,6 @@
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
+import { IDENTIFIER_HINT, isIdentifier } from '../options/identifier.ts';
 import { Job, type JobInit } from './job.ts';
 import { Listeners } from './listeners.ts';
 
@@ -28,6 +29,9 @@ export class JobList {
   /** The id that a job to be made will have; throws when the wanted one is taken. */
   idFor(type: string, wanted: string | undefined): string {
     const id = wanted ?? this.#freeId(type);
+    if (wanted !== undefined && !isIdentifier(wanted)) {
+      throw new BlockError(`'${wanted.slice(0, 80)}' is no valid id of a job`, { hint: IDENTIFIER_HINT });
+    }
     if (this.#jobs.has(id)) throw new BlockError(`there is already a job '${id}'`, { code: 'EEXIST' });
     return id;
   }

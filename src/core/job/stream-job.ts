@@ -30,6 +30,8 @@ export interface StreamRequest {
   readonly bottom?: Node | undefined;
   /** What `top` is to say of its backing file; default the name of it. */
   readonly backingFile?: string | undefined;
+  /** Of a layer without a format say that it is raw, rather than which protocol it is read by. */
+  readonly maskProtocol?: boolean | undefined;
   readonly onError?: ErrorPolicy | undefined;
   readonly filterName?: string | undefined;
 }
@@ -175,7 +177,7 @@ class StreamBody implements JobBody {
   async prepare(): Promise<void> {
     const { graph, request, top, base, filter, held, source } = this.#scene;
     await source.flush();
-    if (top.backing) await nameBacking(top, base, request.backingFile);
+    if (top.backing) await nameBacking(top, base, { text: request.backingFile, maskProtocol: request.maskProtocol });
     held.release();
     const before = top.backing?.node;
     await whileDrained([filter, ...(base ? [base] : [])], () => {

@@ -10,9 +10,12 @@ const NUMBER = /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y;
 const WORD = /true|false|null/y;
 const WORDS: Readonly<Record<string, unknown>> = { true: true, false: false, null: null };
 
-/** The value of `text`; `what` begins the error. Whole numbers beyond 2^53-1 come out as the text they are. */
-export function parseJson(text: string, what: string): unknown {
-  const reader = new Reader(text, what);
+/**
+ * The value of `text`; `what` begins the error. Whole numbers beyond 2^53-1 come out as the text they are, or with
+ * `exact` as bigints.
+ */
+export function parseJson(text: string, what: string, { exact = false }: { readonly exact?: boolean } = {}): unknown {
+  const reader = new Reader(text, what, exact);
   const value = reader.value(0);
   reader.end();
   return value;
@@ -22,10 +25,12 @@ class Reader {
   #at = 0;
   readonly #text: string;
   readonly #what: string;
+  readonly #exact: boolean;
 
-  constructor(text: string, what: string) {
+  constructor(text: string, what: string, exact: boolean) {
     this.#text = text;
     this.#what = what;
+    this.#exact = exact;
   }
 
   value(depth: number): unknown {
@@ -36,7 +41,7 @@ class Reader {
     if (first === '[') return this.#array(depth);
     if (first === '"' || first === "'") return this.#string(first);
     const number = this.#match(NUMBER);
-    if (number !== '') return toNumber(number);
+    if (number !== '') return this.#number(number);
     const word = this.#match(WORD);
     if (word === '') throw this.#error('no value');
     return WORDS[word];
@@ -111,20 +116,23 @@ class Reader {
     return found;
   }
 
+  #number(text: string): number | string | bigint {
+    const value = Number(text);
+    if (!Number.isFinite(value)) throw this.#error('a number out of all range');
+    if (Number.isSafeInteger(value) || /[.eE]/.test(text)) return value;
+    return this.#exact ? BigInt(text) : text;
+  }
+
   #error(found: string): Usage {
     const place = this.#at >= this.#text.length ? 'at its end' : `at character ${this.#at + 1}`;
     return new Usage(`${this.#what} is no valid JSON: ${found} ${place}`);
   }
 }
 
-function toNumber(text: string): number | string {
-  const value = Number(text);
-  return Number.isSafeInteger(value) || /[.eE]/.test(text) ? value : text;
-}
-
 /** JSON on one line, with a space after each colon and comma. */
 export function formatJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(formatJson).join(', ')}]`;
+  if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null';
   const members = Object.entries(value).filter(([, member]) => member !== undefined);
   return `{${members.map(([key, member]) => `${JSON.stringify(key)}: ${formatJson(member)}`).join(', ')}}`;

@@ -2,6 +2,7 @@
 import { readSize, shortSize } from '../bytes/sizes.ts';
 import type { FieldOptions, Present } from './field.ts';
 import { converted, expects, infoFrom, isRecord, Refusal, show } from './field.ts';
+import { isIdentifier } from './identifier.ts';
 import type { Options } from './schema.ts';
 
 export interface NumberFieldOptions extends FieldOptions {
@@ -130,12 +131,10 @@ export function text<const P extends TextFieldOptions>(options: P): Present<stri
   });
 }
 
-const ID = /^[A-Za-z][A-Za-z0-9._-]*$/;
-
 /** The id of a `secret` object that holds a key or password. */
 export function secretId<const P extends FieldOptions>(options: P): Present<string, P> {
   return converted(infoFrom('text', options), options, (input) =>
-    typeof input === 'string' && ID.test(input) ? input : expects('the id of a secret object', input),
+    typeof input === 'string' && isIdentifier(input) ? input : expects('the id of a secret object', input),
   );
 }
 

@@ -57,7 +57,7 @@ function checkObject(shape: ObjectShape, value: unknown, types: Types, name: str
   for (const key of Object.keys(value)) {
     if (members.has(key)) continue;
     const hint = suggestion(key, members.keys());
-    throw new Usage(`Parameter '${path(name, key)}' is unexpected`, hint === undefined ? {} : { hint });
+    throw new Usage(`Parameter '${short(path(name, key))}' is unexpected`, hint === undefined ? {} : { hint });
   }
   for (const member of members.values()) checkMember(member, value, types, name);
 }
@@ -68,7 +68,7 @@ function checkMember(member: Member, value: Readonly<Record<string, unknown>>, t
   else if (!member.optional) throw new Usage(`Parameter '${full}' is missing`);
 }
 
-/** Whole numbers beyond 2^53 come out of the parser as text; their limits are checked by the field. */
+/** Limits are checked by the field. */
 function isWhole(value: unknown): boolean {
   return typeof value === 'number' ? Number.isInteger(value) : typeof value === 'bigint';
 }
@@ -120,7 +120,10 @@ function wrongType(name: string, expected: string): Usage {
 }
 
 function unknownWord(name: string, value: string, words: readonly string[]): Usage {
-  const shown = value.length > SHOWN ? `${value.slice(0, SHOWN)}…` : value;
   const hint = suggestion(value, words);
-  return new Usage(`Parameter '${name}' does not accept value '${shown}'`, hint === undefined ? {} : { hint });
+  return new Usage(`Parameter '${name}' does not accept value '${short(value)}'`, hint === undefined ? {} : { hint });
+}
+
+function short(text: string): string {
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
 }

@@ -11,6 +11,7 @@ import { Export } from '../export/export.ts';
 import type { ListenAddress } from '../export/nbd-listener.ts';
 import { NbdServer } from '../export/nbd-server.ts';
 import type { ServerCredentials } from '../export/server-credentials.ts';
+import { IDENTIFIER_HINT, isIdentifier } from '../options/identifier.ts';
 import { namedNode } from './block-nodes.ts';
 
 export interface NbdServerRequest {
@@ -37,8 +38,6 @@ interface Entry {
   readonly served: Export;
   removing: boolean;
 }
-
-const ID = /^[A-Za-z][A-Za-z0-9._-]*$/;
 
 export class Exports {
   readonly #graph: BlockGraph;
@@ -85,7 +84,7 @@ export class Exports {
 
   add(request: ExportRequest): void {
     const { id, writable } = request;
-    if (!ID.test(id)) throw new BlockError(`'${id}' is no valid id of an export`);
+    if (!isIdentifier(id)) throw new BlockError(`'${id}' is no valid id of an export`, { hint: IDENTIFIER_HINT });
     if (this.#entries.has(id))
       throw new BlockError(`there is already an export with the id '${id}'`, { code: 'EEXIST' });
     const server = this.#running();

@@ -113,7 +113,7 @@ export class JsonStream {
     this.#reset();
     try {
       const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-      return { value: parseJson(text, 'JSON parse error, the command') };
+      return { value: parseJson(text, 'JSON parse error, the command', { exact: true }) };
     } catch (error) {
       if (error instanceof BlockError) return { error };
       return { error: new BlockError('JSON parse error, the command is not valid UTF-8') };

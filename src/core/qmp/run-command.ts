@@ -21,7 +21,7 @@ export async function run(message: unknown, context: CommandContext, state: Sess
   if (!state.negotiated && !found?.negotiates) {
     throw unknown("Expecting capabilities negotiation with 'qmp_capabilities'");
   }
-  if (!found) throw unknown(`The command ${name} has not been found`, suggestion(name, commands.keys()));
+  if (!found) throw unknown(`The command ${shown(name)} has not been found`, suggestion(name, commands.keys()));
   if (state.negotiated && found.negotiates) {
     throw unknown('Capabilities negotiation is already complete, command ignored');
   }
@@ -36,7 +36,7 @@ export async function runCommand(
   context: CommandContext,
 ): Promise<unknown> {
   checkShape(found.argumentShape, args, await context.service.types());
-  const typed = validate(found.schema, args, `command '${found.name}'`);
+  const typed = validate(found.schema, plain(args), `command '${found.name}'`);
   return found.run(typed as never, context);
 }
 
@@ -44,7 +44,7 @@ function readMessage(message: unknown, state: SessionState): { name: string; arg
   if (!isRecord(message)) throw new Usage('QMP input must be a JSON object');
   const oob = state.oob && Object.hasOwn(message, 'exec-oob');
   const strange = Object.keys(message).find((key) => !KNOWN.includes(key) || (key === 'exec-oob' && !state.oob));
-  if (strange !== undefined) throw new Usage(`QMP input member '${strange}' is unexpected`);
+  if (strange !== undefined) throw new Usage(`QMP input member '${shown(strange)}' is unexpected`);
   if (oob && Object.hasOwn(message, 'execute')) {
     throw new Usage("QMP input has both 'execute' and 'exec-oob', only one may be given");
   }
@@ -54,6 +54,21 @@ function readMessage(message: unknown, state: SessionState): { name: string; arg
   const args = Object.hasOwn(message, 'arguments') ? message.arguments : {};
   if (!isRecord(args)) throw new Usage("QMP input member 'arguments' must be an object");
   return { name, args };
+}
+
+/** What is beyond 2^53 as text, which fields know to refuse by its limit. */
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return value.map(plain);
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
+}
+
+/** Longest name that is repeated in a message, in characters. */
+const SHOWN = 80;
+
+function shown(name: string): string {
+  return name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name;
 }
 
 function unknown(message: string, hint?: string): BlockError {

@@ -9,6 +9,7 @@
  */
 import { asBlockError, type BlockError } from '../errors/block-error.ts';
 import { isRecord } from '../options/field.ts';
+import { formatJson } from '../options/json.ts';
 import type { QmpEvent } from './event-bus.ts';
 import { type JsonItem, JsonStream } from './json-stream.ts';
 import { run } from './run-command.ts';
@@ -122,7 +123,7 @@ export class Session {
       } catch (error) {
         answer = { error: describeError(error) };
       }
-      this.#send({ ...answer, ...request.id });
+      this.#send(answer, request.id);
       if (this.#waiting.length < MAX_WAITING) this.#pipe.resume();
     }
     this.#busy = false;
@@ -134,9 +135,10 @@ export class Session {
     if (this.#phase === 'commands') this.#send({ ...event });
   }
 
-  #send(message: Readonly<Record<string, unknown>>): void {
+  #send(message: Readonly<Record<string, unknown>>, id: Request['id'] = {}): void {
     if (this.#phase === 'ended') return;
-    const text = this.#options.pretty ? JSON.stringify(message, null, 4) : JSON.stringify(message);
+    const { pretty = false } = this.#options;
+    const text = withId(pretty ? JSON.stringify(message, null, 4) : JSON.stringify(message), id, pretty);
     this.#pipe.write(`${ascii(text)}\r\n`);
     if (this.#pipe.unread > MAX_UNREAD) this.end();
   }
@@ -155,6 +157,13 @@ function sentence({ message, hint }: BlockError): string {
 
 function isErrorClass(value: unknown): value is ErrorClass {
   return value === 'CommandNotFound' || value === 'DeviceNotFound' || value === 'DeviceNotActive';
+}
+
+/** The id goes back as it came, also a number that is none of JavaScript's. */
+function withId(text: string, id: Request['id'], pretty: boolean): string {
+  if (!('id' in id)) return text;
+  const json = formatJson(id.id);
+  return pretty ? `${text.slice(0, -2)},\n    "id": ${json}\n}` : `${text.slice(0, -1)},"id":${json}}`;
 }
 
 /** Some clients read bytes, not UTF-8. */

@@ -1,7 +1,7 @@
 /** The image that a quorum is: every request goes to all children, and their answers are put to the vote. */
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Damage } from '../../core/block/damage.ts';
-import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
+import type { Extent, Flags, Image, Limits, MembersCapability, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
@@ -36,29 +36,67 @@ interface Version {
   readonly content: Uint8Array;
 }
 
+/** Names of the edges, before their number. */
+const PREFIX = 'children.';
+
 export class QuorumImage implements Image {
   readonly writeFlags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags = Flag.FUA | Flag.UNCHANGED | Flag.MAY_UNMAP | Flag.NO_FALLBACK;
-  readonly limits: Limits;
   readonly #init: QuorumInit;
-  readonly #first: Edge;
+  #children: readonly Edge[];
+  #nextIndex: number;
 
   constructor(init: QuorumInit) {
-    const [first] = init.children;
-    if (!first) throw new Error('a quorum without children');
+    if (init.children.length === 0) throw new Error('a quorum without children');
     this.#init = init;
-    this.#first = first;
-    const most = (name: 'requestAlignment' | 'memoryAlignment') =>
-      Math.max(...init.children.map((edge) => edge.limits[name] ?? 1));
-    this.limits = { requestAlignment: most('requestAlignment'), memoryAlignment: most('memoryAlignment') };
+    this.#children = init.children;
+    this.#nextIndex = init.children.length;
   }
+
+  get #first(): Edge {
+    const [first] = this.#children;
+    if (!first) throw new Error('a quorum without children');
+    return first;
+  }
+
+  get limits(): Limits {
+    const most = (name: 'requestAlignment' | 'memoryAlignment') =>
+      Math.max(...this.#children.map((edge) => edge.limits[name] ?? 1));
+    return { requestAlignment: most('requestAlignment'), memoryAlignment: most('memoryAlignment') };
+  }
+
+  readonly members: MembersCapability = {
+    role: 'data',
+    prefix: PREFIX,
+    nameFor: (size) => {
+      if (this.#init.strict) {
+        throw new BlockError(`quorum '${this.#init.name}' compares two children (blkverify), it takes no other`);
+      }
+      if (size !== this.size) {
+        throw new BlockError(
+          `the children of quorum '${this.#init.name}' have ${this.size} bytes, the new one has ${size}`,
+        );
+      }
+      return `${PREFIX}${this.#nextIndex}`;
+    },
+    assertRemovable: () => {
+      const { threshold, name } = this.#init;
+      if (this.#children.length > threshold) return;
+      throw new BlockError(`quorum '${name}' cannot have fewer children than vote-threshold says, ${threshold}`);
+    },
+    changed: (edges) => {
+      this.#children = edges;
+      const numbers = edges.map(({ name }) => Number(name.slice(PREFIX.length)) + 1);
+      this.#nextIndex = Math.max(this.#nextIndex, ...numbers);
+    },
+  };
 
   get size(): number {
     return this.#first.size;
   }
 
   get readsZeroWhenFresh(): boolean {
-    return this.#init.children.every((edge) => edge.node.image.readsZeroWhenFresh ?? true);
+    return this.#children.every((edge) => edge.node.image.readsZeroWhenFresh ?? true);
   }
 
   childPermissions(_child: string, users: PermPair, _usual: PermPair): PermPair {
@@ -79,7 +117,7 @@ export class QuorumImage implements Image {
   /** The first child that can be read. */
   async #readFirst(offset: number, buf: Uint8Array): Promise<void> {
     let failure: BlockError | undefined;
-    for (const child of this.#init.children) {
+    for (const child of this.#children) {
       const { error } = await ending(() => child.read(offset, buf));
       if (!error) return;
       failure = error;
@@ -152,7 +190,7 @@ export class QuorumImage implements Image {
   /** A range is zero when all children that answer say so. */
   async status(offset: number, length: number, precise: boolean): Promise<Extent> {
     const ask = (child: Edge) => chainStatus(child.node, undefined, { offset, length, precise });
-    const answers = await Promise.all(this.#init.children.map((child) => ending(() => ask(child))));
+    const answers = await Promise.all(this.#children.map((child) => ending(() => ask(child))));
     const extents = answers.flatMap(({ value }) => (value ? [value] : []));
     this.#assertEnough(extents.length, `asking for the status at ${offset}`, answers);
     const zero = extents.every((extent) => extent.zero);
@@ -166,7 +204,7 @@ export class QuorumImage implements Image {
   }
 
   async #onAll<T>(asked: Asked, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
-    const { children } = this.#init;
+    const children = this.#children;
     const endings = await Promise.all(children.map((child) => ending(() => run(child))));
     for (const [index, { error }] of endings.entries()) {
       const child = children[index];

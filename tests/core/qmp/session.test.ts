@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Session } from '../../../src/core/qmp/index.ts';
 import { Client, scene } from './client.ts';
 
 const NEGOTIATE = '{"execute":"qmp_capabilities"}';
@@ -38,6 +39,56 @@ describe('a session', () => {
     await client.until(({ id }) => id === 199);
     expect(client.messages.slice(3).map(({ id }) => id)).toEqual(Array.from({ length: 200 }, (_, id) => id));
     expect(client.messages[2]?.id).toEqual({ deep: [1, 'é'] });
+  });
+
+  test('gives ids back as they came, also those beyond 2^53', async () => {
+    await using made = await scene();
+    const { service } = made;
+    const written: string[] = [];
+    for (const pretty of [false, true]) {
+      const pipe = { write: (text: string) => void written.push(text), unread: 0, pause() {}, resume() {}, end() {} };
+      const session = new Session(service, pipe, { pretty });
+      const ids = [
+        '9007199254740993',
+        '18446744073709551615',
+        '-9223372036854775808',
+        '1.5',
+        '{"a": [1, null]}',
+        '"\\ud800"',
+      ];
+      session.receive(Buffer.from('{"execute": "qmp_capabilities"}'));
+      for (const id of ids) session.receive(Buffer.from(`{"execute": "query-block", "id": ${id}}`));
+      await expect.poll(() => written.length).toBe((pretty ? 2 : 1) * (2 + ids.length));
+      for (const [index, id] of ids.entries()) {
+        const text = written.at(index - ids.length) ?? '';
+        expect(text.replace(/": /g, '":').replace(/\s+/g, ' ')).toContain(`"id":${id.replace(/": /g, '":')}`);
+        expect(JSON.parse(text)).toHaveProperty('return', []);
+      }
+      session.end();
+    }
+  });
+
+  test('says of numbers beyond what there is which limit they break, and does not repeat long names', async () => {
+    await using made = await scene();
+    const { client } = made;
+    const add = (size: string) => {
+      client.messages.length = 0;
+      client.send(
+        `{"execute": "blockdev-add", "id": 0, "arguments": {"driver": "null-co", "node-name": "n", "size": ${size}}}`,
+      );
+      return client.until(({ id, error }) => id === 0 || error !== undefined);
+    };
+    expect((await add('18446744073709551616')).error?.desc).toMatch(/18446744073709551616/);
+    expect((await add('9007199254740993')).error?.desc).toMatch(/9007199254740993/);
+    expect((await add('1e999')).error?.desc).toMatch(/out of all range/);
+    expect((await client.ask('x'.repeat(1e6))).error?.desc.length).toBeLessThan(200);
+    expect(await client.refusal('query-block', { ['y'.repeat(1e6)]: 1 })).toHaveLength(
+      80 + "Parameter '…' is unexpected".length,
+    );
+    for (const id of ['', '1', 'a b', 'ä']) {
+      const options = { driver: 'file', filename: '/nowhere', size: 0 };
+      expect(await client.refusal('blockdev-create', { 'job-id': id, options })).toMatch(/is no valid id of a job/);
+    }
   });
 
   test('answers what is done before the client that has stopped sending is let go', async () => {

@@ -1,5 +1,6 @@
 /** The user objects of a graph, by id. */
 import { BlockError, Usage } from '../../errors/block-error.ts';
+import { isIdentifier } from '../../options/identifier.ts';
 import { validate } from '../../options/parse.ts';
 import type { Options } from '../../options/schema.ts';
 import { fieldsOf } from '../../options/structures.ts';
@@ -30,8 +31,6 @@ export interface ObjectUse<K extends ObjectKind = ObjectKind> {
   release(): void;
 }
 
-const ID = /^[A-Za-z][A-Za-z0-9._-]*$/;
-
 export class ObjectStore {
   readonly #entries = new Map<string, Entry>();
   readonly #reserved = new Set<string>();
@@ -47,7 +46,7 @@ export class ObjectStore {
     if (typeof typeName !== 'string' || typeName === '') throw new Usage("an object needs the option 'qom-type'");
     const type = await objectEntry(typeName).load();
     if (typeof id !== 'string' || id === '') throw new Usage(`object type '${typeName}' needs the option 'id'`);
-    if (!ID.test(id)) {
+    if (!isIdentifier(id)) {
       throw new Usage(`'${id}' is no valid id of an object`, {
         hint: "Letters, digits, '.', '-' and '_' make an id, a letter first",
       });

@@ -1,6 +1,7 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { lendWritable } from '../../block/graph/lend.ts';
+import { addMember, removeMember } from '../../block/graph/members.ts';
 import { asking } from '../../block/graph/refusal.ts';
 import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
@@ -72,4 +73,25 @@ const remove = command({
   },
 });
 
-export const graphCommands: readonly AnyCommand[] = [changeBackingFile, insert, remove];
+const changeChildren = command({
+  name: 'x-blockdev-change',
+  help: 'Give a quorum in use another child, or take one away',
+  arguments: {
+    parent: nodeName('The quorum'),
+    child: text({ help: 'The child to take away, by the name of its link: children.0, …' }),
+    node: text({ help: 'The node to add' }),
+  },
+  features: ['unstable'],
+  async run({ parent: name, child, node }, { service: { graph } }) {
+    if ((child === undefined) === (node === undefined))
+      throw new Usage("exactly one of 'child' and 'node' must be given");
+    const parent = namedNode(graph, name);
+    const added = node === undefined ? undefined : namedNode(graph, node);
+    await asking(`the change of the children of node '${name}'`, async () => {
+      if (added) await addMember(parent, added);
+      else if (child !== undefined) await removeMember(graph, parent, child);
+    });
+  },
+});
+
+export const graphCommands: readonly AnyCommand[] = [changeBackingFile, changeChildren, insert, remove];

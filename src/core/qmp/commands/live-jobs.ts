@@ -102,6 +102,11 @@ function mirrorSettings(args: MirrorArguments) {
   };
 }
 
+const maskProtocol = bool({
+  help: 'Say raw of a backing file that has no format, rather than the protocol it is read by',
+  default: false,
+});
+
 const blockCommit = command({
   name: 'block-commit',
   help: 'Bring what layers of a disk in use hold into a layer below them',
@@ -112,6 +117,7 @@ const blockCommit = command({
     'top-node': text({ help: 'The uppermost layer to commit; by default the device, which then ends ready' }),
     top: text({ help: 'The same by its file name' }),
     'backing-file': text({ help: 'What the layer above is to say of its backing file' }),
+    'backing-mask-protocol': maskProtocol,
     'on-error': onError('When a request fails'),
   },
   async run(args, { service: { jobs, graph } }) {
@@ -121,7 +127,8 @@ const blockCommit = command({
     const onFailure = policy(args['on-error']);
     const filterName = args['filter-node-name'];
     if (top !== device) {
-      const request = { top, base, backingFile: args['backing-file'], onError: onFailure, filterName };
+      const texts = { backingFile: args['backing-file'], maskProtocol: args['backing-mask-protocol'] };
+      const request = { top, base, ...texts, onError: onFailure, filterName };
       begin(await commitLayers(jobs, graph, request, initOf(args)));
       return;
     }
@@ -142,6 +149,7 @@ const blockStream = command({
     base: text({ help: 'The same by its file name' }),
     bottom: text({ help: 'The lowest layer that is brought up' }),
     'backing-file': text({ help: 'What the disk is to say of its backing file' }),
+    'backing-mask-protocol': maskProtocol,
     'on-error': onError('When a request fails'),
   },
   async run(args, { service: { jobs, graph } }) {
@@ -149,7 +157,8 @@ const blockStream = command({
     const base = layer(top, args, 'base');
     if (base && args.bottom !== undefined) throw new Usage("'base' and 'bottom' cannot both be given");
     const bottom = args.bottom === undefined ? undefined : namedNode(graph, args.bottom);
-    const request = { top, base, bottom, backingFile: args['backing-file'], onError: policy(args['on-error']) };
+    const texts = { backingFile: args['backing-file'], maskProtocol: args['backing-mask-protocol'] };
+    const request = { top, base, bottom, ...texts, onError: policy(args['on-error']) };
     begin(await stream(jobs, graph, { ...request, filterName: args['filter-node-name'] }, initOf(args)));
   },
 });

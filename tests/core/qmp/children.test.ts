@@ -1,0 +1,79 @@
+/** Children of a quorum that come and go, and what headers say of backing files without a format. */
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { expect, test } from 'vitest';
+import { tempDir } from '../../support/temp.ts';
+import { chain, ends, userOf } from './chain.ts';
+import { scene } from './client.ts';
+
+const SIZE = 1024 * 1024;
+
+test('x-blockdev-change gives a quorum in use another child, and takes one away', async () => {
+  await using made = await scene();
+  const { client, service } = made;
+  const dir = tempDir();
+  const file = (name: string): object => {
+    const filename = path.join(dir, name);
+    fs.writeFileSync(filename, Buffer.alloc(SIZE, 1));
+    return { driver: 'file', 'node-name': name, filename };
+  };
+  await client.run('blockdev-add', {
+    driver: 'quorum',
+    'node-name': 'q',
+    'vote-threshold': 2,
+    children: [file('a'), file('b')],
+  });
+  for (const name of ['c', 'd']) await client.run('blockdev-add', file(name));
+  const user = userOf(made, 'q');
+  const change = (args: object) => client.run('x-blockdev-change', { parent: 'q', ...args });
+  const refused = (args: object) => client.refusal('x-blockdev-change', { parent: 'q', ...args });
+  expect(await refused({ child: 'children.0' })).toMatch(/vote-threshold says, 2/);
+  await change({ node: 'c' });
+  await user.write(0, Buffer.alloc(4096, 2));
+  await change({ child: 'children.0' });
+  await user.write(4096, Buffer.alloc(4096, 3));
+  await change({ node: 'd' });
+  await user.write(8192, Buffer.alloc(4096, 4));
+  expect(await client.refusal('blockdev-del', { 'node-name': 'd' })).toMatch(/in use by node 'q'/);
+  expect(service.graph.nodes.has('a')).toBe(false);
+  expect([...service.graph.find('q').children.keys()]).toEqual(['children.1', 'children.2', 'children.3']);
+  const read = Buffer.alloc(12_288);
+  await user.read(0, read);
+  expect([read[0], read[4096], read[8192]]).toEqual([2, 3, 4]);
+  await user.close();
+  const at = (name: string): number[] =>
+    [0, 4096, 8192].map((offset) => fs.readFileSync(path.join(dir, name))[offset] ?? -1);
+  expect([at('a'), at('b'), at('c')]).toEqual([
+    [2, 1, 1],
+    [2, 3, 4],
+    [2, 3, 4],
+  ]);
+  await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'short', size: 512 });
+  expect(await refused({ node: 'short' })).toMatch(/have 1048576 bytes, the new one has 512/);
+  expect(await refused({ node: 'q' })).toMatch(/cycle/);
+  expect(await refused({ child: 'children.0' })).toMatch(/no child 'children.0'/);
+  expect(await refused({})).toMatch(/exactly one/);
+  expect(await refused({ node: 'd', child: 'children.1' })).toMatch(/exactly one/);
+  expect(await client.refusal('x-blockdev-change', { parent: 'c', node: 'd' })).toMatch(/driver 'file' of node 'c'/);
+});
+
+test.each([
+  [true, 'raw'],
+  [false, 'file'],
+])('backing-mask-protocol %s: a stream names the format %s', async (mask, format) => {
+  await using made = await scene();
+  const { client, service } = made;
+  const dir = tempDir();
+  const { files } = await chain(made, dir);
+  const raw = path.join(dir, 'raw');
+  fs.writeFileSync(raw, Buffer.alloc(4 * SIZE));
+  await client.run('blockdev-add', { driver: 'file', 'node-name': 'raw', filename: raw });
+  const base = { driver: 'qcow2', 'node-name': 'base', file: service.graph.find('base').primary?.node.name };
+  await client.run('blockdev-reopen', { options: [{ ...base, backing: 'raw' }] });
+  await client.run('block-stream', { 'job-id': 's', device: 'top', 'base-node': 'raw', 'backing-mask-protocol': mask });
+  await ends(client, 's');
+  await service.graph.close();
+  const info = execFileSync('qemu-img', ['info', '--output=json', files[2] ?? ''], { encoding: 'utf8' });
+  expect(JSON.parse(info)).toMatchObject({ 'backing-filename-format': format });
+});

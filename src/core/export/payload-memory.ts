@@ -16,10 +16,10 @@ const PLENTY = 8 << 20;
 /** Bytes that are kept for later: all that was ever lent, since what is dropped stays until the next big collection. */
 const KEPT = 2 * WHOLE;
 /** What one connection may have while there is no want, and what it may have at least. */
-const MOST = 3 << 20;
+const MOST = 2560 * KIB;
 const LEAST = 128 * KIB;
 /** Bytes that are lent from where on it is lent in short pieces. */
-const TIGHT = 14 << 20;
+const TIGHT = 12 << 20;
 /** Longest piece of a read or write that is done at a time, before that and after. */
 const PIECE = 512 * KIB;
 const SHORT_PIECE = 128 * KIB;

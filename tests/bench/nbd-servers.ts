@@ -41,7 +41,10 @@ export async function startServers({ format, keys }: ServerKind, image: string, 
     copyFileSync(image, own(name));
     return { name, socket: path(name), image: own(name), process: spawn(program, words, { stdio: 'ignore' }) };
   });
-  for (const { socket } of servers) for (let tries = 0; tries < 200 && !isListening(socket); tries++) await delay(50);
+  for (const { name, socket, process } of servers) {
+    for (let tries = 0; tries < 200 && !isListening(socket) && process.exitCode === null; tries++) await delay(50);
+    if (process.exitCode !== null) throw new Error(`${name} ended with status ${process.exitCode} when it was started`);
+  }
   return servers;
 }
 

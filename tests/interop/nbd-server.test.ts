@@ -2,6 +2,7 @@
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { imgHere } from '../support/img-here.ts';
 import { startNbd } from '../support/nbd-program.ts';
 import { nbdInfo, peerOutput, peersFor, qemuImg, qemuIo, runPeer } from '../support/peers.ts';
 import { Random } from '../support/random.ts';
@@ -122,9 +123,12 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('QEMU', () => {
 });
 
 describe.skipIf(peersFor('fio').missing)('fio', () => {
-  test('verifies random reads and writes over eight connections', async () => {
-    const { path } = makeDisk(tempDir());
-    const server = await startNbd(['-t', '-e', '0', '-f', 'raw', path]);
+  test.each(['raw', 'qcow2'])('verifies random reads and writes over eight connections, %s', async (format) => {
+    const dir = tempDir();
+    const { path } = makeDisk(dir);
+    const image = join(dir, 'served');
+    await imgHere(['convert', '-f', 'raw', '-O', format, path, image]);
+    const server = await startNbd(['-t', '-e', '0', '-f', format, image]);
     const jobs = [
       '--numjobs=8',
       '--size=1500k',
@@ -138,5 +142,6 @@ describe.skipIf(peersFor('fio').missing)('fio', () => {
       cwd: tempDir(),
     });
     expect(await server.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(await imgHere(['check', '-f', format, image])).toMatchObject({ code: format === 'raw' ? 63 : 0 });
   });
 });

@@ -1,8 +1,10 @@
 /**
  * Disks that the kernel's own NBD client makes out of exports: `/dev/nbd*`.
  *
- * Not done here: the ioctl that runs such a disk (NBD_DO_IT) holds a thread until it ends and wants a connected
- * socket's descriptor, which Node does not give out. nbd-client does it on any server.
+ * Not done here. NBD_SET_SOCK wants a connected socket, which could be had; but NBD_DO_IT, which runs such a disk, holds
+ * its thread until the disk is taken off, so it takes a process of its own that outlives its parent's failures; and all
+ * of it would have to be proved on a machine with the driver, where a mistake hangs whoever uses the disk. nbd-client
+ * does it on any server.
  */
 import { statSync } from 'node:fs';
 import { BlockError, NotSupported } from '../../core/errors/block-error.ts';

@@ -31,6 +31,12 @@ const WORTH_A_LOOK = 16 * 1024;
 
 /** Answer a read that was found to be in order. */
 export function read(transmission: Transmission, request: RequestHeader): Promise<void> | void {
+  if ((request.flags & CommandFlag.FUA) === 0) return readNow(transmission, request);
+  // Read back from stable storage, so that what the client sees is there to stay.
+  return after(transmission.session.target.backend.flush(), () => readNow(transmission, request));
+}
+
+function readNow(transmission: Transmission, request: RequestHeader): Promise<void> | void {
   const { length, flags } = request;
   const { form } = transmission.session;
   if (length === 0) {

@@ -16,7 +16,7 @@ const PLENTY = 8 << 20;
 /** Bytes that are kept for later: all that was ever lent, since what is dropped stays until the next big collection. */
 const KEPT = 2 * WHOLE;
 /** What one connection may have while there is no want, and what it may have at least. */
-const MOST = 4 << 20;
+const MOST = 2560 * KIB;
 const LEAST = 128 * KIB;
 /** Bytes that are lent from where on it is lent in short pieces. */
 const TIGHT = 12 << 20;

@@ -123,6 +123,14 @@ describe.each(FORMS)('transmission, %s', (form) => {
     client.end();
   });
 
+  test('a read with FUA is of what is stable', async () => {
+    const { ask, write, disk } = await connected(form);
+    await write(0, Buffer.alloc(512, 9));
+    expect(disk.stable[0]).toBe(0);
+    expect(await ask({ command: READ, flags: 1, length: 512 }, 512)).toMatchObject({ error: 0 });
+    expect(disk.stable[0]).toBe(9);
+  });
+
   test("answers a read-only export's writers with EPERM, the data passed over", async () => {
     const { client, ask, write } = await connected(form, { target: { readOnly: true } });
     expect((await write(0, Buffer.alloc(2000, 1))).error).toBe(1);

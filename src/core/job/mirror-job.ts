@@ -84,7 +84,8 @@ export class MirrorBody implements JobBody {
       control: copyControl(job, this.#options),
     };
     const data = this.#options.countsData ? await dataToCopy(plan, () => job.checkpoint()) : undefined;
-    if (data === undefined) return copy({ ...plan, control: copyControl(job, { ...this.#options, countsData: false }) });
+    if (data === undefined)
+      return copy({ ...plan, control: copyControl(job, { ...this.#options, countsData: false }) });
     job.setTotal(data);
     return copy(plan);
   }

@@ -93,6 +93,26 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     expect(content.equals(expected)).toBe(true);
   });
 
+  it('puts a refcount block behind the data that needs it, which takes no zeroing', async () => {
+    const file = made('cluster_size=1k,refcount_bits=64', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(1000, 1));
+    // More than one block of 128 counts covers; its last cluster is filled up by what was never written.
+    await edge.write(KiB, Buffer.alloc(124 * KiB - 300, 2));
+    const { length } = await opened.status(KiB, 124 * KiB, true);
+    await opened.close();
+    sound(file);
+    expect(length).toBe(124 * KiB);
+    const content = await contentOf(file, 126 * KiB);
+    expect(
+      content.equals(
+        Buffer.alloc(126 * KiB)
+          .fill(1, 0, 1000)
+          .fill(2, KiB, 125 * KiB - 300),
+      ),
+    ).toBe(true);
+  });
+
   it('puts a table before the compressed clusters that it maps', async () => {
     const file = made('cluster_size=64k');
     const { edge, image: opened } = await openMemory({ file });

@@ -71,6 +71,7 @@ export class Allocator {
   #spared = { from: 0, to: 0 };
   #freed: FreedClusters[] = [];
   #freedClusters = 0;
+  #discardedClusters = 0;
   /** The refcount table has grown in memory and is looking for its new place. */
   #growing = false;
 
@@ -272,6 +273,7 @@ export class Allocator {
   free(first: number, count: number, reason: FreeReason): void {
     if (count === 0) return;
     this.#freedClusters += count;
+    if (reason === 'request') this.#discardedClusters += count;
     const last = this.#freed.at(-1);
     if (last && last.reason === reason && last.first + last.count === first) last.count += count;
     else this.#freed.push({ first, count, reason });
@@ -287,10 +289,16 @@ export class Allocator {
     return this.#freed.length;
   }
 
+  /** Those of them that were given back on request. */
+  get discarded(): number {
+    return this.#discardedClusters;
+  }
+
   takeFreed(): FreedClusters[] {
     const list = this.#freed;
     this.#freed = [];
     this.#freedClusters = 0;
+    this.#discardedClusters = 0;
     return list;
   }
 

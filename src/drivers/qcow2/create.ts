@@ -19,7 +19,7 @@ import { type Extension, ExtensionType, encodeCryptoExtension, encodeExtensions 
 import { encodeFeatureNames, FEATURE_NAMES } from './meta/features.ts';
 import { clustersFor } from './meta/geometry.ts';
 import { Crypt, encodeHeader, type Header, MAGIC, V2_HEADER_BYTES, V3_HEADER_BYTES } from './meta/header.ts';
-import { TableWriter } from './table-writer.ts';
+import { reservesSpace, TableWriter } from './table-writer.ts';
 
 export const createCapability: CreateCapability = {
   options: createOptions,
@@ -63,7 +63,8 @@ export async function create(context: CreateContext): Promise<void> {
     const preallocation = image.preallocation === 'metadata' ? 'off' : image.preallocation;
     await file.truncate(layout.total * image.geometry.clusterSize, { preallocation });
   }
-  await file.write(0, head);
+  const headLength = reservesSpace(image) ? image.geometry.clusterSize : head.length;
+  await file.write(0, Buffer.concat([head], headLength));
 }
 
 async function createDataFile(context: CreateContext, image: NewImage, size: number): Promise<void> {

@@ -69,6 +69,13 @@ describe('img create', () => {
     expect(existsSync(path)).toBe(false);
   });
 
+  test.each(['falloc', 'full'])('preallocation=%s takes the space of the whole file', async (mode) => {
+    const path = join(tempDir(), 'a.qcow2');
+    await imgHere(['create', '-f', 'qcow2', '-o', `preallocation=${mode}`, path, '3M']);
+    const { blocks, size } = statSync(path);
+    expect(blocks * 512).toBeGreaterThanOrEqual(size);
+  });
+
   test('help shows what the protocol carries out only where the protocol is known', async () => {
     const help = async (...file: string[]) => (await imgHere(['create', '-f', 'raw', '-o', 'help', ...file])).stdout;
     expect(await help()).not.toContain('preallocation');

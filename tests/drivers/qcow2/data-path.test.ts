@@ -93,6 +93,19 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     expect(content.equals(expected)).toBe(true);
   });
 
+  it('stores data where much was discarded before it lets the file grow', async () => {
+    const file = made('cluster_size=64k', 64 * MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(32 * MiB, 1));
+    await edge.flush();
+    const before = file.size;
+    await edge.discard(4 * MiB, 20 * MiB);
+    await edge.write(40 * MiB, Buffer.alloc(16 * MiB, 2));
+    await opened.close();
+    expect(file.size).toBe(before);
+    sound(file);
+  });
+
   it('puts a refcount block behind the data that needs it, which takes no zeroing', async () => {
     const file = made('cluster_size=1k,refcount_bits=64', MiB);
     const { edge, image: opened } = await openMemory({ file });

@@ -23,8 +23,8 @@ export function report(thrown: unknown, io: Io): number {
   return status;
 }
 
-/** Advice that scripts know as lines of its own: pointers to help and other commands, units, who else uses the image. */
-const OWN_LINE = /^(Try '|You can |Optional suffix )|\?$/;
+/** Advice that scripts know as lines of its own: help, other commands, units, who else uses the image, what it was for. */
+const OWN_LINE = /^(Try '|You can |Could not |Optional suffix )|\?$/;
 /** A command in advice: who called the programs by their other names knows it by that. */
 const COMMAND = /(?<![\w-])img (?=[a-z-])/g;
 

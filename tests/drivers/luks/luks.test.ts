@@ -67,6 +67,21 @@ describe.skipIf(peersFor('qemu-img').missing)('luks and qemu-img', () => {
   });
 });
 
+test('zeroes that the AES of old encrypts by their place stay zeroes in version 2', async () => {
+  const top = `${tempDir()}/top.qcow2`;
+  const aes = 'encrypt.format=aes,encrypt.key-secret=s,cluster_size=4k';
+  await imgHereOutput(['create', '-q', ...SECRET, '-f', 'qcow2', '-b', plainDisk(), '-F', 'raw', '-o', aes, top]);
+  const spec = opened(top, 's', 'qcow2', 'encrypt.key-secret');
+  const io = (...commands: string[]) =>
+    runProgram('io', [...SECRET, '--image-opts', ...commands.flatMap((command) => ['-c', command]), spec]);
+  const looks = ['read -P 0 16k 4k', 'read -P 7 20k 8k', 'read -P 0 28k 4k', 'read -P 0 512k 20k'];
+  await io('write -P 7 16k 16k', 'write -z 16k 4k', 'write -z 28k 4k', 'write -z 512k 20k', 'flush');
+  await imgHereOutput(['amend', ...SECRET, '--image-opts', '-o', 'compat=0.10', spec]);
+  const { stdout } = await io(...looks);
+  expect(stdout).not.toContain('failed');
+  expect(stdout.match(/^read /gm)).toHaveLength(looks.length);
+});
+
 describe('luks', () => {
   test('a password is needed, and the right one; not for info', async () => {
     const file = await made();

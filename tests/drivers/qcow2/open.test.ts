@@ -215,6 +215,23 @@ describe.skipIf(!hasQemuImg)('opening a qcow2 image', () => {
     }
   });
 
+  it.each([
+    ['both allocated and zero', [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff], 8],
+    ['allocated, but its cluster is not', [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 0],
+  ] as const)('writes to no subclusters that are %s', async (what, bytes, at) => {
+    const file = made('cluster_size=64k,extended_l2=on', '4M');
+    const first = await openMemory({ file });
+    await first.edge.write(0, Buffer.alloc(65536, 1));
+    await first.image.close();
+    const entry = Buffer.alloc(8);
+    file.peek(headerOf(file).l1TableOffset, entry);
+    file.apply(Number(entry.readBigUInt64BE() & 0x00fffffffffffe00n) + at, Uint8Array.from(bytes));
+    const { edge, image: opened } = await openMemory({ file });
+    await expect(async () => edge.write(4096, Buffer.alloc(4096, 2))).rejects.toThrow(what);
+    await opened.close();
+    expect(headerOf(file).incompatible & Incompatible.CORRUPT).toBe(Incompatible.CORRUPT);
+  });
+
   it('holds against damage of any byte of its metadata', async () => {
     const file = made('cluster_size=1k,refcount_bits=8', '256k', () => {
       const raw = path.join(dir, 'fill.raw');

@@ -106,7 +106,7 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
   } else if (tailBytes > 0 && !fresh) {
     pending.start(() => zeroAround(disk, host + dataEnd, tailBytes, guest + dataEnd));
   }
-  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs, guest + from)));
+  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs, 0, guest + from)));
   return after(pending.end(), () => {
     disk.unsettled = true;
     return withSlice(disk, plan.cluster, (table) => linkClusters(disk, table, { plan, host, bounds }));
@@ -114,7 +114,7 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
 }
 
 function zeroAround(disk: Disk, offset: number, length: number, guest: number): Maybe<void> {
-  return disk.announcing('cluster_alloc_space', () => disk.content.zero(offset, length, guest));
+  return disk.announcing('cluster_alloc_space', () => disk.content.zero(offset, length, 0, guest));
 }
 
 /** Run `action` on the slice of a guest cluster whose table is known to exist, without a wait in between. */

@@ -106,6 +106,20 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     sound(file);
   });
 
+  it.each([66_000, 77, 131_071])('writes at any byte, in place and into new clusters: %i', async (offset) => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    for (const value of [1, 2]) await edge.write(offset, Buffer.alloc(100_003, value));
+    await edge.zero(offset + 10, 5000);
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 256 * KiB);
+    const expected = Buffer.alloc(256 * KiB)
+      .fill(2, offset, offset + 100_003)
+      .fill(0, offset + 10, offset + 5010);
+    expect(content.equals(expected)).toBe(true);
+  });
+
   it('puts a refcount block behind the data that needs it, which takes no zeroing', async () => {
     const file = made('cluster_size=1k,refcount_bits=64', MiB);
     const { edge, image: opened } = await openMemory({ file });

@@ -92,7 +92,7 @@ async function writeOutSlice(disk: Disk, slice: Slice): Promise<void> {
   const missing = disk.backing ? zeroes.filter(({ own }) => !own).map(({ guest }) => guest) : [];
   for (const { host, guest } of kept) {
     disk.assertNoOverlap(host, clusterSize);
-    await disk.content.zero(host, clusterSize, guest);
+    await disk.content.zero(host, clusterSize, 0, guest);
   }
   let fresh = missing.length > 0 ? await allocateZeroes(disk, missing, references) : 0;
   disk.unsettled ||= disk.backing !== undefined;
@@ -149,7 +149,7 @@ async function allocateZeroes(disk: Disk, guests: readonly number[], references:
     // What zeroes look like in the file may depend on where they belong.
     const together = disk.encryption?.format === 'aes' ? 1 : clusters;
     for (let n = 0; n < clusters; n += together) {
-      await disk.content.zero((first + n) * clusterSize, together * clusterSize, guests[n] ?? 0);
+      await disk.content.zero((first + n) * clusterSize, together * clusterSize, 0, guests[n] ?? 0);
     }
   } catch (error) {
     for (; counted > 0; counted--) disk.allocator.free(first, clusters, 'never');

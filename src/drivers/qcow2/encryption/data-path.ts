@@ -6,12 +6,12 @@ import { after, type Maybe } from '../../../core/async/maybe.ts';
 import type { Edge } from '../../../core/block/graph/edge.ts';
 import { SECTOR, type SectorCipher } from '../../../core/crypto/index.ts';
 
-/** `guest` is where on the disk the data belongs, in bytes. */
+/** `guest` is where on the disk the data belongs, in bytes; what an edge takes comes before it. */
 export interface DataPath {
   read(host: number, buf: Uint8Array, guest: number): Maybe<void>;
   readv(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void>;
-  writev(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void>;
-  zero(host: number, length: number, guest: number): Maybe<void>;
+  writev(host: number, bufs: readonly Uint8Array[], flags: 0, guest: number): Maybe<void>;
+  zero(host: number, length: number, flags: 0, guest: number): Maybe<void>;
 }
 
 /** Bytes encrypted at a time. */
@@ -48,7 +48,7 @@ export class EncryptedData implements DataPath {
     });
   }
 
-  writev(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void> {
+  writev(host: number, bufs: readonly Uint8Array[], _flags: 0, guest: number): Maybe<void> {
     const [only] = bufs;
     const plain = bufs.length === 1 && only ? only : Buffer.concat(bufs);
     return this.#data.write(host, this.#cipher.encrypt(this.#sector(host, guest), plain));
@@ -58,12 +58,12 @@ export class EncryptedData implements DataPath {
     return (this.#byGuest ? guest : host) / SECTOR;
   }
 
-  zero(host: number, length: number, guest: number): Maybe<void> {
+  zero(host: number, length: number, flags: 0, guest: number): Maybe<void> {
     const zeroes = new Uint8Array(Math.min(length, PIECE));
     const step = (at: number): Maybe<void> => {
       if (at >= length) return;
       const piece = zeroes.subarray(0, Math.min(PIECE, length - at));
-      return after(this.writev(host + at, [piece], guest + at), () => step(at + piece.length));
+      return after(this.writev(host + at, [piece], flags, guest + at), () => step(at + piece.length));
     };
     return step(0);
   }

@@ -35,9 +35,9 @@ function __img_keys
     switch "$argv"
         case 'create file'
             printf '%s\n' \
-                'extent_size_hint=	Extent size hint for the file, 0 to set none' \
-                'nocow=	Turn off copy-on-write (only valid on btrfs)' \
-                'preallocation=	Space to take at once (allowed values: off, falloc, full)' \
+                'extent_size_hint=	Extent size hint for the image file, 0 to disable' \
+                'nocow=	Turn off copy-on-write (valid only on btrfs)' \
+                'preallocation=	Preallocation mode (allowed values: off, falloc, full)' \
                 'size=	Virtual disk size'
         case 'create host_device'
             printf '%s\n' \
@@ -48,13 +48,13 @@ function __img_keys
                 'cipher-alg=	Name of encryption cipher algorithm' \
                 'cipher-mode=	Name of encryption cipher mode' \
                 'detached-header=	Make the header alone, for data in another file' \
-                'extent_size_hint=	Extent size hint for the file, 0 to set none' \
+                'extent_size_hint=	Extent size hint for the image file, 0 to disable' \
                 'hash-alg=	Name of encryption hash algorithm' \
                 'iter-time=	Time to spend in PBKDF in milliseconds' \
                 'ivgen-alg=	Name of IV generator algorithm' \
                 'ivgen-hash-alg=	Name of IV generator hash algorithm' \
                 'key-secret=	ID of the secret that provides the keyslot passphrase' \
-                'nocow=	Turn off copy-on-write (only valid on btrfs)' \
+                'nocow=	Turn off copy-on-write (valid only on btrfs)' \
                 'preallocation=	Space to take at once' \
                 'size=	Virtual disk size'
         case 'create nbd'
@@ -76,20 +76,20 @@ function __img_keys
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.ivgen-alg=	Name of IV generator algorithm' \
                 'encrypt.ivgen-hash-alg=	Name of IV generator hash algorithm' \
-                'encrypt.key-secret=	ID of the secret that provides the keyslot passphrase' \
-                'encryption=	Encrypt the image with format \'aes\' (deprecated in favor of encrypt.format=aes)' \
+                'encrypt.key-secret=	ID of secret providing qcow AES key or LUKS passphrase' \
+                'encryption=	Encrypt the image with format \'aes\'. (Deprecated in favor of encrypt.format=aes)' \
                 'extended_l2=	Extended L2 tables' \
-                'extent_size_hint=	Extent size hint for the file, 0 to set none' \
+                'extent_size_hint=	Extent size hint for the image file, 0 to disable' \
                 'lazy_refcounts=	Postpone refcount updates' \
-                'nocow=	Turn off copy-on-write (only valid on btrfs)' \
+                'nocow=	Turn off copy-on-write (valid only on btrfs)' \
                 'preallocation=	Preallocation mode (allowed values: off, metadata, falloc, full)' \
                 'refcount_bits=	Width of a reference count entry in bits' \
                 'size=	Virtual disk size'
         case 'create raw'
             printf '%s\n' \
-                'extent_size_hint=	Extent size hint for the file, 0 to set none' \
-                'nocow=	Turn off copy-on-write (only valid on btrfs)' \
-                'preallocation=	Space to take at once (allowed values: off, falloc, full)' \
+                'extent_size_hint=	Extent size hint for the image file, 0 to disable' \
+                'nocow=	Turn off copy-on-write (valid only on btrfs)' \
+                'preallocation=	Preallocation mode (allowed values: off, falloc, full)' \
                 'size=	Virtual disk size'
         case 'amend luks'
             printf '%s\n' \

@@ -83,6 +83,21 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a chain', () => {
     }
   });
 
+  test('is not committed past a fault that is injected into writes of its base', async () => {
+    const folder = tempDir();
+    await imgOutput(['create', '-q', '-f', 'qcow2', 'base.qcow2', '1M'], { cwd: folder });
+    const faults = [{ event: 'write_aio', errno: 28, once: true }];
+    const image = { driver: 'file', filename: join(folder, 'base.qcow2') };
+    const base = { driver: 'qcow2', file: { driver: 'blkdebug', 'inject-error': faults, image } };
+    const named = `json:${JSON.stringify(base)}`;
+    await imgOutput(['create', '-q', '-f', 'qcow2', '-b', named, '-F', 'qcow2', 'top.qcow2'], { cwd: folder });
+    expect((await runPeer('qemu-io', ['-f', 'qcow2', '-c', 'write 0 64k', 'top.qcow2'], { cwd: folder })).code).toBe(0);
+    expect(await img(['commit', 'top.qcow2'], { cwd: folder })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('No space left on device'),
+    });
+  });
+
   test('keeps zeroes as zero clusters when the new base has data there', async () => {
     const folder = tempDir();
     await qemuImg(['create', '-q', '-f', 'qcow2', 'top.qcow2', '256k'], { cwd: folder });

@@ -24,6 +24,11 @@ export interface Io {
   onUsr1(listener: () => void): () => void;
 }
 
+/** Where a graph's lines for the user go: warnings under the program's name, others as they stand. */
+export function userLines(io: Io): { warn(message: string): void; note(line: string): void } {
+  return { warn: (message) => warn(io, message), note: (line) => io.stderr.write(`${line}\n`) };
+}
+
 /** A line `PROGRAM: warning: MESSAGE` on stderr. */
 export function warn(io: Io, message: string): void {
   io.stderr.write(`${io.programName}: warning: ${message}\n`);

@@ -140,7 +140,8 @@ function checkCompany(specs: OptionSpecs, given: readonly Given[]): void {
   for (const [key, name] of named) {
     for (const other of specs[key]?.conflicts ?? []) {
       const otherName = named.get(other);
-      if (otherName !== undefined) throw new Usage(`options '${name}' and '${otherName}' cannot be used together`);
+      if (otherName !== undefined)
+        throw new SelfExplained(`options '${name}' and '${otherName}' cannot be used together`);
     }
     for (const other of specs[key]?.needs ?? []) {
       if (!named.has(other)) throw new Usage(`option '${name}' needs ${optionName(specs[other])}`);

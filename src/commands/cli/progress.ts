@@ -135,7 +135,7 @@ function lineView(io: Io, step: number): View {
   return {
     show(state, last) {
       const percent = percentOf(state, last);
-      if (shown >= 0 && percent - shown <= step && (percent < 100 || shown === 100)) return;
+      if (!last && shown >= 0 && percent - shown <= step && (percent < 100 || shown === 100)) return;
       shown = percent;
       io.stdout.write(`${percentText(percent)}\r`);
     },

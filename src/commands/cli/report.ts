@@ -19,18 +19,20 @@ export function report(thrown: unknown, io: Io): number {
     if (io.env.BLOCKYARD_DEBUG !== '1') io.stderr.write('Set BLOCKYARD_DEBUG=1 to see where it happened\n');
     return INTERNAL_ERROR;
   }
-  io.stderr.write(`${io.programName}: ${withAdvice(known)}\n`);
+  io.stderr.write(`${io.programName}: ${withAdvice(known, io.programName)}\n`);
   return status;
 }
 
-/**
- * Message and advice on one line; on two where scripts know the advice as a line of its own: the pointer to the
- * help, and the question who else uses the image.
- */
-function withAdvice({ message, hint }: BlockError): string {
+/** Advice that scripts know as lines of its own: help, other commands, units, who else uses the image, what it was for. */
+const OWN_LINE = /^(Try '|You can |Could not |Optional suffix )|\?$/;
+/** A command in advice: who called the programs by their other names knows it by that. */
+const COMMAND = /(?<![\w-])img (?=[a-z-])/g;
+
+/** Message and advice on one line, or on two. */
+function withAdvice({ message, hint }: BlockError, programName: string): string {
   if (hint === undefined) return oneLine(message);
-  if (hint.endsWith('?') || hint.startsWith("Try '")) return `${oneLine(message)}\n${hint}`;
-  return `${oneLine(message)} (${oneLine(hint)})`;
+  const advice = programName.startsWith('qemu-') ? hint.replace(COMMAND, 'qemu-img ') : hint;
+  return OWN_LINE.test(advice) ? `${oneLine(message)}\n${advice}` : `${oneLine(message)} (${oneLine(advice)})`;
 }
 
 function isCancelled(error: unknown): boolean {

@@ -147,6 +147,7 @@ async function run(images: OpenImages, { flags, create, from, to }: Words, io: I
       sources,
       target,
       signal: io.signal,
+      countsData: flags.progress !== undefined && !flags.quiet,
       onJob: (job) => show(job, progress),
       warn: (message) => (flags.quiet ? undefined : warn(io, message)),
     });

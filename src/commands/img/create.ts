@@ -1,4 +1,4 @@
-import { parseSize } from '../../core/bytes/sizes.ts';
+import { HUGE_SIZE, parseSize } from '../../core/bytes/sizes.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { command } from '../cli/record.ts';
 import { CREATION_OPTION, creationHelp, readCreationOptions } from './creation-options.ts';
@@ -56,9 +56,15 @@ export const create = command({
       }
       if (file === undefined) throw new Usage('argument FILE is missing');
       await makeImage(
-        { ...options, file, size: size === undefined ? undefined : parseSize(size, 'image size'), options: typed },
+        { ...options, file, size: size === undefined ? undefined : exactSize(size), options: typed },
         { graph, signal: io.signal, say: (line) => (options.quiet ? undefined : io.stdout.write(line)) },
       );
       return 0;
     }),
 });
+
+/** As text where a number would not be written out exactly. */
+function exactSize(text: string): number | string {
+  const size = parseSize(text, 'image size', HUGE_SIZE);
+  return Number.isSafeInteger(size) ? size : String(BigInt(size));
+}

@@ -2,7 +2,7 @@
 
 import type { Driver } from '../../core/block/driver.ts';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { readSize } from '../../core/bytes/sizes.ts';
+import { HUGE_SIZE, readSize } from '../../core/bytes/sizes.ts';
 import { amendOptions } from '../../core/job/amend-job.ts';
 import { type CreationOptions, creationOptions } from '../../core/job/create-image.ts';
 import { describe, formatOptionHelp, type OptionHelp } from '../../core/options/describe.ts';
@@ -35,8 +35,10 @@ export function readCreationOptions(lists: readonly string[]): Typed | undefined
 export async function creationHelp(graph: BlockGraph, driver: string, fileName: string | undefined): Promise<string> {
   const { schema, format, protocol } = await creationOptions(graph, driver, fileName);
   if (fileName !== undefined || !protocol) return formatOptionHelp(plain(describe(schema)));
+  const { options, protocolOptions = [] } = format.create;
+  const own = describe(options).filter(({ name }) => !protocolOptions.includes(name));
   return (
-    formatOptionHelp(plain(describe(format.create.options)), `Supported ${driver} options:`) +
+    formatOptionHelp(plain(own), `Supported ${driver} options:`) +
     '\nThe protocol level may support further options.\nSpecify the target filename to include those options.\n'
   );
 }
@@ -78,8 +80,9 @@ function readable(option: OptionHelp | undefined, value: unknown): string | unde
   if (option === undefined || value === undefined) return undefined;
   const text = scalarText(value);
   if (option.word === 'size' || option.word === 'num') {
-    const number = readSize(text);
-    return number.ok ? String(number.value) : undefined;
+    // What is too large for the format is said when the image is made.
+    const number = readSize(text, HUGE_SIZE);
+    return number.ok ? String(BigInt(number.value)) : undefined;
   }
   return option.word.startsWith('bool') && !SWITCH.test(text) ? undefined : text;
 }

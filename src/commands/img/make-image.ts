@@ -11,7 +11,7 @@ export interface ImageToMake {
   readonly file: string;
   readonly format: string;
   /** Bytes; undefined where it comes from an option or from the backing file. */
-  readonly size: number | undefined;
+  readonly size: number | string | undefined;
   readonly backing: string | undefined;
   readonly backingFormat: string | undefined;
   /** Take the backing file's name on trust. */

@@ -14,7 +14,7 @@ import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Cancelled, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
 import { PROGRESS_OPTION } from '../cli/progress.ts';
 import { type OptionSpecs, withStatus } from '../cli/record.ts';
@@ -86,7 +86,7 @@ function newGraph(io: Io, { refs, strictBase = false, changedBase = 'warn' }: Su
     drivers: driverList,
     references: refs,
     changedBase: strictBase ? 'refuse' : changedBase,
-    warn: (message) => warn(io, message),
+    ...userLines(io),
     signal: io.signal,
   });
 }

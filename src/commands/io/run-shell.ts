@@ -1,7 +1,7 @@
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 import { addObjects, type UserObject } from '../cli/object-value.ts';
 import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { versionText } from '../cli/version.ts';
@@ -50,6 +50,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
   }
   for (const pattern of options.tracePatterns) tracePattern(pattern, io);
   const file = options.trace === undefined ? undefined : traceFile(options.trace, io);
+  const lines = userLines(io);
   await using graph = new BlockGraph({
     drivers: driverList,
     references: options.refs,
@@ -57,7 +58,11 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
     changedBase: 'ignore',
     warn: (message) => {
       shell.printer.flush();
-      warn(io, message);
+      lines.warn(message);
+    },
+    note: (line) => {
+      shell.printer.flush();
+      lines.note(line);
     },
   });
   await addObjects(graph, options.objects, io.signal);

@@ -4,7 +4,7 @@ import { NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { BlockService, listenQmp, type QuitReason } from '../../core/qmp/index.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 import { objectValue } from '../cli/object-value.ts';
 import type { ParsedAny } from '../cli/record.ts';
 import { VERSION, versionText } from '../cli/version.ts';
@@ -28,7 +28,7 @@ export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<
   if (given.some(({ key }) => key === 'trace')) throw new NotSupported('--trace is not for this program');
   if (options.daemonize === true && !isDaemon(io)) return becomeDaemon(false, io);
   const life = new Life();
-  const graph = new BlockGraph({ drivers: driverList, references: 'all', warn: (text) => warn(io, text) });
+  const graph = new BlockGraph({ drivers: driverList, references: 'all', ...userLines(io) });
   const service = new BlockService({
     graph,
     jobs: new JobList(),

@@ -13,7 +13,7 @@ import {
   unixAddress,
 } from '../../core/nbd/index.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
 import type { NbdLine, NbdOptions } from './command-line.ts';
 
@@ -42,7 +42,7 @@ interface Target {
 /** List the exports of the server that options, or a URI in the place of the image, name. */
 export async function list({ arguments: { file }, options }: NbdLine, io: Io): Promise<number> {
   const target = targetOf(file, options);
-  await using graph = new BlockGraph({ drivers: driverList, references: 'none', warn: (text) => warn(io, text) });
+  await using graph = new BlockGraph({ drivers: driverList, references: 'none', ...userLines(io) });
   await addObjects(graph, options.objects, io.signal);
   const exports = await listExports({
     address: target.address,

@@ -3,7 +3,7 @@ import { Closer } from '../../core/async/closer.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { type ListenAddress, NbdServer, type ServerEvent, tlsEntrance } from '../../core/export/index.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
 import { tellReady } from './background.ts';
 import type { NbdOptions } from './command-line.ts';
@@ -29,7 +29,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
   const { options, requests, traceFile } = serving;
   const closer = new Closer();
   try {
-    const graph = new BlockGraph({ drivers: driverList, references: options.refs, warn: (text) => warn(io, text) });
+    const graph = new BlockGraph({ drivers: driverList, references: options.refs, ...userLines(io) });
     const overlays = new Closer();
     closer.push(() => overlays.close());
     closer.push(() => graph.close());

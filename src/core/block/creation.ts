@@ -11,6 +11,8 @@ export interface CreateCapability {
   readonly options: OptionSchema;
   /** Options that `-o help` of this driver shows beside its own: those of the protocol below. */
   readonly withProtocolOptions?: boolean;
+  /** Options of its own that are for the protocol to carry out: `-o help` shows them where it shows those. */
+  readonly protocolOptions?: readonly string[];
   /** With these options, as typed, an image has no size of its own to be given. */
   sizeIsOptional?(options: Options): boolean;
   /** Create; a format driver finds its file already made, empty and open read-write as `context.file`. */

@@ -2,7 +2,11 @@
 export type Damage =
   | {
       readonly kind: 'corrupt-image';
+      readonly driver: string;
+      /** What is wrong, with the name of the image. */
       readonly message: string;
+      /** The same without it. */
+      readonly what: string;
       /** Where it was to be written or read, as far as that is known. */
       readonly offset?: number;
       readonly length?: number;
@@ -19,5 +23,14 @@ export type Damage =
       /** What went wrong; absent where the content differs. */
       readonly error?: string;
     };
+
+/** The line that tells a user of it, as QEMU's programs have it; undefined for what is told otherwise. */
+export function damageLine(damage: Damage): string | undefined {
+  if (damage.kind !== 'corrupt-image') return undefined;
+  const { driver, what, fatal } = damage;
+  return fatal
+    ? `${driver}: Marking image as corrupt: ${what}; further corruption events will be suppressed`
+    : `${driver}: Image is corrupt: ${what}; further non-fatal corruption events will be suppressed`;
+}
 
 export type DamageListener = (nodeName: string, damage: Damage) => void;

@@ -5,7 +5,7 @@ import { resolveName } from '../block/graph/file-name.ts';
 import { nodeInFile } from '../block/graph/files.ts';
 import { operations } from '../block/graph/operations.ts';
 import { specFromFileName } from '../block/graph/spec.ts';
-import { BlockError, Usage, withContext } from '../errors/block-error.ts';
+import { asBlockError, BlockError, Usage } from '../errors/block-error.ts';
 
 export interface BackingRequest {
   /** The image that is to be made. */
@@ -37,7 +37,9 @@ export async function inspectBacking(graph: BlockGraph, request: BackingRequest)
       open: { modes: { readOnly: true, forceShare: true, noIo: true } },
     });
   } catch (error) {
-    throw withContext(`Could not open backing file '${resolved}'`, error);
+    const { message, code, hint } = asBlockError(error);
+    const named = message.includes(resolved) ? message : `'${resolved}': ${message}`;
+    throw new BlockError(named, { code, cause: error, hint: hint ?? 'Could not open backing image.' });
   }
   await using opened = backend;
   const facts = { size: opened.size, format: opened.image.driver.name };

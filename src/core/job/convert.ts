@@ -51,6 +51,8 @@ export interface ConvertOptions extends CopySettings {
   readonly part?: DiskPart;
   /** Bytes per second, 0 for no limit. */
   readonly speed?: number;
+  /** Progress of the copy in bytes of data, which are counted first; for someone who follows it. Default false. */
+  readonly countsData?: boolean | undefined;
   /** Leave the page cache of the sources as it was; default true. */
   readonly cacheManners?: boolean;
   /** Copy the bitmaps that the one source keeps in its image, and what to do about broken ones. */

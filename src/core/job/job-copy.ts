@@ -22,6 +22,8 @@ export interface CopyPolicies {
   readonly onSourceError?: ErrorPolicy | undefined;
   readonly onTargetError?: ErrorPolicy | undefined;
   warn?(message: string): void;
+  /** Only data counts as progress, not what is known to be zeroes. */
+  readonly countsData?: boolean | undefined;
 }
 
 /** Have `job` pace a copy, follow it and decide about its errors. */
@@ -31,7 +33,7 @@ export function copyControl(job: Job, policies: CopyPolicies = {}): CopyControl 
     checkpoint: () => job.checkpoint(),
     throttle: (bytes) => job.throttle(bytes),
     evenLength: () => job.evenLength,
-    advance: (bytes) => job.advance(bytes),
+    advance: (bytes, kind) => (policies.countsData && kind !== 'data' ? undefined : job.advance(bytes)),
     onError: (operation, error) => job.onError(operation, operation === 'read' ? onSourceError : onTargetError, error),
     warn: (message) => policies.warn?.(message),
   };

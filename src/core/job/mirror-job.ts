@@ -9,7 +9,7 @@ import { Flag } from '../block/driver.ts';
 import { subtree } from '../block/graph/drain.ts';
 import type { Node } from '../block/graph/node.ts';
 import { BlockError } from '../errors/block-error.ts';
-import { copy } from './copy-engine/copy.ts';
+import { copy, dataToCopy } from './copy-engine/copy.ts';
 import type { CopyOptions, CopySource, DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
@@ -39,6 +39,8 @@ export interface MirrorOptions extends CopySettings {
   readonly targetReadsZero: boolean;
   /** The target shows a backing file where nothing is written. */
   readonly targetHasBacking?: boolean;
+  /** Progress is in bytes of data, which are counted first; default: in bytes of the disk. */
+  readonly countsData?: boolean | undefined;
   /** Leave the page cache of the source as it was; default true. */
   readonly cacheManners?: boolean;
   readonly onSourceError?: ErrorPolicy;
@@ -46,7 +48,7 @@ export interface MirrorOptions extends CopySettings {
   warn(message: string): void;
 }
 
-/** The work of a mirror job; progress is in bytes of the disk. */
+/** The work of a mirror job. */
 export class MirrorBody implements JobBody {
   readonly #options: MirrorOptions;
 
@@ -75,12 +77,17 @@ export class MirrorBody implements JobBody {
   async #copy(job: Job, length: number): Promise<void> {
     const { target } = this.#options;
     const readsZero = this.#options.targetReadsZero || (await this.#zeroFirst(job, length));
-    await copy({
+    const plan = {
       ...this.#options,
       sources: this.#layOut(),
       target: await copyTarget(target, readsZero),
       control: copyControl(job, this.#options),
-    });
+    };
+    const data = this.#options.countsData ? await dataToCopy(plan, () => job.checkpoint()) : undefined;
+    if (data === undefined)
+      return copy({ ...plan, control: copyControl(job, { ...this.#options, countsData: false }) });
+    job.setTotal(data);
+    return copy(plan);
   }
 
   #layOut(): CopySource[] {

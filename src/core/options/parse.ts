@@ -1,5 +1,6 @@
 /** Validation of option values, and the one sentence that says what is wrong with them. */
 import * as v from 'valibot';
+import { HUGE_SIZE, readSize } from '../bytes/sizes.ts';
 import { Usage } from '../errors/block-error.ts';
 import { suggestion } from './closest.ts';
 import { expects, type FieldSchema, fieldInfo, isRecord, show } from './field.ts';
@@ -49,7 +50,16 @@ function explain(schema: FieldSchema<unknown>, issue: v.BaseIssue<unknown>, what
   }
   if (issue.input === undefined) return new Usage(`${what} needs the option '${name}'`, { data });
   const problem = issue.kind === 'transformation' || issue.type === 'custom' ? issue.message : sentence(issue);
-  return new Usage(`option '${name}' of ${what} ${problem}`, { data });
+  const hint = isNoSize(schema, path, issue.input) ? UNITS : undefined;
+  return new Usage(`option '${name}' of ${what} ${problem}`, { data, ...(hint === undefined ? {} : { hint }) });
+}
+
+const UNITS = 'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.';
+
+/** A size is wanted, and this text is none. */
+function isNoSize(schema: FieldSchema<unknown>, path: readonly string[], input: unknown): boolean {
+  const field = fieldsAround(schema, path)[path.at(-1) ?? ''];
+  return typeof input === 'string' && !!field && fieldInfo(field)?.kind === 'size' && !readSize(input, HUGE_SIZE).ok;
 }
 
 /** Issues of plain valibot schemas, in our words. */
@@ -61,13 +71,17 @@ function sentence(issue: v.BaseIssue<unknown>): string {
 
 /** Names that could have stood where the last element of `path` is. */
 function siblings(schema: FieldSchema<unknown>, path: readonly string[]): string[] {
+  return Object.keys(fieldsAround(schema, path));
+}
+
+function fieldsAround(schema: FieldSchema<unknown>, path: readonly string[]): Record<string, FieldSchema<unknown>> {
   let fields = entriesOf(schema);
   for (const key of path.slice(0, -1)) {
     const child = fields[key];
     const info = child === undefined ? undefined : fieldInfo(child);
     fields = { ...info?.fields, ...Object.assign({}, ...Object.values(info?.branches ?? {})) };
   }
-  return Object.keys(fields);
+  return fields;
 }
 
 function entriesOf(schema: FieldSchema<unknown>): Readonly<Record<string, FieldSchema<unknown>>> {

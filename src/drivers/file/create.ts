@@ -9,12 +9,12 @@ import { pathOf } from './open.ts';
 
 export const createOptions = defineOptions({
   size: bytes({ help: 'Virtual disk size', default: 0 }),
-  nocow: bool({ help: 'Turn off copy-on-write (only valid on btrfs)', default: false }),
+  nocow: bool({ help: 'Turn off copy-on-write (valid only on btrfs)', default: false }),
   preallocation: choice(['off', 'falloc', 'full'], {
-    help: 'Space to take at once (allowed values: off, falloc, full)',
+    help: 'Preallocation mode (allowed values: off, falloc, full)',
     default: 'off',
   }),
-  extent_size_hint: bytes({ help: 'Extent size hint for the file, 0 to set none', default: '1M' }),
+  extent_size_hint: bytes({ help: 'Extent size hint for the image file, 0 to disable', default: '1M' }),
 });
 
 type FileCreateOptions = OptionsOf<typeof createOptions>;

@@ -89,6 +89,7 @@ async function both(before: Maybe<Old>, behind: Maybe<Old>): Promise<[Old, Old]>
 function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, tail: Old): Maybe<void> {
   const { plan, host, fresh } = allocation;
   const pending = new Pending();
+  const guest = plan.cluster * disk.geometry.clusterSize;
   const dataEnd = plan.inCluster + plan.length;
   let from = plan.inCluster;
   let { bufs } = allocation;
@@ -98,22 +99,22 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
     bufs = [head ?? zeroes.subarray(0, headBytes), ...bufs];
     from = bounds.headFrom;
   } else if (headBytes > 0 && !fresh) {
-    pending.start(() => zeroAround(disk, host + bounds.headFrom, headBytes));
+    pending.start(() => zeroAround(disk, host + bounds.headFrom, headBytes, guest + bounds.headFrom));
   }
   if (tail ?? (tailBytes > 0 && tailBytes <= INLINE_ZEROES && !fresh)) {
     bufs = [...bufs, tail ?? zeroes.subarray(0, tailBytes)];
   } else if (tailBytes > 0 && !fresh) {
-    pending.start(() => zeroAround(disk, host + dataEnd, tailBytes));
+    pending.start(() => zeroAround(disk, host + dataEnd, tailBytes, guest + dataEnd));
   }
-  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs)));
+  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs, 0, guest + from)));
   return after(pending.end(), () => {
     disk.unsettled = true;
     return withSlice(disk, plan.cluster, (table) => linkClusters(disk, table, { plan, host, bounds }));
   });
 }
 
-function zeroAround(disk: Disk, offset: number, length: number): Maybe<void> {
-  return disk.announcing('cluster_alloc_space', () => disk.content.zero(offset, length));
+function zeroAround(disk: Disk, offset: number, length: number, guest: number): Maybe<void> {
+  return disk.announcing('cluster_alloc_space', () => disk.content.zero(offset, length, 0, guest));
 }
 
 /** Run `action` on the slice of a guest cluster whose table is known to exist, without a wait in between. */

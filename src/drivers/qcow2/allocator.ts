@@ -38,10 +38,20 @@ export interface AllocatorInit {
   readonly blockAdded: (offset: number) => void;
   readonly tableMoved: () => void;
   /** Throws when the image's own structures lie in these bytes, although their count says that they are free. */
-  readonly assertVacant: (offset: number, length: number) => void;
+  readonly assertVacant: (space: Allocated) => void;
   /** Tell a fault injector what comes next. */
   readonly announce: (event: BlockEvent) => Maybe<void>;
 }
+
+/** Space about to be given out, in bytes, and what for, in words. */
+export interface Allocated {
+  readonly offset: number;
+  readonly length: number;
+  readonly use: string;
+}
+
+/** What clusters are wanted for unless they say. */
+const DATA = 'data cluster';
 
 interface Search {
   cluster: number;
@@ -57,8 +67,11 @@ export class Allocator {
   #hint = 0;
   /** From this cluster on the file has never been written: it reads as zeroes. */
   #freshFrom: number;
+  /** Clusters before that of which the same is true: a refcount block was put behind them. */
+  #spared = { from: 0, to: 0 };
   #freed: FreedClusters[] = [];
   #freedClusters = 0;
+  #discardedClusters = 0;
   /** The refcount table has grown in memory and is looking for its new place. */
   #growing = false;
 
@@ -69,9 +82,9 @@ export class Allocator {
     this.#freshFrom = Math.ceil(init.fileSize / this.#clusterSize);
   }
 
-  /** First cluster of `count` contiguous ones, whose counts are now 1. */
-  allocate(count: number): Maybe<number> {
-    return after(this.#init.announce('cluster_alloc'), () => this.mutex.run(() => this.#allocate(count)));
+  /** First cluster of `count` contiguous ones, whose counts are now 1; `use` names what they are for. */
+  allocate(count: number, use = DATA): Maybe<number> {
+    return after(this.#init.announce('cluster_alloc'), () => this.mutex.run(() => this.#allocate(count, use)));
   }
 
   announce(event: BlockEvent): Maybe<void> {
@@ -79,18 +92,19 @@ export class Allocator {
   }
 
   /** The same for a caller that holds the mutex. */
-  allocateHeld(count: number): Maybe<number> {
-    return this.#allocate(count);
+  allocateHeld(count: number, use: string): Maybe<number> {
+    return this.#allocate(count, use);
   }
 
   /** True when the host clusters from `first` on lie past all that was ever written. Ask before {@link touch}. */
   isFresh(first: number): boolean {
-    return first >= this.#freshFrom;
+    return first >= this.#freshFrom || (first >= this.#spared.from && first < this.#spared.to);
   }
 
   /** Clusters up to `end` are going to be written. */
   touch(end: number): void {
     if (end > this.#freshFrom) this.#freshFrom = end;
+    if (end > this.#spared.from) this.#spared.from = end;
   }
 
   /** Up to here the file holds, or is going to hold, something. */
@@ -103,16 +117,16 @@ export class Allocator {
     this.#hint = 0;
   }
 
-  #allocate(count: number): Maybe<number> {
+  #allocate(count: number, use: string): Maybe<number> {
     const search: Search = { cluster: this.#hint, start: this.#hint };
     return after(this.#find(search, count), () => {
       const first = search.start;
       this.#assertReach(first + count);
-      this.#assertVacant(first, count);
+      this.#assertVacant(first, count, use);
       const missing = this.#firstMissingBlock(first, count);
       if (missing >= 0) {
-        const create = () => this.#createBlock(missing);
-        return after(after(this.#init.announce('refblock_alloc'), create), () => this.#allocate(count));
+        const create = () => this.#createBehind(missing, first, first + count);
+        return after(after(this.#init.announce('refblock_alloc'), create), () => this.#allocate(count, use));
       }
       return after(this.#setOnes(first, count), () => {
         this.#hint = first + count;
@@ -121,8 +135,8 @@ export class Allocator {
     });
   }
 
-  #assertVacant(first: number, count: number): void {
-    this.#init.assertVacant(first * this.#clusterSize, count * this.#clusterSize);
+  #assertVacant(first: number, count: number, use: string): void {
+    this.#init.assertVacant({ offset: first * this.#clusterSize, length: count * this.#clusterSize, use });
   }
 
   #assertReach(end: number): void {
@@ -177,6 +191,24 @@ export class Allocator {
     }
   }
 
+  /**
+   * A block for index `wanted`, with all that it needs in turn behind the clusters [first, end) that it is made for, so
+   * that these stay in one piece.
+   */
+  #createBehind(wanted: number, first: number, end: number): Maybe<void> {
+    const before = this.#hint;
+    const from = Math.max(first, this.#freshFrom);
+    const restore = (): void => {
+      this.#hint = before;
+      if (from < end) this.#spared = { from, to: end };
+    };
+    this.#hint = end;
+    return after(
+      orUndo(() => this.#createBlock(wanted), restore),
+      restore,
+    );
+  }
+
   /** A block for index `wanted`; blocks that are missing before it where it would lie are made on the way. */
   #createBlock(wanted: number): Maybe<void> {
     const { table } = this.#refcounts;
@@ -186,7 +218,7 @@ export class Allocator {
     const search: Search = { cluster: this.#hint, start: this.#hint };
     return after(this.#find(search, 1), () => {
       const cluster = search.start;
-      this.#assertVacant(cluster, 1);
+      this.#assertVacant(cluster, 1, 'refcount block');
       const index = this.#refcounts.blockIndex(cluster);
       if (this.#lacksPlace(index)) return after(this.#growTable(index), () => this.#createBlock(wanted));
       const selfDescribing = table.blockOffset(index) === 0;
@@ -213,7 +245,7 @@ export class Allocator {
     const clusters = table.grow(index + 1);
     if (this.#growing) return;
     this.#growing = true;
-    const allocate = () => this.#allocate(clusters);
+    const allocate = () => this.#allocate(clusters, 'refcount table');
     const grown = after(after(this.#init.announce('reftable_grow'), allocate), (first) => {
       // Larger than planned when its own place needed more entries: then once more.
       if (table.clustersNeeded > clusters) {
@@ -241,6 +273,7 @@ export class Allocator {
   free(first: number, count: number, reason: FreeReason): void {
     if (count === 0) return;
     this.#freedClusters += count;
+    if (reason === 'request') this.#discardedClusters += count;
     const last = this.#freed.at(-1);
     if (last && last.reason === reason && last.first + last.count === first) last.count += count;
     else this.#freed.push({ first, count, reason });
@@ -256,10 +289,16 @@ export class Allocator {
     return this.#freed.length;
   }
 
+  /** Those of them that were given back on request. */
+  get discarded(): number {
+    return this.#discardedClusters;
+  }
+
   takeFreed(): FreedClusters[] {
     const list = this.#freed;
     this.#freed = [];
     this.#freedClusters = 0;
+    this.#discardedClusters = 0;
     return list;
   }
 

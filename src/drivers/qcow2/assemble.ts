@@ -28,7 +28,12 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     relieve: () => writer.run(),
   });
   const refcounts = new Refcounts({
-    table: new RefcountTable(header.refcountTableOffset, refcountTable, geometry.clusterSize),
+    table: new RefcountTable({
+      offset: header.refcountTableOffset,
+      bytes: refcountTable,
+      clusterSize: geometry.clusterSize,
+      corrupt: (what) => disk.corrupt(what),
+    }),
     cache: new TableCache({
       source: source('refblock_load'),
       entrySize: geometry.clusterSize,
@@ -45,7 +50,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     fileName,
     fileSize: file.size,
     blockAdded: (offset) => overlap.add('refcount-block', offset),
-    assertVacant: (offset, length) => disk.assertVacant(offset, length),
+    assertVacant: (space) => disk.assertVacant(space),
     tableMoved: () => refreshPlaces(disk),
     announce: (event) => file.event(event),
   });

@@ -52,7 +52,7 @@ export class CompressedSpace {
     return after(this.#refcounts.get(current), (count) => {
       if (count === 0 || count >= refcountMax) return this.#startCluster(length);
       if (inCluster + length <= clusterSize) return this.#share(current, length);
-      return after(this.#allocator.allocateHeld(1), (cluster) => {
+      return after(this.#allocator.allocateHeld(1, 'compressed cluster'), (cluster) => {
         if (cluster !== current + 1) return this.#take(cluster * clusterSize, length);
         return this.#share(current, length);
       });
@@ -60,7 +60,7 @@ export class CompressedSpace {
   }
 
   #startCluster(length: number): Maybe<number> {
-    return after(this.#allocator.allocateHeld(1), (cluster) =>
+    return after(this.#allocator.allocateHeld(1, 'compressed cluster'), (cluster) =>
       this.#take(cluster * this.#geometry.clusterSize, length),
     );
   }

@@ -99,7 +99,7 @@ function copyStep(disk: Disk, copy: CopyIn, at: number, pending: Pending): Maybe
   if (plan.treatment === Treatment.IN_PLACE) {
     const host = plan.host + plan.inCluster;
     if (!disk.dataFile) disk.assertNoOverlap(host, plan.length);
-    pending.start(() => insist(disk.data.copyRangeTo(host, source, plan.length)));
+    pending.start(() => insist(copyBelow(disk, host, source, plan.length)));
     return plan.length;
   }
   if (plan.inCluster !== 0 || plan.length !== plan.clusters * clusterSize) throw new Declined();
@@ -138,10 +138,15 @@ function copyIntoNew(disk: Disk, plan: WritePlan, source: HostExtent, pending: P
 
 function transfer(disk: Disk, plan: WritePlan, host: number, source: HostExtent): Maybe<void> {
   if (!disk.dataFile) disk.assertNoOverlap(host, plan.length);
-  return after(insist(disk.data.copyRangeTo(host, source, plan.length)), () => {
+  return after(insist(copyBelow(disk, host, source, plan.length)), () => {
     disk.unsettled = true;
     return link(disk, plan, host);
   });
+}
+
+/** A fault injector below hears of it as of any write, and may decline. */
+function copyBelow(disk: Disk, host: number, source: HostExtent, length: number): Maybe<boolean> {
+  return disk.announcing('write_aio', () => disk.data.copyRangeTo(host, source, length));
 }
 
 function link(disk: Disk, plan: WritePlan, host: number): Maybe<void> {

@@ -31,7 +31,7 @@ export const createOptions = defineOptions({
   data_file: text({ help: 'File name of an external data file', nonEmpty: true }),
   data_file_raw: bool({ help: 'The external data file must stay valid as a raw image' }),
   encrypt: encryptOption,
-  encryption: bool({ help: "Encrypt the image with format 'aes' (deprecated in favor of encrypt.format=aes)" }),
+  encryption: bool({ help: "Encrypt the image with format 'aes'. (Deprecated in favor of encrypt.format=aes)" }),
   extended_l2: bool({ help: 'Extended L2 tables', default: false }),
   lazy_refcounts: bool({ help: 'Postpone refcount updates', default: false }),
   preallocation: choice(['off', 'metadata', 'falloc', 'full'], {

@@ -19,7 +19,7 @@ import { type Extension, ExtensionType, encodeCryptoExtension, encodeExtensions 
 import { encodeFeatureNames, FEATURE_NAMES } from './meta/features.ts';
 import { clustersFor } from './meta/geometry.ts';
 import { Crypt, encodeHeader, type Header, MAGIC, V2_HEADER_BYTES, V3_HEADER_BYTES } from './meta/header.ts';
-import { TableWriter } from './table-writer.ts';
+import { reservesSpace, TableWriter } from './table-writer.ts';
 
 export const createCapability: CreateCapability = {
   options: createOptions,
@@ -63,7 +63,8 @@ export async function create(context: CreateContext): Promise<void> {
     const preallocation = image.preallocation === 'metadata' ? 'off' : image.preallocation;
     await file.truncate(layout.total * image.geometry.clusterSize, { preallocation });
   }
-  await file.write(0, head);
+  const headLength = reservesSpace(image) ? image.geometry.clusterSize : head.length;
+  await file.write(0, Buffer.concat([head], headLength));
 }
 
 async function createDataFile(context: CreateContext, image: NewImage, size: number): Promise<void> {
@@ -96,7 +97,7 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
     backingFileSize: name.length,
     clusterBits: image.clusterBits,
     size,
-    cryptMethod: image.encryption ? Crypt.LUKS : Crypt.NONE,
+    cryptMethod: cryptMethodOf(image),
     l1Size: layout.l1Entries,
     l1TableOffset: layout.l1Entries > 0 ? layout.l1At * geometry.clusterSize : 0,
     refcountTableOffset: layout.refcountTableAt * geometry.clusterSize,
@@ -114,13 +115,18 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
   return Buffer.concat([encodeHeader(header), extensions, name]);
 }
 
+function cryptMethodOf({ encryption }: NewImage): number {
+  if (!encryption) return Crypt.NONE;
+  return encryption.volume ? Crypt.LUKS : Crypt.AES;
+}
+
 function extensionsOf(image: NewImage, layout: Layout, withFeatureNames: boolean): Extension[] {
   const list: Extension[] = [];
   if (image.backingFile !== undefined && image.backingFormat !== undefined) {
     list.push({ type: ExtensionType.BACKING_FORMAT, data: Buffer.from(image.backingFormat) });
   }
   if (image.dataFile !== undefined) list.push({ type: ExtensionType.DATA_FILE, data: Buffer.from(image.dataFile) });
-  if (image.encryption) {
+  if (image.encryption?.volume) {
     const place = { offset: layout.cryptoAt * image.geometry.clusterSize, length: image.encryption.length };
     list.push({ type: ExtensionType.CRYPTO, data: encodeCryptoExtension(place) });
   }

@@ -11,7 +11,7 @@ import type { OpenModes } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { BlockError, CorruptImage } from '../../core/errors/block-error.ts';
-import type { Allocator, FreeReason } from './allocator.ts';
+import type { Allocated, Allocator, FreeReason } from './allocator.ts';
 import type { StoredBitmaps } from './bitmaps/store.ts';
 import { DecompressedClusters } from './compressed-read.ts';
 import type { CompressedSpace } from './compressed-space.ts';
@@ -203,11 +203,10 @@ export class Disk {
     const fatal = this.writable;
     if (fatal ? this.#corruption === undefined : !this.#toldDamage) {
       this.#toldDamage = true;
-      this.#damaged({ kind: 'corrupt-image', message, ...rangeOf(data), fatal });
+      this.#damaged({ kind: 'corrupt-image', driver: 'qcow2', message, what, ...rangeOf(data), fatal });
     }
     if (fatal && this.#corruption === undefined) {
       this.#corruption = message;
-      this.warn(`${message}; the image is marked corrupt and will not be written to`);
       if (this.header.version >= 3) {
         this.header.incompatible |= Incompatible.CORRUPT;
         const mark = this.writeHeaderFields();
@@ -257,9 +256,8 @@ export class Disk {
   }
 
   /** The same for space that its reference counts say is free. The header is looked out for whatever the settings. */
-  assertVacant(offset: number, length: number): void {
-    if (offset === 0)
-      throw this.corrupt('the reference count of cluster 0, where the header lies, is 0', { offset, length });
+  assertVacant({ offset, length, use }: Allocated): void {
+    if (offset === 0) throw this.corrupt(`Preventing invalid allocation of ${use} at offset 0`, { offset, length });
     this.assertNoOverlap(offset, length);
   }
 

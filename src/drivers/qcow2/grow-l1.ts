@@ -20,7 +20,7 @@ export function growL1(disk: Disk, entries: number): Maybe<void> {
   }
   const { clusterSize } = geometry;
   const clusters = Math.ceil((entries * 8) / clusterSize);
-  const allocate = () => allocator.allocate(clusters);
+  const allocate = () => allocator.allocate(clusters, 'L1 table');
   return after(disk.announcing('l1_grow_alloc_table', allocate), (first) => {
     const offset = first * clusterSize;
     allocator.touch(first + clusters);

@@ -45,6 +45,9 @@ import { truncate } from './truncate.ts';
 import { vmStateOf } from './vm-state.ts';
 import { writev } from './write.ts';
 
+/** Bytes given back that a write is made to wait for: what they are worth in space, against a flush. */
+const RECLAIM_BYTES = 16 * 1024 * 1024;
+
 export class Qcow2Image implements Image {
   readonly disk: Disk;
   readonly limits: Limits;
@@ -133,15 +136,15 @@ export class Qcow2Image implements Image {
   }
 
   write(offset: number, buf: Uint8Array, _flags: Flags): Maybe<void> {
-    return this.#changing(() => writev(this.disk, offset, [buf], buf.length));
+    return this.#storing(() => writev(this.disk, offset, [buf], buf.length));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], _flags: Flags): Maybe<void> {
-    return this.#changing(() => writev(this.disk, offset, bufs, totalLength(bufs)));
+    return this.#storing(() => writev(this.disk, offset, bufs, totalLength(bufs)));
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.#changing(() => writeCompressed(this.disk, offset, buf));
+    return this.#storing(() => writeCompressed(this.disk, offset, buf));
   }
 
   zero(offset: number, length: number, flags: Flags): Maybe<void> {
@@ -158,7 +161,7 @@ export class Qcow2Image implements Image {
   }
 
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
-    return this.#changing(() => copyRangeTo(this.disk, offset, source, length));
+    return this.#storing(() => copyRangeTo(this.disk, offset, source, length));
   }
 
   flush(): Maybe<void> {
@@ -226,6 +229,13 @@ export class Qcow2Image implements Image {
     if (disk.isRetired) return;
     await disk.writer.settle();
     if (disk.writeState.ready) await clearDirtyBit(disk);
+  }
+
+  /** What may take new space. Much that was discarded is made free for it first, rather than let the file grow. */
+  #storing<T>(action: () => Maybe<T>): Maybe<T> {
+    const { allocator, geometry, writer } = this.disk;
+    if (allocator.discarded * geometry.clusterSize < RECLAIM_BYTES) return this.#changing(action);
+    return after(writer.run(), () => this.#changing(action));
   }
 
   /** Once the image has been made ready for change, requests take the straight way. */

@@ -56,8 +56,7 @@ function encryptData({ encryption }: Described): Record<string, unknown> {
   if (!encryption) return {};
   const { format, volume } = encryption;
   if (!volume) return { encrypt: { format } };
-  const detached = { 'detached-header': false };
-  return { encrypt: luksInfo(volume.header, volume.spec, { ...detached, format }) };
+  return { encrypt: luksInfo(volume.header, volume.spec, { format }) };
 }
 
 function dataFileData({ header, parts }: Described): Record<string, unknown> {

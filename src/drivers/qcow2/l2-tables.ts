@@ -100,7 +100,7 @@ function fillFromCache(disk: Disk, offset: number, bytes: Uint8Array, from: numb
 }
 
 function allocateTable(disk: Disk): Maybe<number> {
-  return after(disk.allocator.allocate(1), (cluster) => {
+  return after(disk.allocator.allocate(1, 'L2 table'), (cluster) => {
     const offset = cluster * disk.geometry.clusterSize;
     disk.allocator.touch(cluster + 1);
     return disk.announcing('l2_alloc_write', () => offset);

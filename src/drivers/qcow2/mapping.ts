@@ -174,6 +174,14 @@ function subclusterKind(disk: DiskView, view: DataView, { index, sub, hosted }: 
   return allocated ? RunKind.DATA : RunKind.UNALLOCATED;
 }
 
+/** Throws for an entry, not of a compressed cluster, whose bitmaps contradict each other or it. */
+export function checkSubclusters(disk: DiskView, view: DataView, index: number, hosted: boolean): void {
+  const zero = view.getUint32(index * 16 + 8);
+  const allocated = view.getUint32(index * 16 + 12);
+  const bad = hosted ? zero & allocated : allocated;
+  if (bad !== 0) subclusterKind(disk, view, { index, sub: 31 - Math.clz32(bad & -bad), hosted });
+}
+
 function compressedRun(disk: DiskView, at: Position, hi: number, lo: number): Run {
   if (disk.dataFile) {
     throw disk.corrupt(`guest cluster ${at.cluster} is compressed although an external data file is used`);

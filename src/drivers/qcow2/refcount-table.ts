@@ -18,6 +18,19 @@ export interface RefcountTablePiece {
   readonly from: number;
 }
 
+export interface RefcountTableInit {
+  /** Place on disk, in bytes. */
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly clusterSize: number;
+  /** The error for an entry that cannot be one. */
+  readonly corrupt: (what: string) => CorruptImage;
+}
+
+function hexOf(value: number): string {
+  return value === 0 ? '0' : `0x${value.toString(16)}`;
+}
+
 export class RefcountTable {
   /** Place on disk, in bytes. */
   offset: number;
@@ -30,12 +43,15 @@ export class RefcountTable {
   #dirtyTo = 0;
   readonly #clusterSize: number;
 
-  constructor(offset: number, bytes: Uint8Array, clusterSize: number) {
+  readonly #corrupt: RefcountTableInit['corrupt'];
+
+  constructor({ offset, bytes, clusterSize, corrupt }: RefcountTableInit) {
     this.offset = offset;
     this.#bytes = bytes;
     this.#view = viewOf(bytes);
     this.#placed = bytes.length;
     this.#clusterSize = clusterSize;
+    this.#corrupt = corrupt;
   }
 
   get entries(): number {
@@ -52,8 +68,12 @@ export class RefcountTable {
     const lo = this.#view.getUint32(index * 8 + 4);
     const offset = refcountBlockOffset(this.#view.getUint32(index * 8), lo);
     if (offset === 0 && lo === 0) return 0;
-    if (refcountTableHasReservedBits(lo) || offset % this.#clusterSize !== 0 || offset > Limit.MAX_HOST_OFFSET) {
-      throw new CorruptImage(`refcount block offset ${offset} is not a valid cluster offset (table entry ${index})`);
+    if (refcountTableHasReservedBits(lo) || offset % this.#clusterSize !== 0) {
+      const place = hexOf(offset + (lo % 512));
+      throw this.#corrupt(`Refblock offset ${place} unaligned (reftable index: ${hexOf(index)})`);
+    }
+    if (offset > Limit.MAX_HOST_OFFSET) {
+      throw this.#corrupt(`Refblock at ${hexOf(offset)} is not covered by the refcount structures`);
     }
     return offset;
   }

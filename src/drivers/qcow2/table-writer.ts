@@ -1,5 +1,6 @@
 /** The tables of a new image, written from its layout in large pieces. */
 import type { Edge } from '../../core/block/graph/edge.ts';
+import { alignUp } from '../../core/bytes/ranges.ts';
 import type { NewImage } from './create-options.ts';
 import type { Layout } from './layout.ts';
 import { ALL_SUBCLUSTERS, entryHi, entryLo } from './meta/entries.ts';
@@ -9,6 +10,11 @@ import { viewOf } from './meta/struct.ts';
 
 /** Bytes of a piece, about. */
 const PIECE = 2 * 1024 * 1024;
+
+/** Nothing that is written later may need new space on the host, not even for metadata. */
+export function reservesSpace({ preallocation }: NewImage): boolean {
+  return preallocation === 'falloc' || preallocation === 'full';
+}
 
 export interface TableWriterInit {
   readonly file: Edge;
@@ -55,11 +61,12 @@ export class TableWriter {
     await this.#file.write((refcountBlocksAt + full) * this.#clusterSize, ones);
   }
 
-  /** Only the entries: where nothing follows, the file ends with them. */
+  /** Only the entries: where nothing follows, the file ends with them. Whole clusters where space is to be taken at once. */
   async l1Table(): Promise<void> {
     const { l1At, l1Entries, l2At, l2Tables } = this.#layout;
     if (l1Entries === 0) return;
-    const table = new Uint8Array(l1Entries * 8);
+    const unit = reservesSpace(this.#image) ? this.#clusterSize : 1;
+    const table = new Uint8Array(alignUp(l1Entries * 8, unit));
     this.#fillOffsets(table, { first: l2At, count: l2Tables, copied: true });
     await this.#file.write(l1At * this.#clusterSize, table);
   }

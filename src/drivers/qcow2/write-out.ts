@@ -59,16 +59,16 @@ export class WriteOut {
     for (;;) {
       await this.#whole(true);
       await this.#released();
-      const { l2, l1, refcounts, allocator } = this.#disk;
-      if (
-        l2.dirtyCount + refcounts.cache.dirtyCount + allocator.deferred === 0 &&
-        !l1.dirty &&
-        !refcounts.table.dirty
-      ) {
-        break;
-      }
+      if (this.#idle) break;
     }
     await this.barrier();
+  }
+
+  /** Nothing has changed that is not written. */
+  get #idle(): boolean {
+    const { l2, l1, refcounts, allocator } = this.#disk;
+    const pending = l2.dirtyCount + refcounts.cache.dirtyCount + allocator.deferred;
+    return pending === 0 && !l1.dirty && !refcounts.table.dirty && this.#releaseFailure === undefined;
   }
 
   /** Refcount blocks may be written at any time; for a cache that is full of changed ones. */
@@ -130,6 +130,8 @@ export class WriteOut {
 
   #round(withRefcounts: boolean): Maybe<readonly FreedClusters[]> {
     const disk = this.#disk;
+    // A damaged image can still be flushed when nothing of it waits for that.
+    if (this.#idle) return [];
     disk.assertUsable();
     this.#throwReleaseFailure();
     const round: Round = {

@@ -4,7 +4,7 @@
  */
 import type { Disk } from './disk.ts';
 import type { InFlightRange } from './in-flight.ts';
-import { checkHost } from './mapping.ts';
+import { checkHost, checkSubclusters } from './mapping.ts';
 import {
   ALL_SUBCLUSTERS,
   ClusterKind,
@@ -110,6 +110,9 @@ function treatmentOf(disk: Disk, cell: Cell): Treatment {
   const lo = cell.table.view.getUint32(at + 4);
   const inDataFile = disk.dataFile !== undefined;
   const kind = clusterKind(geometry, hi, lo, inDataFile);
+  if (geometry.extendedL2 && kind !== ClusterKind.COMPRESSED) {
+    checkSubclusters(disk, cell.table.view, cell.index, kind === ClusterKind.NORMAL);
+  }
   if (kind === ClusterKind.NORMAL || kind === ClusterKind.ZERO_ALLOC) {
     checkHost(disk, hostOffset(hi, lo), cell.cluster);
     if (!inDataFile && !isCopied(hi)) return Treatment.ALLOCATE;

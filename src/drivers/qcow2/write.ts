@@ -41,7 +41,7 @@ function writeStep(disk: Disk, request: Request, at: number, pending: Pending): 
   if (plan.treatment === Treatment.IN_PLACE) {
     const host = plan.host + plan.inCluster;
     if (!disk.dataFile) disk.assertNoOverlap(host, plan.length);
-    pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host, bufs)));
+    pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host, bufs, 0, offset)));
     return plan.length;
   }
   return allocateAndStart(disk, plan, bufs, pending);

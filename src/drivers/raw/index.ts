@@ -222,7 +222,7 @@ async function open(context: OpenContext<RawOptions>): Promise<Image> {
 const createOptions = defineOptions({
   size: bytes({ help: 'Virtual disk size', default: 0 }),
   preallocation: choice(['off', 'falloc', 'full'], {
-    help: 'Space to take at once (allowed values: off, falloc, full)',
+    help: 'Preallocation mode (allowed values: off, falloc, full)',
     default: 'off',
   }),
 });
@@ -244,6 +244,7 @@ export const rawDriver: Driver<RawOptions> = {
   create: {
     options: createOptions,
     withProtocolOptions: true,
+    protocolOptions: ['preallocation'],
     run: create,
     async measure({ size, source }) {
       const required = Math.ceil((size ?? source?.size ?? 0) / SECTOR) * SECTOR;

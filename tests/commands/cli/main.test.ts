@@ -31,6 +31,7 @@ describe('run', () => {
     ['info', "img: argument FILE is missing\nTry 'img info --help' for more information\n"],
     ['info -Z x', "img: unknown option '-Z'\nTry 'img info --help' for more information\n"],
     ['fail block', 'img: disk is on fire (Use water)\n'],
+    ['fail advice', "img: not here\nYou can use 'img info' or io instead.\n"],
     ['fail usage', 'img: wrong words\n'],
     ['fail system', 'img: /nonexistent/x: No such file or directory\n'],
     ['fail cancel', ''],
@@ -48,6 +49,7 @@ describe('run', () => {
   });
   it('goes by the name it was called as', async () => {
     expect((await img('nope', { programName: 'qemu-img' })).err).toMatch(/^qemu-img: .*\nTry 'qemu-img --help'/);
+    expect((await img('fail advice', { programName: 'qemu-img' })).err).toContain("use 'qemu-img info' or io instead");
     expect((await img('--version', { programName: 'qemu-img' })).out).toBe(`qemu-img version ${VERSION} (blockyard)\n`);
     for (const option of ['-V', '--vers', '--version']) {
       expect(await img(option)).toEqual({ status: 0, out: `img version ${VERSION} (blockyard)\n`, err: '' });

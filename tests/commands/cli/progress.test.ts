@@ -15,7 +15,7 @@ describe('startProgress', () => {
     for (const done of [0, 1, 5, 50, 55, 1000]) progress.update(done, 1000);
     progress.finish();
     progress[Symbol.dispose]();
-    expect(io.out()).toBe('    (0.00/100%)\r    (5.00/100%)\r    (100.00/100%)\r\n');
+    expect(io.out()).toBe('    (0.00/100%)\r    (5.00/100%)\r    (100.00/100%)\r    (100.00/100%)\r\n');
     expect(io.err()).toBe('');
   });
   it('ends at 100 % whatever was reported, but not after a failure', async () => {

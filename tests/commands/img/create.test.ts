@@ -21,7 +21,12 @@ describe('img create', () => {
       [[...qcow2, path], /the size of '.*a\.qcow2' is not given/],
       [[...qcow2, '-o', 'size=1M', path, '1M'], /the size is given twice/],
       [[...qcow2, path, '1x'], /image size expects a number of bytes .*, not '1x'/],
-      [[...qcow2, path, '9P'], /image size '9P' is out of range/],
+      [[...qcow2, path, '9E'], /image size '9E' is out of range/],
+      [[...qcow2, path, '9P'], /option 'size' .* must be 0 to 9007199254740991 bytes, not '10133099161583616'/],
+      [
+        [...qcow2, '-o', 'size=many', path],
+        /'size' .*, not 'many'\nOptional suffix k, M, G, T, P or E means .*\n.*\.\n$/,
+      ],
       [[...qcow2, path, '1M', 'more'], /unexpected argument 'more'/],
       [[...qcow2, '-o', 'colour=red', path, '1M'], /has no option 'colour'/],
       [[...qcow2, '-o', ',x', path, '1M'], /invalid option list: ,x/],
@@ -55,6 +60,26 @@ describe('img create', () => {
       `img: Could not create '${path}': the image size is too large for format 'qcow2' (Try a larger cluster size)\n`,
     );
     expect(existsSync(path)).toBe(false);
+  });
+
+  test('a size beyond all that is addressed is shown before it is refused', async () => {
+    const path = join(tempDir(), 'a.qcow2');
+    const { code, stdout } = await imgHere(['create', '-f', 'qcow2', path, '1E']);
+    expect([code, stdout]).toEqual([1, expect.stringContaining(' size=1152921504606846976 ')]);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  test.each(['falloc', 'full'])('preallocation=%s takes the space of the whole file', async (mode) => {
+    const path = join(tempDir(), 'a.qcow2');
+    await imgHere(['create', '-f', 'qcow2', '-o', `preallocation=${mode}`, path, '3M']);
+    const { blocks, size } = statSync(path);
+    expect(blocks * 512).toBeGreaterThanOrEqual(size);
+  });
+
+  test('help shows what the protocol carries out only where the protocol is known', async () => {
+    const help = async (...file: string[]) => (await imgHere(['create', '-f', 'raw', '-o', 'help', ...file])).stdout;
+    expect(await help()).not.toContain('preallocation');
+    expect(await help(join(tempDir(), 'a.raw'))).toContain('  preallocation=<str>    - Preallocation mode');
   });
 
   test('by the program, with and without -q', async () => {

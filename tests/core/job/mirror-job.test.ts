@@ -53,6 +53,18 @@ describe('the mirror job', () => {
     expect(memory.graph.nodes.size).toBe(0);
   });
 
+  test('counts data alone for someone who follows it', async () => {
+    const content = contentWith(64 * MiB, [0, MiB], [2 * MiB, MiB], [40 * MiB, 2 * MiB]);
+    const source = new MemoryDisk({ size: 64 * MiB, content, holes: 64 * KiB });
+    const target = new MemoryDisk({ size: 64 * MiB });
+    const { job } = await make(source, target, { countsData: true });
+    const seen = new Set<string>();
+    job.events.on('progress', ({ done, total }) => seen.add(`${done / MiB}/${total / MiB}`));
+    await job.start();
+    expect([...seen]).toEqual(['0/64', '0/4', '1/4', '2/4', '3/4', '4/4']);
+    expect(Buffer.compare(target.data, source.data)).toBe(0);
+  });
+
   test('copies nothing with sync none', async () => {
     const source = new MemoryDisk({ size: MiB, content: pattern(MiB) });
     const target = new MemoryDisk({ size: MiB });

@@ -93,6 +93,53 @@ describe.skipIf(!hasQemuImg)('writing qcow2', () => {
     expect(content.equals(expected)).toBe(true);
   });
 
+  it('stores data where much was discarded before it lets the file grow', async () => {
+    const file = made('cluster_size=64k', 64 * MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(32 * MiB, 1));
+    await edge.flush();
+    const before = file.size;
+    await edge.discard(4 * MiB, 20 * MiB);
+    await edge.write(40 * MiB, Buffer.alloc(16 * MiB, 2));
+    await opened.close();
+    expect(file.size).toBe(before);
+    sound(file);
+  });
+
+  it.each([66_000, 77, 131_071])('writes at any byte, in place and into new clusters: %i', async (offset) => {
+    const file = made('cluster_size=64k');
+    const { edge, image: opened } = await openMemory({ file });
+    for (const value of [1, 2]) await edge.write(offset, Buffer.alloc(100_003, value));
+    await edge.zero(offset + 10, 5000);
+    await opened.close();
+    sound(file);
+    const content = await contentOf(file, 256 * KiB);
+    const expected = Buffer.alloc(256 * KiB)
+      .fill(2, offset, offset + 100_003)
+      .fill(0, offset + 10, offset + 5010);
+    expect(content.equals(expected)).toBe(true);
+  });
+
+  it('puts a refcount block behind the data that needs it, which takes no zeroing', async () => {
+    const file = made('cluster_size=1k,refcount_bits=64', MiB);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(1000, 1));
+    // More than one block of 128 counts covers; its last cluster is filled up by what was never written.
+    await edge.write(KiB, Buffer.alloc(124 * KiB - 300, 2));
+    const { length } = await opened.status(KiB, 124 * KiB, true);
+    await opened.close();
+    sound(file);
+    expect(length).toBe(124 * KiB);
+    const content = await contentOf(file, 126 * KiB);
+    expect(
+      content.equals(
+        Buffer.alloc(126 * KiB)
+          .fill(1, 0, 1000)
+          .fill(2, KiB, 125 * KiB - 300),
+      ),
+    ).toBe(true);
+  });
+
   it('puts a table before the compressed clusters that it maps', async () => {
     const file = made('cluster_size=64k');
     const { edge, image: opened } = await openMemory({ file });

@@ -1,6 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { type Damage, damageLine } from '../../../src/core/block/damage.ts';
 import { Autoclear, Compatible, Incompatible } from '../../../src/drivers/qcow2/meta/features.ts';
 import { decodeHeader } from '../../../src/drivers/qcow2/meta/header.ts';
 import { hasQemuImg, openMemory, qemuCheck, qemuImg, READ_ONLY, READ_WRITE, scratch } from './support/harness.ts';
@@ -175,18 +176,60 @@ describe.skipIf(!hasQemuImg)('opening a qcow2 image', () => {
     file.apply(l2, Buffer.from([0x80, 0, 0, 0, 0, 2, 0, 0]));
     const before = Buffer.alloc(65536);
     file.peek(0x20000, before);
-    const warnings: string[] = [];
-    const opened = await openMemory({ file, warnings });
+    const damages: Damage[] = [];
+    const opened = await openMemory({ file, damages });
     await expect(async () => opened.edge.write(0, Buffer.alloc(512, 2))).rejects.toThrow(
       'would overwrite a refcount block',
     );
     await expect(async () => opened.edge.write(1 << 20, Buffer.alloc(512, 2))).rejects.toThrow('cannot be written to');
     await opened.image.close();
-    expect(warnings).toHaveLength(1);
+    expect(damages).toMatchObject([{ kind: 'corrupt-image', driver: 'qcow2', fatal: true }]);
     expect(headerOf(file).incompatible).toBe(Incompatible.CORRUPT);
     const after = Buffer.alloc(65536);
     file.peek(0x20000, after);
     expect(after.equals(before)).toBe(true);
+  });
+
+  it.each([
+    ['refcount block', 0x10000],
+    ['count', 0x20000],
+  ])('keeps the header when its %s is gone, with overlap checks off too', async (_name, offset) => {
+    for (const overlap of ['none', 'cached']) {
+      const file = made('cluster_size=64k', '4M');
+      const before = Buffer.alloc(512);
+      file.peek(0, before);
+      file.apply(offset, Buffer.alloc(8));
+      const damages: Damage[] = [];
+      const opened = await openMemory({ file, damages, options: { 'overlap-check': overlap } });
+      await expect(async () => opened.edge.write(0, Buffer.alloc(65536, 1))).rejects.toThrow(
+        'allocation of L2 table at',
+      );
+      await opened.edge.flush();
+      await opened.image.close();
+      expect(damages.map(damageLine)).toEqual([
+        expect.stringContaining('Marking image as corrupt: Preventing invalid'),
+      ]);
+      const after = Buffer.alloc(512);
+      file.peek(0, after);
+      expect(after.subarray(0, 72).equals(before.subarray(0, 72))).toBe(true);
+    }
+  });
+
+  it.each([
+    ['both allocated and zero', [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff], 8],
+    ['allocated, but its cluster is not', [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 0],
+  ] as const)('writes to no subclusters that are %s', async (what, bytes, at) => {
+    const file = made('cluster_size=64k,extended_l2=on', '4M');
+    const first = await openMemory({ file });
+    await first.edge.write(0, Buffer.alloc(65536, 1));
+    await first.image.close();
+    const entry = Buffer.alloc(8);
+    file.peek(headerOf(file).l1TableOffset, entry);
+    file.apply(Number(entry.readBigUInt64BE() & 0x00fffffffffffe00n) + at, Uint8Array.from(bytes));
+    const { edge, image: opened } = await openMemory({ file });
+    await expect(async () => edge.write(4096, Buffer.alloc(4096, 2))).rejects.toThrow(what);
+    await opened.close();
+    expect(headerOf(file).incompatible & Incompatible.CORRUPT).toBe(Incompatible.CORRUPT);
   });
 
   it('holds against damage of any byte of its metadata', async () => {

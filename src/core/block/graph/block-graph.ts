@@ -1,6 +1,6 @@
 /** The graph of one program: its nodes by name, and the ends of their lives. */
 import { BlockError } from '../../errors/block-error.ts';
-import type { Damage, DamageListener } from '../damage.ts';
+import { type Damage, type DamageListener, damageLine } from '../damage.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
 import { assertLinkable } from './changes.ts';
@@ -17,6 +17,8 @@ export interface GraphSettings {
   readonly changedBase?: 'warn' | 'refuse' | 'ignore';
   /** Lines for the user that are no errors. */
   warn(message: string): void;
+  /** A line for the user as it stands; default: as a warning. */
+  note?(line: string): void;
   /** Aborted: the user does not want to wait any longer for what is being opened. */
   readonly signal?: AbortSignal;
 }
@@ -38,6 +40,8 @@ export class BlockGraph implements AsyncDisposable {
   }
 
   tellDamage(nodeName: string, damage: Damage): void {
+    const line = damageLine(damage);
+    if (line !== undefined) (this.settings.note ?? this.settings.warn)(line);
     for (const listener of this.damageListeners) listener(nodeName, damage);
   }
 

@@ -282,13 +282,20 @@ export class Opening {
       name: request.fileName,
       resolved,
     });
-    const found = this.#specFor(request, resolved);
+    const said = isOptionsOnly ? given.driver : undefined;
+    const found = this.#specFor(typeof said === 'string' ? { ...request, driver: said } : request, parent, resolved);
     return this.#openChild(request, isOptionsOnly ? { ...found, ...given } : found, { image: parent, resolved });
   }
 
-  #specFor(request: ChildRequest, name: string): NodeSpec {
+  /** `name` is what `image` refers to. */
+  #specFor(request: ChildRequest, image: string, name: string): NodeSpec {
     const { drivers } = this.#graph.settings;
-    return request.probe === false ? protocolSpec(drivers, name) : specFromFileName(drivers, name, request.driver);
+    if (request.probe === false) return protocolSpec(drivers, name);
+    try {
+      return specFromFileName(drivers, name, request.driver);
+    } catch (error) {
+      throw referenceError(request, image, asBlockError(error));
+    }
   }
 
   async #openChild(

@@ -1,5 +1,6 @@
 /** What an image says of a range, made total: past its end, without a status of its own, and no longer than asked. */
 import type { Maybe } from '../../async/maybe.ts';
+import { alignUp } from '../../bytes/ranges.ts';
 import type { Extent, Image } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
 
@@ -24,8 +25,15 @@ export function imageStatus(
   }
   const answer = image.status(offset, span, precise);
   return answer instanceof Promise
-    ? answer.then((extent) => bounded(extent, span, owner))
-    : bounded(answer, span, owner);
+    ? answer.then((extent) => inBlocks(bounded(extent, span, owner), image, request))
+    : inBlocks(bounded(answer, span, owner), image, request);
+}
+
+/** The last block of an image that is used in whole blocks is one thing, also where the image ends within it. */
+function inBlocks(extent: Extent, { size, limits }: Image, { offset, length }: StatusRequest): Extent {
+  const { requestAlignment = 1 } = limits ?? {};
+  if (requestAlignment === 1 || offset + extent.length !== size || size % requestAlignment === 0) return extent;
+  return { ...extent, length: Math.min(length, alignUp(size, requestAlignment) - offset) };
 }
 
 /** An answer about nothing would keep whoever walks the disk from getting on. */

@@ -11,7 +11,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { after, type Maybe } from '../../async/maybe.ts';
-import { withContext } from '../../errors/block-error.ts';
+import { Cancelled, withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
 import { OFFLOAD_TRANSFER, Offload, piecesOf } from './offload.ts';
 import { Planner } from './planner.ts';
@@ -34,10 +34,61 @@ const MAX_ZERO = 1024 * 1024 * 1024;
 /** Longest time in milliseconds without a look at timers and signals. */
 const SLICE_MS = 10;
 const PAGE = 4096;
+/** Segments that are only counted between two pauses. */
+const PAUSE_EVERY = 256;
+
+/**
+ * Bytes that a copy is going to read, as far as block status can tell; undefined where that cannot be had. `pause` is
+ * called now and then.
+ */
+export async function dataToCopy(options: CopyOptions, pause: () => Maybe<void>): Promise<number | undefined> {
+  const planner = plannerFor(options);
+  let bytes = 0;
+  try {
+    for (let index = 0; ; index++) {
+      const segment = await planner.next();
+      if (!segment) return bytes;
+      if (segment.kind === 'data') bytes += segment.length;
+      if (index % PAUSE_EVERY === 0) await pause();
+    }
+  } catch (error) {
+    if (error instanceof Cancelled) throw error;
+    return undefined;
+  }
+}
 
 /** Copy all sources to the target. Throws what ended it, with nothing in flight any more. */
 export async function copy(options: CopyOptions): Promise<void> {
   await new Copy(options).run();
+}
+
+/** Bytes of allocation that are written as one. */
+function clusterOf({ target, compressed = false }: CopyOptions): number {
+  return Math.max(target.unit ?? 1, compressed ? (target.clusterSize ?? 1) : 1);
+}
+
+function transferOf(options: CopyOptions): number {
+  const usual = options.compressed ? COMPRESSED_TRANSFER : TRANSFER;
+  return options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, clusterOf(options)));
+}
+
+function plannerFor(options: CopyOptions): Planner {
+  const { sources, target, sparse = DEFAULT_SPARSE, offload = false } = options;
+  const transfer = transferOf(options);
+  return new Planner({
+    sources,
+    transfer: offload ? Math.max(OFFLOAD_TRANSFER, transfer) : transfer,
+    shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
+    unit: sparse === 0 ? 1 : Math.min(clusterOf(options), transfer),
+    // What the kernel copies nobody looks at for zeroes.
+    joinGap: offload || sparse === 0 ? 0 : JOIN_GAP,
+    minZero: sparse,
+    maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
+    everything: sparse === 0,
+    onStatusError: (error, offset) => {
+      if (!options.salvage) throw withContext(`error while reading block status at offset ${offset}`, error);
+    },
+  });
 }
 
 class Copy {
@@ -53,30 +104,14 @@ class Copy {
   #lastYield = performance.now();
 
   constructor(options: CopyOptions) {
-    const { sources, target, sparse = DEFAULT_SPARSE, compressed = false } = options;
+    const { target, sparse = DEFAULT_SPARSE, compressed = false } = options;
     this.#options = options;
-    const cluster = Math.max(target.unit ?? 1, compressed ? (target.clusterSize ?? 1) : 1);
-    const usual = compressed ? COMPRESSED_TRANSFER : TRANSFER;
-    this.#transfer = options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, cluster));
+    this.#transfer = transferOf(options);
     this.#writer = new Writer({ target, sparse, compressed });
-    const { offload = false } = options;
-    this.#offload = new Offload(offload, () => {
+    this.#offload = new Offload(options.offload ?? false, () => {
       this.#planner.transfer = this.#transfer;
     });
-    this.#planner = new Planner({
-      sources,
-      transfer: offload ? Math.max(OFFLOAD_TRANSFER, this.#transfer) : this.#transfer,
-      shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
-      unit: sparse === 0 ? 1 : Math.min(cluster, this.#transfer),
-      // What the kernel copies nobody looks at for zeroes.
-      joinGap: offload || sparse === 0 ? 0 : JOIN_GAP,
-      minZero: sparse,
-      maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
-      everything: sparse === 0,
-      onStatusError: (error, offset) => {
-        if (!options.salvage) throw withContext(`error while reading block status at offset ${offset}`, error);
-      },
-    });
+    this.#planner = plannerFor(options);
   }
 
   async run(): Promise<void> {
@@ -106,7 +141,7 @@ class Copy {
         if (next instanceof Promise) await control.checkpoint();
         const done = this.#process(segment, buffer);
         if (done) await done;
-        control.advance(segment.length);
+        control.advance(segment.length, segment.kind);
       }
     } catch (error) {
       this.#failure ??= { error };

@@ -40,8 +40,8 @@ export interface CopyControl {
   throttle(bytes: number): Maybe<void>;
   /** Bytes that should be copied at a time at most, so that the speed is even; default any. */
   evenLength?(): number;
-  /** This many more bytes of the disk are dealt with. */
-  advance(bytes: number): void;
+  /** This many more bytes of the disk, which hold this as far as was known beforehand, are dealt with. */
+  advance(bytes: number, kind: SegmentKind): void;
   /** A request failed: try again, leave its range out, or throw. */
   onError(operation: 'read' | 'write', error: unknown, segment: Segment): Promise<'retry' | 'ignore'>;
   warn(message: string): void;

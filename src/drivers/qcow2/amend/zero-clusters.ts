@@ -53,13 +53,28 @@ async function writeOutBelow(disk: Disk, l1: L1Table, seen: ClusterSet, steps: S
     if (references === 0) {
       throw new CorruptImage(`'${disk.fileName}': the L2 table at ${offset} is counted as free`, { data: { offset } });
     }
-    for (let at = 0; at < clusterSize; at += disk.l2.entrySize) await writeOutSlice(disk, offset + at, references);
+    for (let at = 0; at < clusterSize; at += disk.l2.entrySize) {
+      const guest = index * disk.geometry.l2Coverage + (at / disk.geometry.l2EntrySize) * clusterSize;
+      await writeOutSlice(disk, { offset: offset + at, guest, references });
+    }
     await relieveDeferred(disk);
   }
 }
 
+/** A part of a table. */
+interface Slice {
+  /** In the file, in bytes. */
+  readonly offset: number;
+  /** Where on the disk the first of its clusters belongs, in bytes. */
+  readonly guest: number;
+  /** So many lead to the table, and so to what it points at. */
+  readonly references: number;
+}
+
 /** A zero cluster of a table. */
 interface ZeroCluster {
+  /** Where on the disk it belongs, in bytes. */
+  readonly guest: number;
   /** Bytes from the start of the slice. */
   readonly at: number;
   /** The host cluster that is kept for it; 0 for none. */
@@ -68,21 +83,21 @@ interface ZeroCluster {
   readonly own: boolean;
 }
 
-/** `references` lead to the table, and so to what it points at. */
-async function writeOutSlice(disk: Disk, slice: number, references: number): Promise<void> {
+async function writeOutSlice(disk: Disk, slice: Slice): Promise<void> {
   const { clusterSize } = disk.geometry;
-  const zeroes = await zeroClusters(disk, slice, references);
+  const { references } = slice;
+  const zeroes = await zeroClusters(disk, slice);
   if (zeroes.length === 0) return;
   const kept = disk.backing ? zeroes.filter(({ own }) => own) : [];
-  const missing = disk.backing ? zeroes.length - kept.length : 0;
-  for (const { host } of kept) {
+  const missing = disk.backing ? zeroes.filter(({ own }) => !own).map(({ guest }) => guest) : [];
+  for (const { host, guest } of kept) {
     disk.assertNoOverlap(host, clusterSize);
-    await disk.content.zero(host, clusterSize);
+    await disk.content.zero(host, clusterSize, 0, guest);
   }
-  let fresh = missing > 0 ? await allocateZeroes(disk, missing, references) : 0;
+  let fresh = missing.length > 0 ? await allocateZeroes(disk, missing, references) : 0;
   disk.unsettled ||= disk.backing !== undefined;
   // From here on nothing is waited for: entries and what they let go of belong to one write-out.
-  const table = disk.l2.peek(slice) ?? (await disk.l2.get(slice));
+  const table = disk.l2.peek(slice.offset) ?? (await disk.l2.get(slice.offset));
   for (const { at, host, own } of zeroes) {
     const keeps = own && disk.backing !== undefined;
     const now = keeps ? host : fresh;
@@ -95,9 +110,9 @@ async function writeOutSlice(disk: Disk, slice: number, references: number): Pro
   disk.l2.markDirty(table, zeroes[0]?.at ?? 0, (zeroes.at(-1)?.at ?? 0) + disk.geometry.l2EntrySize);
 }
 
-async function zeroClusters(disk: Disk, slice: number, references: number): Promise<ZeroCluster[]> {
+async function zeroClusters(disk: Disk, slice: Slice): Promise<ZeroCluster[]> {
   const { geometry } = disk;
-  const { view, bytes } = await disk.l2.get(slice);
+  const { view, bytes } = await disk.l2.get(slice.offset);
   const found: { at: number; host: number }[] = [];
   for (let at = 0; at < bytes.length; at += geometry.l2EntrySize) {
     const hi = view.getUint32(at);
@@ -108,16 +123,21 @@ async function zeroClusters(disk: Disk, slice: number, references: number): Prom
   }
   const zeroes: ZeroCluster[] = [];
   for (const { at, host } of found) {
-    if (host > 0) assertPlace(disk, host, geometry.clusterSize, `zero cluster of the L2 table at ${slice}`);
+    if (host > 0) assertPlace(disk, host, geometry.clusterSize, `zero cluster of the L2 table at ${slice.offset}`);
     const count = host > 0 ? await disk.refcounts.get(host / geometry.clusterSize) : 0;
-    zeroes.push({ at, host, own: host > 0 && count === references });
+    const guest = slice.guest + (at / geometry.l2EntrySize) * geometry.clusterSize;
+    zeroes.push({ at, host, guest, own: host > 0 && count === slice.references });
   }
   return zeroes;
 }
 
-/** Host clusters in a row that read as zeroes, each counted `references` times; returns the offset of the first. */
-async function allocateZeroes(disk: Disk, clusters: number, references: number): Promise<number> {
+/**
+ * Host clusters in a row that read as zeroes at these places of the disk, each counted `references` times; returns the
+ * offset of the first.
+ */
+async function allocateZeroes(disk: Disk, guests: readonly number[], references: number): Promise<number> {
   const { clusterSize } = disk.geometry;
+  const clusters = guests.length;
   const first = await disk.allocator.allocate(clusters);
   let counted = 1;
   try {
@@ -125,9 +145,12 @@ async function allocateZeroes(disk: Disk, clusters: number, references: number):
       await disk.allocator.mutex.run(() => disk.refcounts.add(first, clusters, references - 1));
       counted = references;
     }
-    disk.assertNoOverlap(first * clusterSize, clusters * clusterSize);
     disk.allocator.touch(first + clusters);
-    await disk.content.zero(first * clusterSize, clusters * clusterSize);
+    // What zeroes look like in the file may depend on where they belong.
+    const together = disk.encryption?.format === 'aes' ? 1 : clusters;
+    for (let n = 0; n < clusters; n += together) {
+      await disk.content.zero((first + n) * clusterSize, together * clusterSize, 0, guests[n] ?? 0);
+    }
   } catch (error) {
     for (; counted > 0; counted--) disk.allocator.free(first, clusters, 'never');
     throw error;

@@ -256,7 +256,7 @@ export class StoredBitmaps implements BitmapStore {
 
   async #allocate(clusters: number): Promise<number> {
     const { allocator, geometry } = this.#disk;
-    const first = await allocator.allocate(clusters);
+    const first = await allocator.allocate(clusters, 'bitmap');
     const offset = first * geometry.clusterSize;
     allocator.touch(first + clusters);
     return offset;

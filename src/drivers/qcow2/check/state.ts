@@ -112,9 +112,9 @@ export class CheckState {
   }
 
   /** Something is wrong with the image; `times` when the same place is reached that often. */
-  corrupt(line: string, times = 1): void {
+  corrupt(line: string, times = 1, word = 'ERROR'): void {
     this.result.corruptions += times;
-    this.#options.report(`ERROR ${line}`);
+    this.#options.report(`${word} ${line}`);
   }
 
   /** Note that an L1 entry is to be put right; false when it has to stay. */
@@ -152,10 +152,9 @@ export class CheckState {
     const { clusterSize } = this.geometry;
     const first = Math.floor(offset / clusterSize);
     if (offset + length - this.fileSize >= clusterSize) {
-      this.corrupt(
-        `reference past the end of the file by a cluster or more: offset=0x${offset.toString(16)} size=0x${length.toString(16)}`,
-        times,
-      );
+      const place = `offset 0x${offset.toString(16)} size 0x${length.toString(16)}`;
+      const what = `counting reference for region exceeding the end of the file by one cluster or more: ${place}`;
+      this.corrupt(what, times, 'ERROR:');
       this.#rememberBeyond(first, Math.floor((offset + length - 1) / clusterSize));
       return;
     }

@@ -1,17 +1,17 @@
 /**
  * The way of guest data to the file. Without encryption that is the edge itself; with it, sectors are encrypted by their
- * place in the file (LUKS), or by their place on the disk (the AES of old, which is only read).
+ * place in the file (LUKS), or by their place on the disk (the AES of old).
  */
 import { after, type Maybe } from '../../../core/async/maybe.ts';
 import type { Edge } from '../../../core/block/graph/edge.ts';
 import { SECTOR, type SectorCipher } from '../../../core/crypto/index.ts';
 
-/** `guest` is where on the disk the data belongs, in bytes. */
+/** `guest` is where on the disk the data belongs, in bytes; what an edge takes comes before it. */
 export interface DataPath {
   read(host: number, buf: Uint8Array, guest: number): Maybe<void>;
   readv(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void>;
-  writev(host: number, bufs: readonly Uint8Array[]): Maybe<void>;
-  zero(host: number, length: number): Maybe<void>;
+  writev(host: number, bufs: readonly Uint8Array[], flags: 0, guest: number): Maybe<void>;
+  zero(host: number, length: number, flags: 0, guest: number): Maybe<void>;
 }
 
 /** Bytes encrypted at a time. */
@@ -31,8 +31,7 @@ export class EncryptedData implements DataPath {
   }
 
   read(host: number, buf: Uint8Array, guest: number): Maybe<void> {
-    const sector = (this.#byGuest ? guest : host) / SECTOR;
-    return after(this.#data.read(host, buf), () => this.#cipher.decrypt(sector, buf));
+    return after(this.#data.read(host, buf), () => this.#cipher.decrypt(this.#sector(host, guest), buf));
   }
 
   readv(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void> {
@@ -49,18 +48,22 @@ export class EncryptedData implements DataPath {
     });
   }
 
-  writev(host: number, bufs: readonly Uint8Array[]): Maybe<void> {
+  writev(host: number, bufs: readonly Uint8Array[], _flags: 0, guest: number): Maybe<void> {
     const [only] = bufs;
     const plain = bufs.length === 1 && only ? only : Buffer.concat(bufs);
-    return this.#data.write(host, this.#cipher.encrypt(host / SECTOR, plain));
+    return this.#data.write(host, this.#cipher.encrypt(this.#sector(host, guest), plain));
   }
 
-  zero(host: number, length: number): Maybe<void> {
+  #sector(host: number, guest: number): number {
+    return (this.#byGuest ? guest : host) / SECTOR;
+  }
+
+  zero(host: number, length: number, flags: 0, guest: number): Maybe<void> {
     const zeroes = new Uint8Array(Math.min(length, PIECE));
     const step = (at: number): Maybe<void> => {
       if (at >= length) return;
       const piece = zeroes.subarray(0, Math.min(PIECE, length - at));
-      return after(this.writev(host + at, [piece]), () => step(at + piece.length));
+      return after(this.writev(host + at, [piece], flags, guest + at), () => step(at + piece.length));
     };
     return step(0);
   }

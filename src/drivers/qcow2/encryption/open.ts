@@ -2,7 +2,7 @@
 import type { OpenContext } from '../../../core/block/driver.ts';
 import type { Edge } from '../../../core/block/graph/edge.ts';
 import { type HeaderArea, ivGenerator, LuksVolume, SectorCipher } from '../../../core/crypto/index.ts';
-import { BlockError, CorruptImage, Usage } from '../../../core/errors/block-error.ts';
+import { CorruptImage, Usage } from '../../../core/errors/block-error.ts';
 import { decodeCryptoExtension, type Extension, ExtensionType, findExtension } from '../meta/extensions.ts';
 import { Crypt, type Header } from '../meta/header.ts';
 import type { Qcow2Options } from '../options.ts';
@@ -37,12 +37,6 @@ export async function openEncryption(
   }
   if (wanted !== undefined && wanted !== format) {
     throw new Usage(`'${fileName}' is encrypted as ${format}, not as encrypt.format=${wanted} says`);
-  }
-  if (format === 'aes' && !modes.readOnly && !modes.noIo) {
-    throw new BlockError(`'${fileName}' is encrypted by the AES of old qcow2 images, which is only read`, {
-      code: 'EACCES',
-      hint: 'Convert it to encrypt.format=luks, or to another format',
-    });
   }
   const volume = format === 'luks' ? await LuksVolume.open(luksArea(place, fileName), fileName) : undefined;
   const known = { format, ...(volume ? { volume } : {}) };

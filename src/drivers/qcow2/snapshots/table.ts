@@ -32,7 +32,7 @@ export async function allocateTable(disk: Disk, length: number): Promise<number>
   if (length === 0) return 0;
   const { clusterSize } = disk.geometry;
   const clusters = Math.ceil(length / clusterSize);
-  const first = await disk.allocator.allocate(clusters);
+  const first = await disk.allocator.allocate(clusters, 'snapshot table');
   disk.allocator.touch(first + clusters);
   return first * clusterSize;
 }

@@ -29,6 +29,16 @@ function rawFile(path: string, size = 4096): string {
   return path;
 }
 
+test('a format that the header names and nobody knows can be given by the user', async () => {
+  const dir = tempDir();
+  const header = writeHeader(join(dir, 'a'), { backing: rawFile(join(dir, 'b')), backingFormat: 'no' });
+  await expect(open(header)).rejects.toThrow(/could not open backing file of '.*a': unknown driver 'no'/);
+  const graph = testGraph();
+  const spec = specFromFileName(graph.settings.drivers, header);
+  const node = await open({ ...spec, backing: { driver: 'raw' } }, graph);
+  expect(names(node)).toEqual([join(dir, 'a'), join(dir, 'b')]);
+});
+
 describe('a failed opening leaves nothing open', () => {
   const cases: [string, (folder: string) => NodeSpec | string][] = [
     ['no such file', (dir) => join(dir, 'none')],

@@ -5,6 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { Closer } from '../../../../src/core/async/closer.ts';
 import { Accounting } from '../../../../src/core/block/accounting/accounting.ts';
+import type { Damage } from '../../../../src/core/block/damage.ts';
 import type { Image, OpenModes } from '../../../../src/core/block/driver.ts';
 import { Edge } from '../../../../src/core/block/graph/edge.ts';
 import type { Node } from '../../../../src/core/block/graph/node.ts';
@@ -42,6 +43,7 @@ export interface OpenSetup {
   readonly dataFile?: MemoryFile;
   readonly options?: Record<string, unknown>;
   readonly warnings?: string[];
+  readonly damages?: Damage[];
 }
 
 export interface Opened {
@@ -64,7 +66,7 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     openChild: async ({ name }) => (name === 'backing' ? setup.backing : dataFile),
     probed: false,
     sniff: () => undefined,
-    damaged: () => undefined,
+    damaged: (damage) => setup.damages?.push(damage),
     warn: (message) => setup.warnings?.push(message),
     dirtyBitmap: () => {
       throw new Error('no bitmaps here');

@@ -97,7 +97,7 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
     backingFileSize: name.length,
     clusterBits: image.clusterBits,
     size,
-    cryptMethod: cryptMethodOf(image),
+    cryptMethod: image.encryption ? Crypt.LUKS : Crypt.NONE,
     l1Size: layout.l1Entries,
     l1TableOffset: layout.l1Entries > 0 ? layout.l1At * geometry.clusterSize : 0,
     refcountTableOffset: layout.refcountTableAt * geometry.clusterSize,
@@ -115,18 +115,13 @@ function encodeHead(image: NewImage, layout: Layout, size: number): Uint8Array {
   return Buffer.concat([encodeHeader(header), extensions, name]);
 }
 
-function cryptMethodOf({ encryption }: NewImage): number {
-  if (!encryption) return Crypt.NONE;
-  return encryption.volume ? Crypt.LUKS : Crypt.AES;
-}
-
 function extensionsOf(image: NewImage, layout: Layout, withFeatureNames: boolean): Extension[] {
   const list: Extension[] = [];
   if (image.backingFile !== undefined && image.backingFormat !== undefined) {
     list.push({ type: ExtensionType.BACKING_FORMAT, data: Buffer.from(image.backingFormat) });
   }
   if (image.dataFile !== undefined) list.push({ type: ExtensionType.DATA_FILE, data: Buffer.from(image.dataFile) });
-  if (image.encryption?.volume) {
+  if (image.encryption) {
     const place = { offset: layout.cryptoAt * image.geometry.clusterSize, length: image.encryption.length };
     list.push({ type: ExtensionType.CRYPTO, data: encodeCryptoExtension(place) });
   }

@@ -73,7 +73,7 @@ async function sizeOf(
       ...(typeof backingFormat === 'string' ? { backingFormat } : {}),
     };
     if (image.unsafe) assertUsable(request);
-    else found = (await inspectBacking(graph, request)).size;
+    else found = (await inspectBacking(graph, { ...request, unopenedHint: UNOPENED })).size;
   }
   const size = given ?? found;
   if (size !== undefined || format.create.sizeIsOptional?.(typed)) return size;
@@ -81,6 +81,9 @@ async function sizeOf(
     hint: 'Give it behind the name, such as 10G; it can be left out for an image with a backing file that is opened',
   });
 }
+
+/** Scripts know it as a line of its own. */
+const UNOPENED = 'Could not open backing image.';
 
 /** What can be asked of a backing file that is not opened. */
 function assertUsable(request: { fileName: string; backingFile: string; backingFormat?: string }): void {

@@ -13,6 +13,8 @@ export interface BackingRequest {
   /** As it will be written in that image, relative to its folder. */
   readonly backingFile: string;
   readonly backingFormat?: string | undefined;
+  /** What to add when it cannot be opened. */
+  readonly unopenedHint?: string | undefined;
 }
 
 export interface BackingFacts {
@@ -39,7 +41,7 @@ export async function inspectBacking(graph: BlockGraph, request: BackingRequest)
   } catch (error) {
     const { message, code, hint } = asBlockError(error);
     const named = message.includes(resolved) ? message : `'${resolved}': ${message}`;
-    throw new BlockError(named, { code, cause: error, hint: hint ?? 'Could not open backing image.' });
+    throw new BlockError(named, { code, cause: error, hint: hint ?? request.unopenedHint });
   }
   await using opened = backend;
   const facts = { size: opened.size, format: opened.image.driver.name };

@@ -34,7 +34,10 @@ describe('img create', () => {
       [[...qcow2, '-b', path, '-F', 'qcow2', path], /cannot be its own backing file/],
       [[...qcow2, '-b', overlay, '-F', 'qcow2', base], /base\.raw' cannot be made on top of '.*', which needs it/],
       [[...qcow2, '-b', '', '-F', 'qcow2', path], /name of the backing file is empty/],
-      [[...qcow2, '-b', 'none', '-F', 'raw', path, '1M'], /Could not open .*none': No such file/],
+      [
+        [...qcow2, '-b', 'none', '-F', 'raw', path, '1M'],
+        /Could not open .*none': No such file or directory\nCould not open backing image\.\n$/,
+      ],
       [[...qcow2, '-u', '-b', 'none', path, '1M'], /format of backing file 'none' is not given/],
       [[...qcow2, '-u', '-b', 'none', '-F', 'raw', path], /the size of '.*' is not given/],
       [['create', '-b', base, '-F', 'raw', path], /format 'raw' has no backing files/],

@@ -52,7 +52,7 @@ export async function benchNbdCopy(image: string, folder: string, options: NbdCo
       }
       if (client) options.print(measureClient(servers, folder, options.rounds));
     } finally {
-      stopServers(servers);
+      await stopServers(servers);
     }
   }
 }

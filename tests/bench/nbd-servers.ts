@@ -1,5 +1,6 @@
 /** NBD servers side by side on unix sockets: ours, and the installed qemu-nbd and nbdkit. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -48,10 +49,14 @@ export async function startServers({ format, keys }: ServerKind, image: string, 
   return servers;
 }
 
-export function stopServers(servers: readonly Server[]): void {
-  for (const { process, image } of servers) {
+/** Resolves when they have ended, and their names are free for others. */
+export async function stopServers(servers: readonly Server[]): Promise<void> {
+  for (const { process, image, socket } of servers) {
+    const ended = process.exitCode === null ? once(process, 'exit') : undefined;
     process.kill();
+    await ended;
     rmSync(image, { force: true });
+    rmSync(socket, { force: true });
   }
 }
 

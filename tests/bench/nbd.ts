@@ -61,7 +61,7 @@ export async function benchNbd(
       }
       for (const server of servers) options.print(`${server.name}, ${format}: peak memory ${peakMemory(server)} MiB`);
     } finally {
-      stopServers(servers);
+      await stopServers(servers);
     }
   }
 }

@@ -84,9 +84,9 @@ export class Accounting {
     return request.then(
       (value) => {
         counters.inFlight--;
-        const ns = now() - begun;
-        counters.ended(bytes, ns, false);
-        this.#ended(counters, ns);
+        const at = now();
+        counters.ended(bytes, at - begun, false);
+        this.#ended(counters, at - begun, at);
         return value;
       },
       (error: unknown) => {
@@ -115,7 +115,10 @@ export class Accounting {
     const ended = this.#count();
     if (ended === 0) return undefined;
     // Not all that end at once read the clock: where some have ended since, they did so just now as far as we know.
-    if (ended !== this.#endedThen) this.#touch(ended);
+    if (ended !== this.#endedThen) {
+      this.#lastEnd = now();
+      this.#endedThen = ended;
+    }
     return now() - this.#lastEnd;
   }
 
@@ -146,15 +149,11 @@ export class Accounting {
     this.untimed = all ? 0 : SAMPLE - 1;
   }
 
-  #ended(counters: KindCounters, ns: number): void {
-    this.#touch(this.#count());
+  #ended(counters: KindCounters, ns: number, at = now()): void {
+    this.#lastEnd = at;
+    this.#endedThen = this.#count();
     counters.histogram?.add(ns);
     for (const interval of this.#intervals) interval.add(counters.kind, ns, this.#lastEnd);
-  }
-
-  #touch(ended: number): void {
-    this.#lastEnd = now();
-    this.#endedThen = ended;
   }
 
   #count(): number {

@@ -9,13 +9,16 @@ import { all, type Maybe } from '../../async/maybe.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import { Flag } from '../../block/driver.ts';
 import { alignDown, alignUp } from '../../bytes/ranges.ts';
-import { isZero } from '../../bytes/zero.ts';
+import { isZero, nextRun } from '../../bytes/zero.ts';
 import { Reader } from '../copy-engine/reader.ts';
 import type { DiskPart, Segment } from '../copy-engine/types.ts';
 import { ChainSight, sameContent } from './chain-sight.ts';
 
 /** Bytes compared at a time, unless the unit is larger. */
 export const PIECE = 2 * 1024 * 1024;
+
+/** Shortest run of zeroes that is stored as such where there are no units, in bytes. */
+const LEAST_ZEROES = 4096;
 
 export interface AdoptionInit {
   readonly image: Backend;
@@ -114,7 +117,17 @@ export class Adoption {
   async #write({ offset, length }: DiskPart, data: Buffer | undefined): Promise<void> {
     const { image, compressed, unit } = this.#init;
     if (!data) return image.zero(offset, length, Flag.UNCHANGED);
-    if (!compressed) return image.write(offset, data, Flag.UNCHANGED);
+    if (!compressed) {
+      // As a stream would store it: zeroes take no space.
+      const granularity = unit === 1 ? LEAST_ZEROES : unit;
+      for (let at = 0; at < length; ) {
+        const run = nextRun(data, at, { offset, granularity });
+        if (run > 0) await image.write(offset + at, data.subarray(at, at + run), Flag.UNCHANGED);
+        else await image.zero(offset + at, -run, Flag.UNCHANGED);
+        at += Math.abs(run);
+      }
+      return;
+    }
     for (let at = 0; at < length; at += unit) {
       const cluster = data.subarray(at, at + unit);
       if (isZero(cluster)) await image.zero(offset + at, cluster.length, Flag.UNCHANGED);

@@ -82,6 +82,8 @@ function breakDown(image: Image, side: 'read' | 'write', code: Code): { heal(): 
     throw new BlockError('broken', { code });
   };
   const methods = side === 'read' ? (['read', 'readv'] as const) : (['write', 'writev', 'zero'] as const);
+  // The kernel would copy past what is broken.
+  if (side === 'read') Object.assign(image, { copyRangeFrom: () => false });
   for (const name of methods) {
     const before = image[name] as ((...args: unknown[]) => unknown) | undefined;
     if (!before) continue;

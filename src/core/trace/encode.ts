@@ -9,35 +9,54 @@ const PIECE = 4096;
 const MOST_BYTES = 256;
 export const FORMAT_NAME = 'blockyard-trace';
 export const FORMAT_VERSION = 1;
-const CLOSE = ascii('"}\n');
+
+/** Text in words of four bytes, the way it is put down; the last may have some bytes too many, which the next overwrites. */
+interface Text {
+  readonly words: Uint32Array;
+  readonly length: number;
+}
+
+const CLOSE = text('"}\n');
 
 /** What stands before each number of a record; the node name follows. */
 const KEYS = {
-  number: ascii('{"n":'),
-  start: ascii(',"start":'),
-  end: ascii(',"end":'),
-  ops: traceOps.map((op) => ascii(`,"op":"${op}","offset":`)),
-  length: ascii(',"length":'),
-  flags: ascii(',"flags":'),
-  result: ascii(',"result":'),
-  depth: ascii(',"depth":'),
-  node: ascii(',"node":"'),
+  number: text('{"n":'),
+  start: text(',"start":'),
+  end: text(',"end":'),
+  ops: traceOps.map((op) => text(`,"op":"${op}","offset":`)),
+  length: text(',"length":'),
+  flags: text(',"flags":'),
+  result: text(',"result":'),
+  depth: text(',"depth":'),
+  node: text(',"node":"'),
 };
 
+/** The digits of 00 to 99, one after the other. */
+const PAIRS = Buffer.from(Array.from({ length: 100 }, (_, value) => String(value).padStart(2, '0')).join(''));
+
 export class RecordEncoder {
-  readonly #origin: bigint;
-  readonly #nodes: Uint8Array[] = [];
+  readonly #origin: number;
+  readonly #nodes: Text[] = [];
   readonly #out = new Uint8Array(PIECE * MOST_BYTES);
+  readonly #words = new DataView(this.#out.buffer);
   #at = 0;
+  /** What stands behind the offset of a record, with the numbers it is made of: mostly the same as of the one before. */
+  readonly #tail = new Uint32Array(MOST_BYTES / 4);
+  #tailBytes = 0;
+  #kind = -1;
+  #length = -1;
+  #errno = -1;
+  #depth = -1;
+  #node = -1;
 
   /** @param origin reading of the clock that counts as 0. */
   constructor(origin: bigint) {
-    this.#origin = origin;
+    this.#origin = Number(origin);
   }
 
   /** From now on records may speak of a further node. */
   addNode(name: string): void {
-    this.#nodes.push(ascii(name));
+    this.#nodes.push(text(name));
   }
 
   /**
@@ -56,29 +75,57 @@ export class RecordEncoder {
   #record(ring: RingReader, index: number): void {
     const kind = ring.kind(index);
     this.#field(KEYS.number, ring.number(index));
-    this.#field(KEYS.start, Number(ring.start(index) - this.#origin));
-    this.#field(KEYS.end, Number(ring.end(index) - this.#origin));
+    this.#field(KEYS.start, ring.start(index) - this.#origin);
+    this.#field(KEYS.end, ring.end(index) - this.#origin);
     this.#field(KEYS.ops[kind & 0xff] ?? KEYS.length, ring.offset(index));
-    this.#field(KEYS.length, ring.length(index));
-    this.#field(KEYS.flags, kind >>> 8);
-    this.#field(KEYS.result, ring.errno(index));
-    this.#field(KEYS.depth, ring.depth(index));
-    this.#bytes(KEYS.node);
-    this.#bytes(this.#nodes[ring.node(index)] ?? CLOSE.subarray(0, 0));
-    this.#bytes(CLOSE);
+    if (
+      kind === this.#kind &&
+      ring.length(index) === this.#length &&
+      ring.errno(index) === this.#errno &&
+      ring.depth(index) === this.#depth &&
+      ring.node(index) === this.#node
+    ) {
+      this.#putTail();
+    } else {
+      this.#newTail(ring, index, kind);
+    }
   }
 
-  #field(key: Uint8Array, value: number): void {
-    this.#bytes(key);
+  #newTail(ring: RingReader, index: number, kind: number): void {
+    const from = this.#at;
+    this.#kind = kind;
+    this.#length = ring.length(index);
+    this.#errno = ring.errno(index);
+    this.#depth = ring.depth(index);
+    this.#node = ring.node(index);
+    this.#field(KEYS.length, this.#length);
+    this.#field(KEYS.flags, kind >>> 8);
+    this.#field(KEYS.result, this.#errno);
+    this.#field(KEYS.depth, this.#depth);
+    this.#put(KEYS.node);
+    const name = this.#nodes[this.#node];
+    if (name) this.#put(name);
+    this.#put(CLOSE);
+    this.#tailBytes = this.#at - from;
+    for (let at = 0; at < this.#tailBytes; at += 4) this.#tail[at >> 2] = this.#words.getUint32(from + at, true);
+  }
+
+  #field(key: Text, value: number): void {
+    this.#put(key);
     this.#digits(value);
   }
 
-  /** Shorter than what `set` costs to call. */
-  #bytes(bytes: Uint8Array): void {
-    const out = this.#out;
+  #putTail(): void {
+    const from = this.#at;
+    const length = this.#tailBytes;
+    for (let at = 0; at < length; at += 4) this.#words.setUint32(from + at, this.#tail[at >> 2] ?? 0, true);
+    this.#at = from + length;
+  }
+
+  #put({ words, length }: Text): void {
     let at = this.#at;
-    for (let from = 0; from < bytes.length; from++) out[at++] = bytes[from] ?? 0;
-    this.#at = at;
+    this.#at = at + length;
+    for (let index = 0; index < words.length; index++, at += 4) this.#words.setUint32(at, words[index] ?? 0, true);
   }
 
   /** A whole number from 0 to 2^53, in decimal. */
@@ -92,23 +139,29 @@ export class RecordEncoder {
     this.#at += this.#small(value - high * 1e8, 8);
   }
 
-  /** `value` below 10^9 in this many digits, with leading zeroes. */
+  /** `value` below 10^9 in this many digits, with leading zeroes: two at a time. */
   #small(value: number, digits: number): number {
     const out = this.#out;
+    const first = this.#at;
+    let at = first + digits;
     let rest = value | 0;
-    for (let at = this.#at + digits - 1; at >= this.#at; at--) {
-      const tens = (rest / 10) | 0;
-      out[at] = 48 + rest - tens * 10;
-      rest = tens;
+    while (at - first >= 2) {
+      const hundreds = (rest / 100) | 0;
+      const pair = (rest - hundreds * 100) * 2;
+      out[--at] = PAIRS[pair + 1] ?? 0;
+      out[--at] = PAIRS[pair] ?? 0;
+      rest = hundreds;
     }
+    if (at > first) out[first] = 48 + rest;
     return digits;
   }
 }
 
+/** Of a number below 10^9. */
 function digitsOf(value: number): number {
-  let digits = 1;
-  for (let power = 10; power <= value; power *= 10) digits++;
-  return digits;
+  if (value < 10_000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
+  if (value < 100_000_000) return value < 1_000_000 ? (value < 100_000 ? 5 : 6) : value < 10_000_000 ? 7 : 8;
+  return 9;
 }
 
 export interface TraceHeader {
@@ -143,6 +196,9 @@ function line(value: object): string {
   return `${JSON.stringify(value)}\n`;
 }
 
-function ascii(text: string): Uint8Array {
-  return Buffer.from(text, 'latin1');
+function text(ascii: string): Text {
+  const length = ascii.length;
+  const padded = Buffer.alloc(Math.ceil(length / 4) * 4);
+  padded.write(ascii, 'latin1');
+  return { words: Uint32Array.from({ length: padded.length / 4 }, (_, at) => padded.readUInt32LE(at * 4)), length };
 }

@@ -76,7 +76,7 @@ function __img_keys
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.ivgen-alg=	Name of IV generator algorithm' \
                 'encrypt.ivgen-hash-alg=	Name of IV generator hash algorithm' \
-                'encrypt.key-secret=	ID of the secret that provides the keyslot passphrase' \
+                'encrypt.key-secret=	ID of secret providing qcow AES key or LUKS passphrase' \
                 'encryption=	Encrypt the image with format \'aes\'. (Deprecated in favor of encrypt.format=aes)' \
                 'extended_l2=	Extended L2 tables' \
                 'extent_size_hint=	Extent size hint for the image file, 0 to disable' \

@@ -9,14 +9,14 @@ import {
   newVolume,
 } from '../../../core/crypto/index.ts';
 import { NotSupported, Usage } from '../../../core/errors/block-error.ts';
-import { choice, group } from '../../../core/options/fields.ts';
+import { choice, group, secretId } from '../../../core/options/fields.ts';
 import { areaAt } from './open.ts';
 
 /** Members of `encrypt.` */
 export const encryptFields = {
   format: choice(['aes', 'luks'], { help: "Encrypt the image, format choices: 'aes', 'luks'" }),
   ...luksCreateFields,
-  'key-secret': luksCreateFields['key-secret'],
+  'key-secret': secretId({ help: 'ID of secret providing qcow AES key or LUKS passphrase' }),
 };
 
 export const encryptOption = group(encryptFields, { help: 'Encryption of the data' });

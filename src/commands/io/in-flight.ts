@@ -1,4 +1,5 @@
 import type { Maybe } from '../../core/async/maybe.ts';
+import { nextTurn } from '../../core/async/turn.ts';
 import { secondsSince } from './clock.ts';
 
 /** What became of a request: how long it took, and what it failed with. */
@@ -68,7 +69,7 @@ export class InFlight {
 
   /** Let requests that are about to end do so, and print them. */
   async breathe(): Promise<void> {
-    await new Promise<void>((wake) => setImmediate(wake));
+    await nextTurn();
     this.deliver();
   }
 

@@ -1,5 +1,6 @@
 /** Where the bytes of a script come from. */
 import fs from 'node:fs';
+import { nextTurn } from '../../core/async/turn.ts';
 
 export interface Input {
   /** The next piece, gone when the one after it is asked for; undefined at the end. */
@@ -28,7 +29,7 @@ export function fileInput(fd: number): Input {
   const buffer = Buffer.allocUnsafeSlow(CHUNK);
   return {
     async more() {
-      await new Promise<void>((wake) => setImmediate(wake));
+      await nextTurn();
       const length = fs.readSync(fd, buffer, 0, CHUNK, null);
       return length === 0 ? undefined : buffer.subarray(0, length);
     },

@@ -20,9 +20,10 @@ import { copy } from './copy-engine/copy.ts';
 import type { DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
-import { type InitWithId, type Job, type JobBody, type JobInit, jobName } from './job.ts';
+import type { InitWithId, Job, JobBody, JobInit } from './job.ts';
 import { copyControl, copyTarget, rest } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
+import { makeJob } from './make-job.ts';
 
 export interface CommitRequest {
   /** The uppermost layer that is committed; something must have it as its backing file. */
@@ -57,10 +58,9 @@ export async function commitLayers(
   const overlays = overlaysOf(top);
   if (overlays.length === 0) throw new Usage(`node '${top.name}' is no backing file`);
   for (const overlay of overlays) assertRenamable(overlay);
-  const id = jobs.idFor('commit', init.id);
-  const holder = { describe: () => jobName('commit', id) };
-  const start = (): Promise<Job> => setUp(jobs, { graph, request, overlays, holder }, { ...init, id });
-  return asking(`${holder.describe()} of node '${top.name}'`, start);
+  return makeJob(jobs, { type: 'commit', node: top, init }, (holder, named) =>
+    setUp(jobs, { graph, request, overlays, holder }, named),
+  );
 }
 
 interface Plan {

@@ -9,7 +9,7 @@ import { whileDrained } from '../block/graph/drain.ts';
 import { linkDown, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
-import { asking, type Holder } from '../block/graph/refusal.ts';
+import type { Holder } from '../block/graph/refusal.ts';
 import { changeBacking, insertFilter, takeOut } from '../block/graph/reshape.ts';
 import { transact } from '../block/graph/transaction.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
@@ -17,9 +17,10 @@ import { assertRenamable, nameBacking } from './backing-link.ts';
 import { copy } from './copy-engine/copy.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import { Holdings } from './holdings.ts';
-import { type InitWithId, type Job, type JobBody, type JobInit, jobName } from './job.ts';
+import type { InitWithId, Job, JobBody, JobInit } from './job.ts';
 import { copyControl } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
+import { makeJob } from './make-job.ts';
 
 export interface StreamRequest {
   /** The layer that is filled. */
@@ -46,10 +47,9 @@ export async function stream(
   const top = request.top.layer;
   const { base, bottom } = boundsOf(top, request);
   assertRenamable(top);
-  const id = jobs.idFor('stream', init.id);
-  const holder = { describe: () => jobName('stream', id) };
-  const plan = { graph, request, top, base, bottom, holder };
-  return asking(`${holder.describe()} of node '${top.name}'`, () => setUp(jobs, plan, { ...init, id }));
+  return makeJob(jobs, { type: 'stream', node: top, init }, (holder, named) =>
+    setUp(jobs, { graph, request, top, base, bottom, holder }, named),
+  );
 }
 
 interface Plan {

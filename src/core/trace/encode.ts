@@ -85,7 +85,7 @@ export class RecordEncoder {
       ring.depth(index) === this.#depth &&
       ring.node(index) === this.#node
     ) {
-      this.#putTail();
+      this.#put(this.#tail, this.#tailBytes);
     } else {
       this.#newTail(ring, index, kind);
     }
@@ -102,30 +102,27 @@ export class RecordEncoder {
     this.#field(KEYS.flags, kind >>> 8);
     this.#field(KEYS.result, this.#errno);
     this.#field(KEYS.depth, this.#depth);
-    this.#put(KEYS.node);
+    this.#text(KEYS.node);
     const name = this.#nodes[this.#node];
-    if (name) this.#put(name);
-    this.#put(CLOSE);
+    if (name) this.#text(name);
+    this.#text(CLOSE);
     this.#tailBytes = this.#at - from;
     for (let at = 0; at < this.#tailBytes; at += 4) this.#tail[at >> 2] = this.#words.getUint32(from + at, true);
   }
 
   #field(key: Text, value: number): void {
-    this.#put(key);
+    this.#text(key);
     this.#digits(value);
   }
 
-  #putTail(): void {
-    const from = this.#at;
-    const length = this.#tailBytes;
-    for (let at = 0; at < length; at += 4) this.#words.setUint32(from + at, this.#tail[at >> 2] ?? 0, true);
-    this.#at = from + length;
+  #text({ words, length }: Text): void {
+    this.#put(words, length);
   }
 
-  #put({ words, length }: Text): void {
-    let at = this.#at;
-    this.#at = at + length;
-    for (let index = 0; index < words.length; index++, at += 4) this.#words.setUint32(at, words[index] ?? 0, true);
+  #put(words: Uint32Array, length: number): void {
+    const from = this.#at;
+    for (let at = 0; at < length; at += 4) this.#words.setUint32(from + at, words[at >> 2] ?? 0, true);
+    this.#at = from + length;
   }
 
   /** A whole number from 0 to 2^53, in decimal. */

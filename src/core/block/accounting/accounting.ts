@@ -153,7 +153,7 @@ export class Accounting {
     this.#lastEnd = at;
     this.#endedThen = this.#count();
     counters.histogram?.add(ns);
-    for (const interval of this.#intervals) interval.add(counters.kind, ns, this.#lastEnd);
+    for (const interval of this.#intervals) interval.add(counters.kind, ns, at);
   }
 
   #count(): number {

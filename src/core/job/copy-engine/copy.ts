@@ -9,8 +9,8 @@
  * before have begun, so that a target which allocates as it is written to lays the disk out in its order. `unordered`
  * drops that. A failure of one worker stops the others; all of them have ended when the copy returns.
  */
-import { setImmediate } from 'node:timers/promises';
 import { after, type Maybe } from '../../async/maybe.ts';
+import { nextTurn } from '../../async/turn.ts';
 import { Cancelled, withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
 import { OFFLOAD_TRANSFER, Offload, piecesOf } from './offload.ts';
@@ -150,7 +150,7 @@ class Copy {
   }
 
   async #yield(): Promise<void> {
-    await setImmediate();
+    await nextTurn();
     this.#lastYield = performance.now();
   }
 

@@ -20,7 +20,7 @@ import { copy, TRANSFER } from '../copy-engine/copy.ts';
 import type { CopyControl, DiskPart, Segment } from '../copy-engine/types.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import type { Job, JobBody } from '../job.ts';
-import { copyTarget } from '../job-copy.ts';
+import { copyControl, copyTarget } from '../job-copy.ts';
 import type { SyncMode } from '../mirror-job.ts';
 import type { MirrorObserver } from './mirror-filter.ts';
 
@@ -165,10 +165,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
   async run(job: Job): Promise<void> {
     const { source, target, sync, endWhenReady } = this.#options;
     const pass: Pass = {
-      checkpoint: () => job.checkpoint(),
-      throttle: (bytes) => job.throttle(bytes),
-      evenLength: () => job.evenLength,
-      advance: (bytes) => job.advance(bytes),
+      ...copyControl(job),
       failed: (failure) => this.#report(job, failure),
     };
     await this.#fitTarget();

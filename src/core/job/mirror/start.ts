@@ -17,8 +17,9 @@ import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
 import { Holdings } from '../holdings.ts';
-import { type Job, type JobInit, jobName } from '../job.ts';
+import type { Job, JobInit } from '../job.ts';
 import type { JobList } from '../job-list.ts';
+import { makeJob } from '../make-job.ts';
 import { belowTop, type SyncMode } from '../mirror-job.ts';
 import { type CopyMode, LiveMirror, type LiveMirrorOptions } from './live-mirror.ts';
 import { MirrorFilter } from './mirror-filter.ts';
@@ -144,12 +145,9 @@ interface Plan {
   readonly newBacking: Node | undefined;
 }
 
-async function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
-  const id = jobs.idFor(plan.type, plan.init.id);
-  const holder = { describe: () => jobName(plan.type, id) };
-  return asking(`${holder.describe()} of node '${plan.source.name}'`, () =>
-    build(jobs, graph, { ...plan, init: { ...plan.init, id } }, holder),
-  );
+function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
+  const { type, source: node, init } = plan;
+  return makeJob(jobs, { type, node, init }, (holder, named) => build(jobs, graph, { ...plan, init: named }, holder));
 }
 
 async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holder): Promise<Job> {

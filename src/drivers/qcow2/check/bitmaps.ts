@@ -7,6 +7,7 @@ import { decodeBitmapsExtension, ExtensionType, findExtension } from '../meta/ex
 import { Autoclear } from '../meta/features.ts';
 import { viewOf } from '../meta/struct.ts';
 import { hexEntry } from './l1.ts';
+import { overlappingBytes } from './overlapping.ts';
 import type { CheckState } from './state.ts';
 
 /** Largest bitmap in bytes that is looked at. */
@@ -39,15 +40,13 @@ export async function checkBitmaps(state: CheckState): Promise<void> {
   }
 }
 
-/** Tables that do not overlap fit into the file. Reading those that do would take time without end. */
 function assertApart({ fileSize }: CheckState, bitmaps: readonly StoredBitmap[]): void {
-  const inFile = bitmaps.map(({ tableOffset, tableSize }) => Math.min(tableSize * 8, fileSize - tableOffset));
-  const bytes = inFile.reduce((sum, length) => sum + Math.max(0, length), 0);
-  if (bytes > fileSize) {
-    throw new BlockError(
-      `the tables of the bitmaps lie on one another: they have ${bytes} bytes in a file of ${fileSize}`,
-    );
-  }
+  const tables = bitmaps.map(({ tableOffset, tableSize }) => ({ offset: tableOffset, length: tableSize * 8 }));
+  const bytes = overlappingBytes(fileSize, tables);
+  if (bytes === undefined) return;
+  throw new BlockError(
+    `the tables of the bitmaps lie on one another: they have ${bytes} bytes in a file of ${fileSize}`,
+  );
 }
 
 async function checkBitmap(state: CheckState, bitmap: StoredBitmap): Promise<void> {

@@ -15,7 +15,7 @@ const SHIFTABLE = 2 ** 31;
 /** Memory in bytes that pages may take beyond what their counters in use account for. */
 const SLACK = 64 * 1024 * 1024;
 /** Counts stay there, however many references there are. */
-const HIGHEST = 0xffffffff;
+export const HIGHEST_COUNT = 0xffffffff;
 /** From this many clusters on, a run is filled as a whole where nothing has been counted yet. */
 const LONG_RUN = 16;
 
@@ -40,7 +40,7 @@ export class ClusterCounts {
     const page = index === this.#lastIndex ? this.#last : this.#open(index);
     const at = cluster - index * PAGE;
     const before = page[at] ?? 0;
-    const count = Math.min(before + times, HIGHEST);
+    const count = Math.min(before + times, HIGHEST_COUNT);
     if (before === 0) this.#used++;
     if (count > 1) this.shared = true;
     if (count > 255 && page instanceof Uint8Array) this.#widen(index, page)[at] = count;
@@ -116,7 +116,7 @@ export class ClusterCounts {
   }
 
   set(cluster: number, count: number): void {
-    this.add(cluster, Math.min(count, HIGHEST) - this.get(cluster));
+    this.add(cluster, Math.min(count, HIGHEST_COUNT) - this.get(cluster));
   }
 
   page(index: number): CountPage | undefined {

@@ -2,7 +2,7 @@
 import { isZero } from '../../../core/bytes/zero.ts';
 import { setRefcount } from '../meta/refcount-entry.ts';
 import { viewOf } from '../meta/struct.ts';
-import { type CountPage, PAGE } from './cluster-counts.ts';
+import { type CountPage, HIGHEST_COUNT, PAGE } from './cluster-counts.ts';
 import { readTables } from './read-ahead.ts';
 import { countAt, countText, type RefcountTableCopy } from './refcount-blocks.ts';
 import type { CheckState } from './state.ts';
@@ -149,7 +149,7 @@ class Comparison {
     }
     if (found === 0 || this.#keep) return;
     state.counts.set(cluster, stored);
-    if (stored > 0xffffffff) state.noteLargeCount(cluster, storedText());
+    if (stored > HIGHEST_COUNT) state.noteLargeCount(cluster, storedText());
   }
 }
 

@@ -4,6 +4,7 @@ import { hostOffset, isCopied, l1HasReservedBits } from '../meta/entries.ts';
 import { Limit } from '../meta/limits.ts';
 import type { Snapshot } from '../meta/snapshot-table.ts';
 import { viewOf } from '../meta/struct.ts';
+import { overlappingBytes } from './overlapping.ts';
 import type { CheckState } from './state.ts';
 import { TableReferences } from './table-references.ts';
 
@@ -109,10 +110,9 @@ export function snapshotL1Places(state: CheckState, snapshots: readonly Snapshot
       places.set(key, { offset, entries, times: (places.get(key)?.times ?? 0) + 1, active: false });
     }
   }
-  // Tables that do not overlap fit into the file. Reading those that do would take time without end.
-  const inFile = [...places.values()].map(({ offset, entries }) => Math.min(entries * 8, state.fileSize - offset));
-  const bytes = inFile.reduce((sum, length) => sum + Math.max(0, length), 0);
-  if (bytes > state.fileSize) {
+  const tables = [...places.values()].map(({ offset, entries }) => ({ offset, length: entries * 8 }));
+  const bytes = overlappingBytes(state.fileSize, tables);
+  if (bytes !== undefined) {
     throw state.unusable(
       `the L1 tables of its snapshots lie on one another: they have ${bytes} bytes in a file of ${state.fileSize}`,
     );

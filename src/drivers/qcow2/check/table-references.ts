@@ -5,9 +5,7 @@
  * What is added is a list of its own at first. A list that is not shorter than the one before it is merged with that, so
  * that nothing is copied more than a few times, however many snapshots there are.
  */
-
-/** Counts stay there, however many references there are. */
-const HIGHEST = 0xffffffff;
+import { HIGHEST_COUNT } from './cluster-counts.ts';
 
 export interface ReferenceCounts {
   /** From the active disk. */
@@ -28,7 +26,7 @@ export class TableReferences {
   /** `times` references to each of the tables, which may be the same and come in any order. */
   add(clusters: Float64Array, times: number, active: boolean): void {
     const sorted = clusters.slice().sort();
-    const counts = new Uint32Array(sorted.length).fill(Math.min(times, HIGHEST));
+    const counts = new Uint32Array(sorted.length).fill(Math.min(times, HIGHEST_COUNT));
     const none = new Uint32Array(sorted.length);
     // Merging with nothing makes one of those that are the same.
     this.#lists.push(
@@ -88,8 +86,8 @@ function merge(first: List, second: List): List {
     const from = isFirst ? at++ : other++;
     const cluster = list.clusters[from] ?? 0;
     if (to < 0 || merged.clusters[to] !== cluster) merged.clusters[++to] = cluster;
-    merged.active[to] = Math.min((merged.active[to] ?? 0) + (list.active[from] ?? 0), HIGHEST);
-    merged.inactive[to] = Math.min((merged.inactive[to] ?? 0) + (list.inactive[from] ?? 0), HIGHEST);
+    merged.active[to] = Math.min((merged.active[to] ?? 0) + (list.active[from] ?? 0), HIGHEST_COUNT);
+    merged.inactive[to] = Math.min((merged.inactive[to] ?? 0) + (list.inactive[from] ?? 0), HIGHEST_COUNT);
   }
   const { clusters, active, inactive } = merged;
   return { clusters: clusters.slice(0, to + 1), active: active.slice(0, to + 1), inactive: inactive.slice(0, to + 1) };

@@ -23,16 +23,14 @@ export function report(thrown: unknown, io: Io): number {
   return status;
 }
 
-/** Advice that scripts know as lines of its own: help, other commands, units, who else uses the image, what it was for. */
-const OWN_LINE = /^(Try '|You can |Could not |Optional suffix )|\?$/;
 /** A command in advice: who called the programs by their other names knows it by that. */
 const COMMAND = /(?<![\w-])img (?=[a-z-])/g;
 
-/** Message and advice on one line, or on two. */
-function withAdvice({ message, hint }: BlockError, programName: string): string {
-  if (hint === undefined) return oneLine(message);
-  const advice = programName.startsWith('qemu-') ? hint.replace(COMMAND, 'qemu-img ') : hint;
-  return OWN_LINE.test(advice) ? `${oneLine(message)}\n${advice}` : `${oneLine(message)} (${oneLine(advice)})`;
+/** Message and hint on one line, and what follows below. */
+function withAdvice({ message, hint, followUp }: BlockError, programName: string): string {
+  const inPlace = (advice: string) => (programName.startsWith('qemu-') ? advice.replace(COMMAND, 'qemu-img ') : advice);
+  const first = hint === undefined ? oneLine(message) : `${oneLine(message)} (${oneLine(inPlace(hint))})`;
+  return followUp === undefined ? first : `${first}\n${inPlace(followUp)}`;
 }
 
 function isCancelled(error: unknown): boolean {

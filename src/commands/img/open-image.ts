@@ -71,6 +71,13 @@ export const shared = {
   },
 } as const satisfies OptionSpecs;
 
+/** Options of all that opens an image with its backing chain. */
+export const chainOptions = {
+  objects: shared.objects,
+  refs: shared.refs,
+  strictBase: shared.strictBase,
+} as const satisfies OptionSpecs;
+
 /** Reader of a cache mode option: the word as the properties it stands for. */
 export function cacheValue(text: string, option: string): CacheMode {
   try {

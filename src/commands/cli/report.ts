@@ -1,5 +1,5 @@
 /** How an error reaches the user: one line on stderr under the program's name, advice below it, an exit status. */
-import { asBlockError, BlockError, Cancelled } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError, Cancelled, firstError } from '../../core/errors/block-error.ts';
 import type { Io } from './io.ts';
 import { Failure } from './record.ts';
 
@@ -9,8 +9,9 @@ export const INTERNAL_ERROR = 70;
 
 /** Print `error` unless it says no more than that the user cancelled; returns the exit status. */
 export function report(thrown: unknown, io: Io): number {
-  const error = thrown instanceof Failure ? thrown.cause : thrown;
-  const status = thrown instanceof Failure ? thrown.status : FAILED;
+  const first = firstError(thrown);
+  const error = firstError(first instanceof Failure ? first.cause : first);
+  const status = first instanceof Failure ? first.status : FAILED;
   if (isCancelled(error)) return status;
   const known = asUserError(error);
   if (io.env.BLOCKYARD_DEBUG === '1') io.stderr.write(`${stackOf(error)}\n`);

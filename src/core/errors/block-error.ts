@@ -153,9 +153,18 @@ export function errnoText(code: string): string {
   return KNOWN[code] ?? code;
 }
 
+/** What went wrong first, where at the end of a block with `using` something could not be closed either. */
+export function firstError(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error) error = error.suppressed;
+  return error;
+}
+
 /** Any thrown value as a BlockError: a system error keeps its errno, everything else is an EIO with its message. */
 export function asBlockError(error: unknown): BlockError {
   if (error instanceof BlockError) return error;
+  const first = firstError(error);
+  if (first !== error) return asBlockError(first);
   if (error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in KNOWN) {
     return new BlockError(errnoText(error.code), { code: error.code as ErrorCode, cause: error });
   }

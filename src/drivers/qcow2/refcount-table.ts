@@ -78,10 +78,22 @@ export class RefcountTable {
       const place = hexOf(offset + (lo % 512));
       throw this.#corrupt(`Refblock offset ${place} unaligned (reftable index: ${hexOf(index)})`);
     }
-    if (offset > Limit.MAX_HOST_OFFSET) {
-      throw this.#corrupt(`Refblock at ${hexOf(offset)} is not covered by the refcount structures`);
-    }
+    if (offset > Limit.MAX_HOST_OFFSET) throw this.#notCovered(offset);
     return offset;
+  }
+
+  /** Throws CorruptImage for a block whose own count no block holds; `blockEntries` is the number of counts in one. */
+  assertCovered(blockEntries: number): void {
+    for (let index = 0; index < this.entries; index++) {
+      const offset = this.blockOffset(index);
+      if (offset === 0) continue;
+      const cluster = offset / this.#clusterSize;
+      if (this.blockOffset(Math.floor(cluster / blockEntries)) === 0) throw this.#notCovered(offset);
+    }
+  }
+
+  #notCovered(offset: number): CorruptImage {
+    return this.#corrupt(`Refblock at ${hexOf(offset)} is not covered by the refcount structures`);
   }
 
   set(index: number, blockOffset: number): void {

@@ -1,9 +1,10 @@
 'use strict';
 // Start one of the programs in dist/cli. CommonJS on purpose: it starts faster than an ES module, and an ES
 // module entry is itself read through the thread pool, whose size could then no longer be set from here.
-const { existsSync, statSync } = require('node:fs');
+const { statSync } = require('node:fs');
 const { availableParallelism, homedir } = require('node:os');
 const { basename, isAbsolute, join } = require('node:path');
+const Code = require('./code.js');
 
 /**
  * Run `name` (img, io, nbd) on this process's arguments and set the exit status it returns. The program calls
@@ -13,14 +14,17 @@ module.exports = function launch(name) {
   // Requests that must wait go through libuv's pool; four threads are too few to keep a disk busy.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, Math.min(16, 2 * availableParallelism())));
   compileLater();
-  const file = join(__dirname, '..', 'dist', 'cli', `${name}.cjs`);
-  if (!existsSync(file)) {
+  const folder = join(__dirname, '..', 'dist', 'cli');
+  const code = Code.of(folder, name, codeFolder());
+  if (code === undefined) {
+    const file = join(folder, `${name}.cjs`);
     process.stderr.write(`${name}: ${file} does not exist: Blockyard is not built; npm run build makes it\n`);
     process.exitCode = 1;
     return;
   }
   const programName = basename(process.argv[1]);
-  loadProgram(file)
+  code
+    .load()
     .main(process.argv.slice(2), programName)
     .then(
       (status) => {
@@ -39,21 +43,18 @@ module.exports = function launch(name) {
  * cheaper compiler in between.
  */
 function compileLater() {
-  if (process.versions.v8.startsWith('11.')) require('node:v8').setFlagsFromString('--interrupt-budget=405504');
+  if (!process.versions.v8.startsWith('11.')) return;
+  // Not by `require('node:v8')`, which loads all of Node's streams on the way: 3 ms.
+  const { noDeprecation } = process;
+  process.noDeprecation = true;
+  process.binding('v8').setFlagsFromString('--interrupt-budget=405504');
+  process.noDeprecation = noDeprecation;
 }
 
-/** Keep compiled code between runs where a cache folder can be had; without it we only start slower. */
-function loadProgram(file) {
-  const { enableCompileCache } = require('node:module');
-  const folder = process.env.NODE_DISABLE_COMPILE_CACHE ? undefined : codeFolder();
-  if (folder === undefined) return require(file);
-  if (enableCompileCache === undefined) return require('./code-cache.js')(file, folder);
-  enableCompileCache(folder); // returns a status and never throws
-  return require(file);
-}
-
+/** Where compiled code is kept between runs; undefined where it cannot be: then we only start slower. */
 function codeFolder() {
-  const { NODE_COMPILE_CACHE: named, XDG_CACHE_HOME: cache = '' } = process.env;
+  const { NODE_COMPILE_CACHE: named, NODE_DISABLE_COMPILE_CACHE: disabled, XDG_CACHE_HOME: cache = '' } = process.env;
+  if (disabled) return undefined;
   if (named) return named;
   // Relative paths are to be ignored (XDG Base Directory Specification).
   const base = isAbsolute(cache) ? cache : homeFolder();

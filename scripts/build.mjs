@@ -110,7 +110,7 @@ async function bundle(rolldown, { options, output }) {
     const result = await session.generate(output);
     const files = result.output.map((item) => ({
       path: join(output.dir, item.fileName),
-      content: item.type === 'chunk' ? item.code : item.source,
+      content: item.type === 'chunk' ? ascii(item.code) : item.source,
       entry: item.type === 'chunk' && item.isEntry,
     }));
     for (const file of files) if (!file.entry) write(file);
@@ -119,6 +119,11 @@ async function bundle(rolldown, { options, output }) {
   } finally {
     await session.close();
   }
+}
+
+/** Other characters only occur in texts. ASCII takes half the memory in V8, and is read without being decoded. */
+function ascii(code) {
+  return code.replaceAll(/[\u0080-\uffff]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Write by rename, so that a program starting at this moment sees the old file or the new one. */

@@ -7,10 +7,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
+  statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { programPath, runProgram } from './support/cli.ts';
@@ -82,11 +85,73 @@ describe('bin', () => {
     expect([exitCode, existsSync(join(folder, '.cache', 'blockyard', 'code'))]).toEqual([5, true]);
   });
 
+  test('code that was kept is used for the text it was made of only, and passed over when damaged', async () => {
+    const program = (status: number) => `exports.main = async () => require('./chunks/a.cjs').value + ${status};`;
+    const folder = fakeProgram(program(0));
+    const entry = join(folder, 'dist', 'cli', 'img.cjs');
+    const chunk = join(folder, 'dist', 'cli', 'chunks', 'a.cjs');
+    mkdirSync(dirname(chunk));
+    writeFileSync(chunk, 'exports.value = 3;');
+    const run = async () => {
+      const env = { NODE_COMPILE_CACHE: join(folder, 'code'), NODE_DISABLE_COMPILE_CACHE: '' };
+      const result = await execa(process.execPath, [join(folder, 'bin', 'img')], { env, reject: false });
+      expect(result.stderr).toBe('');
+      return result.exitCode;
+    };
+    expect(await run()).toBe(3);
+    const [pack = ''] = packsIn(join(folder, 'code'));
+    // What is in the pack is not read from its file: a chunk is named by its content.
+    rmSync(chunk);
+    expect(await run()).toBe(3);
+    // A text of the same length and time is not the same.
+    const { atime, mtime } = statSync(entry);
+    writeFileSync(chunk, 'exports.value = 4;');
+    writeFileSync(entry, program(5));
+    utimesSync(entry, atime, mtime);
+    expect(await run()).toBe(9);
+    const whole = readFileSync(pack);
+    for (const bad of [whole.subarray(0, -1), whole.subarray(0, 3), Buffer.alloc(whole.length), Buffer.from('x')]) {
+      writeFileSync(pack, bad);
+      expect(await run()).toBe(9);
+      expect(readFileSync(pack).length).toBe(whole.length);
+    }
+    // Compiled code that V8 does not take is compiled again.
+    writeFileSync(pack, whole.subarray(0, -64));
+    expect(await run()).toBe(9);
+    expect(packsIn(join(folder, 'code'))).toEqual([pack]);
+  });
+
+  test('each command has its code kept apart', async () => {
+    const folder = fakeProgram("exports.main = async () => 0; exports.isCommand = (word) => word === 'check';");
+    const env = { NODE_COMPILE_CACHE: join(folder, 'code'), NODE_DISABLE_COMPILE_CACHE: '' };
+    for (const word of ['check', 'other', '--help', '../x']) {
+      await execa(process.execPath, [join(folder, 'bin', 'img'), word], { env });
+    }
+    expect(packsIn(join(folder, 'code')).map((path) => basename(path))).toEqual(['img', 'img-check']);
+  });
+
+  test('the bundles are ASCII, as which they are read', () => {
+    const folder = join(dirname(programPath('img')), '..', 'dist', 'cli');
+    const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+    for (const name of names.filter((each) => /^[a-z-]+\.cjs$/.test(each))) {
+      expect(readFileSync(join(folder, name)).every((byte) => byte < 0x80)).toBe(true);
+    }
+  });
+
   test('programs are CommonJS, so that the thread pool is not used before its size is set', () => {
     const { type } = JSON.parse(readFileSync(join(dirname(programPath('img')), 'package.json'), 'utf8'));
     expect(type).toBe('commonjs');
   });
 });
+
+/** The files of compiled code, in order, below a folder for it. Node's own compile cache is kept there as well. */
+function packsIn(folder: string): string[] {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return names
+    .filter((name) => /^img/.test(basename(name)))
+    .map((name) => join(folder, name))
+    .sort();
+}
 
 /** A folder laid out as the project, with this text as the built `img`. */
 function fakeProgram(text: string): string {

@@ -6,6 +6,7 @@
  * for a line on stderr. All are held down to a few lines a second; the last one of a command that succeeds says
  * that everything is done.
  */
+import { clock } from '../../core/async/clock.ts';
 import type { Io } from './io.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { OptionSpec } from './record.ts';
@@ -150,7 +151,7 @@ function jsonView(io: Io): View {
   let phase: string | undefined;
   return {
     show(state, last) {
-      const now = performance.now();
+      const now = clock();
       if (!last && now < next && state.phase === phase) return;
       next = now + JSON_INTERVAL_MS;
       phase = state.phase;

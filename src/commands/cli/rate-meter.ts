@@ -1,5 +1,7 @@
 /** Speed of something that counts up, smoothed over the last seconds. */
 
+import { clock } from '../../core/async/clock.ts';
+
 /** Time over which old speed is forgotten, in milliseconds. */
 const MEMORY_MS = 3000;
 /** Samples closer than this are taken together. */
@@ -14,7 +16,7 @@ export class RateMeter {
   #rate: number | undefined;
 
   /** `now` in milliseconds, from any start. */
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = () => clock()) {
     this.#now = now;
     this.#time = now();
   }

@@ -5,7 +5,7 @@
  * of them. What does not: parsing and printing help (`commands/cli`), and the work itself (`core/job`,
  * `core/block`). A subcommand is loaded only when it is asked for.
  */
-import { type Program, runProgram } from '../cli/main.ts';
+import { commandsOf, type Program, runProgram } from '../cli/main.ts';
 
 /** In the order of the overview; each file exports a record of its own name. */
 export const img: Program = {
@@ -40,4 +40,9 @@ export const img: Program = {
 /** Run the program; `programName` is what it was called as. Returns the exit status. */
 export function main(argv: readonly string[], programName: string): Promise<number> {
   return runProgram(img, argv, programName);
+}
+
+/** Whether there is a subcommand of this name; its compiled code is then kept for it alone (bin/code.js). */
+export function isCommand(word: string): boolean {
+  return Object.hasOwn(commandsOf(img), word);
 }

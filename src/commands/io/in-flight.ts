@@ -1,3 +1,4 @@
+import { clock } from '../../core/async/clock.ts';
 import type { Maybe } from '../../core/async/maybe.ts';
 import { nextTurn } from '../../core/async/turn.ts';
 import { secondsSince } from './clock.ts';
@@ -30,7 +31,7 @@ export class InFlight {
 
   /** Issue a request now; `report` prints what became of it, in the order in which requests end. */
   start(request: () => Maybe<void>, report: (ending: Ending) => void): void {
-    const begin = performance.now();
+    const begin = clock();
     const end = (error: unknown): void => {
       const seconds = secondsSince(begin);
       this.post(() => report({ seconds, error }));

@@ -1,4 +1,5 @@
 /** One request that the user waits for, or that goes on by itself, and the lines about it. */
+import { clock } from '../../core/async/clock.ts';
 import type { Maybe } from '../../core/async/maybe.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { secondsSince } from './clock.ts';
@@ -10,7 +11,7 @@ import { transferFields, transferText } from './text.ts';
 
 /** Issue `request` and print what became of it. */
 export function perform(shell: Shell, request: () => Maybe<void>, print: (ending: Ending) => boolean): Maybe<boolean> {
-  const begin = performance.now();
+  const begin = clock();
   let done: Maybe<void>;
   try {
     done = request();

@@ -7,6 +7,7 @@
  * burst, also of requests that cost many seconds. What a timer fires late, or a caller comes late, is made up for by at
  * most {@link LATE_MS}; nothing is saved up while idle. In any second at most a twentieth too much passes.
  */
+import { clock } from './clock.ts';
 import type { Maybe } from './maybe.ts';
 
 /** Length of a slice in milliseconds. */
@@ -25,7 +26,7 @@ export interface Clock {
 }
 
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now: clock,
   after(ms, action) {
     const timer = setTimeout(action, Math.min(ms, MAX_TIMER_MS));
     return () => clearTimeout(timer);

@@ -12,7 +12,7 @@
  *
  * A file that is closed answers no request; close waits for those under way.
  */
-import { type BigIntStats, close, ftruncate } from 'node:fs';
+import { type BigIntStats, close, closeSync, fstatSync, ftruncate } from 'node:fs';
 import { promisify } from 'node:util';
 import { attempt, type Maybe } from '../async/maybe.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -23,7 +23,7 @@ import { type Alignment, bouncing, probeAlignment, UNALIGNED } from './direct.ts
 import { type FileUsage, usageOf } from './disk-usage.ts';
 import { hostError } from './errno.ts';
 import { isInMemory } from './filesystem.ts';
-import { bigFstat, type HostFileKind, type OpenOptions, openHostFile } from './open-file.ts';
+import { type HostFileKind, type OpenOptions, openHostFile } from './open-file.ts';
 import {
   type InlineMode,
   inlineRead,
@@ -113,7 +113,7 @@ export class HostFile implements AsyncDisposable {
 
   /** Open `path`; ready to use, or throws a BlockError of one line that names it. */
   static async open(path: string, options: HostFileOptions = {}): Promise<HostFile> {
-    const { fd, kind, stats } = await openHostFile(path, options);
+    const { fd, kind, stats } = openHostFile(path, options);
     try {
       const calls = options.calls ?? hostCalls();
       const alignment = options.direct === true ? await probeAlignment(fd, path, calls.pool) : UNALIGNED;
@@ -128,7 +128,7 @@ export class HostFile implements AsyncDisposable {
       }
       return file;
     } catch (error) {
-      await closeFd(fd);
+      closeSync(fd);
       throw error;
     }
   }
@@ -305,7 +305,7 @@ export class HostFile implements AsyncDisposable {
   }
 
   #stats(): Promise<BigIntStats> {
-    return this.run(bigFstat, 'get the state of');
+    return this.run(async (fd) => fstatSync(fd, { bigint: true }), 'get the state of');
   }
 
   /** Count work under way, so that the descriptor is not closed (and its number reused) below it. */
@@ -333,9 +333,13 @@ export class HostFile implements AsyncDisposable {
         this.#idle = resolve;
       });
     }
-    await closeFd(this.#target.fd).catch((error: unknown) => {
+    try {
+      // Nothing that was written can be waited for here.
+      if (this.readOnly) closeSync(this.#target.fd);
+      else await closeFd(this.#target.fd);
+    } catch (error) {
       throw hostError('close', this.path, error);
-    });
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,15 +1,15 @@
 /**
  * The binding to the C library, by koffi.
  *
- * koffi is loaded once, when a function of the C library is first needed (about 7 ms of start-up), and each symbol is
+ * koffi is loaded once, when a function of the C library is first needed (two milliseconds of start-up), and each symbol is
  * bound at its first use. Every argument and result is an integer: memory is passed by its address (see address.ts), so
  * that no call pays for the conversion of a buffer and asynchronous calls work on memory that their caller keeps alive.
  *
  * Where koffi, the platform or the symbol is missing, {@link libc} answers `undefined`, and what rests on it is absent.
  */
-import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import type * as Koffi from 'koffi';
+import type { LibraryHandle } from 'koffi';
+import { type Engine, loadKoffi } from './koffi.ts';
 
 type CType = 'int' | 'ulong' | 'int64_t' | 'size_t' | 'uintptr_t' | 'intptr_t' | 'uint32_t';
 
@@ -53,8 +53,8 @@ export interface LibcFunction<A extends readonly number[]> {
 const ARCHITECTURES: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64'];
 
 interface Binding {
-  readonly koffi: typeof Koffi;
-  readonly library: Koffi.LibraryHandle;
+  readonly koffi: Engine;
+  readonly library: LibraryHandle;
   readonly functions: Map<LibcName, unknown>;
 }
 
@@ -64,8 +64,7 @@ let withheld: ReadonlySet<LibcName> | 'all' = new Set();
 function load(): Binding | null {
   if (process.platform !== 'linux' || !ARCHITECTURES.includes(process.arch)) return null;
   try {
-    // A require, not an import: it is synchronous, so the first request on a file needs no promise for it.
-    const koffi = createRequire(import.meta.url)('koffi') as typeof Koffi;
+    const koffi = loadKoffi();
     return { koffi, library: koffi.load(null), functions: new Map() };
   } catch {
     return null; // no prebuilt binary for this system: the same as a system without these calls

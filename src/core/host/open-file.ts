@@ -1,12 +1,8 @@
-import { type BigIntStats, close, constants, fstat, open, stat } from 'node:fs';
-import { promisify } from 'node:util';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, statSync } from 'node:fs';
 import { BlockError } from '../errors/block-error.ts';
 import { directRefused } from './direct.ts';
 import { hostError, systemCode } from './errno.ts';
 import { libc } from './libc.ts';
-
-const openFd = promisify(open);
-const closeFd = promisify(close);
 
 /** What to do about a file that is not there yet, or is. */
 export type CreateMode = 'never' | 'exclusive' | 'truncate' | 'if-missing';
@@ -68,31 +64,36 @@ function verb(options: OpenOptions): string {
 /**
  * Open a file or device and learn what it is. Directories, FIFOs and sockets are refused before they are opened, since
  * opening a FIFO would wait for, or wake, whoever is at its other end; and once more after, in case the name has changed
- * hands meanwhile.
+ * hands meanwhile. Synchronous: what an open waits for is in memory nearly always, and the first trip to the thread pool
+ * costs as much as all of this.
  */
-export async function openHostFile(path: string, options: OpenOptions): Promise<OpenedFile> {
+export function openHostFile(path: string, options: OpenOptions): OpenedFile {
   const action = verb(options);
   if (path.includes('\0')) throw new BlockError(`Could not ${action} a file: its name contains a NUL byte`);
   if (options.direct === true && (libc('pread') === undefined || !(constants.O_DIRECT > 0))) {
     throw directRefused(path);
   }
-  const known = await bigStat(path).catch(() => undefined); // a missing file is the open's error to report
+  const known = bigStat(path);
   if (known !== undefined) kindOf(known, path, action);
   const flags = openFlags(options);
-  const fd = await openFd(path, flags | flag('O_NONBLOCK', true), options.mode ?? DEFAULT_MODE).catch(
-    (error: unknown) => {
-      throw openError(path, options, error);
-    },
-  );
+  const fd = openFd(path, options, flags | flag('O_NONBLOCK', true));
   try {
-    const stats = await bigFstat(fd);
+    const stats = fstatSync(fd, { bigint: true });
     const kind = kindOf(stats, path, action);
     // Non-blocking was for the open alone: a device that is not ready must be waited for, not answer EAGAIN.
     if (kind !== 'regular') libc('fcntl')?.(fd, F_SETFL, flags & flag('O_DIRECT', options.direct));
     return { fd, kind, stats };
   } catch (error) {
-    await closeFd(fd);
+    closeSync(fd);
     throw hostError(action, path, error);
+  }
+}
+
+function openFd(path: string, options: OpenOptions, flags: number): number {
+  try {
+    return openSync(path, flags, options.mode ?? DEFAULT_MODE);
+  } catch (error) {
+    throw openError(path, options, error);
   }
 }
 
@@ -112,16 +113,11 @@ export function kindOf(stats: BigIntStats, path: string, action: string): HostFi
   throw new BlockError(`Could not ${action} '${path}': it is ${what}, not a file or a device`);
 }
 
-/** stat(2) by name; rejects with node's system error. */
-export function bigStat(path: string): Promise<BigIntStats> {
-  return new Promise((resolve, reject) => {
-    stat(path, { bigint: true }, (error, stats) => (error === null ? resolve(stats) : reject(error)));
-  });
-}
-
-/** fstat(2); rejects with node's system error. */
-export function bigFstat(fd: number): Promise<BigIntStats> {
-  return new Promise((resolve, reject) => {
-    fstat(fd, { bigint: true }, (error, stats) => (error === null ? resolve(stats) : reject(error)));
-  });
+/** stat(2) by name; undefined where that fails: a missing file is the open's error to report. */
+function bigStat(path: string): BigIntStats | undefined {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
 }

@@ -3,7 +3,7 @@
  * A read ends early only at the end of the file.
  */
 import { constants } from 'node:os';
-import { setTimeout as delay } from 'node:timers/promises';
+import { sleep } from '../async/sleep.ts';
 import { type HostCalls, MAX_TRANSFER, type SyncCalls } from './calls.ts';
 import { hostError } from './errno.ts';
 import { firstBatch, skipBytes, totalLength } from './vectors.ts';
@@ -38,7 +38,7 @@ async function settled(attempt: () => Promise<number>): Promise<number> {
     const result = await attempt();
     if (result === -EINTR) continue;
     if (result !== -EAGAIN || ++again > MAX_AGAIN) return result;
-    await delay(1);
+    await sleep(1);
   }
 }
 

@@ -8,6 +8,7 @@
  *       ▲  └──▶ has to wait: in flight ──▶ has ended ────┤
  *       └── place free, not flushing, more to do ◀──────┘
  */
+import { clock } from '../async/clock.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { BlockError, Cancelled, withContext } from '../errors/block-error.ts';
@@ -82,14 +83,14 @@ class Benchmark {
   }
 
   async run(): Promise<number> {
-    const begin = performance.now();
+    const begin = clock();
     this.#lastYield = begin;
     await new Promise<void>((resolve) => {
       this.#end = resolve;
       this.#go();
     });
     if (this.#failure) throw this.#failure.error;
-    return (performance.now() - begin) / 1000;
+    return (clock() - begin) / 1000;
   }
 
   #newBuffer(): Uint8Array {
@@ -101,7 +102,7 @@ class Benchmark {
     const { depth, signal } = this.#options;
     if (signal.aborted) this.#fail(new Cancelled());
     while (this.#left > 0 && this.#inFlight < depth && !this.#held && !this.#failure) {
-      if (this.#left % LOOK_EVERY === 0 && performance.now() - this.#lastYield > SLICE_MS) {
+      if (this.#left % LOOK_EVERY === 0 && clock() - this.#lastYield > SLICE_MS) {
         this.#yield();
         return;
       }
@@ -117,7 +118,7 @@ class Benchmark {
     this.#yielding = true;
     setImmediate(() => {
       this.#yielding = false;
-      this.#lastYield = performance.now();
+      this.#lastYield = clock();
       this.#go();
     });
   }

@@ -1,5 +1,5 @@
 /** A copy that a job runs: what it knows of its target, and who paces it, follows it and decides about its errors. */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep } from '../async/sleep.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { infoOf } from '../block/graph/image-info.ts';
 import type { CopyControl, CopyTarget } from './copy-engine/types.ts';
@@ -41,7 +41,7 @@ export function copyControl(job: Job, policies: CopyPolicies = {}): CopyControl 
 
 /** Before what has failed is tried again. */
 export async function rest(job: Job): Promise<void> {
-  await sleep(REST_MS, undefined, { signal: job.signal }).catch(() => undefined);
+  await sleep(REST_MS, job.signal);
   await job.checkpoint();
 }
 

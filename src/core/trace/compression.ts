@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import type * as NodeZlib from 'node:zlib';
 import type * as ZstdPackage from '@toondepauw/node-zstd';
 
-const require = createRequire(import.meta.url);
+const require = createRequire(import.meta.filename);
 
 export type Compressor = (data: Uint8Array) => Uint8Array;
 

@@ -1,4 +1,6 @@
 /** When a request of a replay may begin. */
+import { clock } from '../async/clock.ts';
+import { sleep } from '../async/sleep.ts';
 import { nextTurn } from '../async/turn.ts';
 
 /** A shorter time than this is spent turning round in the event loop: timers count in milliseconds. */
@@ -26,9 +28,9 @@ export class Pacer {
   untilDue(start: number): number {
     if (this.#first === undefined) {
       this.#first = start;
-      this.#begin = performance.now();
+      this.#begin = clock();
     }
-    return this.#begin + (start - this.#first) / 1e6 / this.#speed - performance.now();
+    return this.#begin + (start - this.#first) / 1e6 / this.#speed - clock();
   }
 
   /** Resolves when it is due, or the signal is aborted. */
@@ -38,19 +40,4 @@ export class Pacer {
       else await nextTurn();
     }
   }
-}
-
-/** Longest time a timer can be set to, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
-
-function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, Math.min(ms, LONGEST_TIMER));
-    signal?.addEventListener('abort', end, { once: true });
-  });
 }

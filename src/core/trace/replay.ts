@@ -6,6 +6,7 @@
  * bytes when one of the two changes them, so that the content in the end is that of the recorded order; and for
  * memory and depth, which are bounded. Requests that are done at once cost no turn of the event loop.
  */
+import { clock } from '../async/clock.ts';
 import type { Maybe } from '../async/maybe.ts';
 import { nextTurn } from '../async/turn.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -96,7 +97,7 @@ class Replay {
   }
 
   async run(): Promise<ReplayResult> {
-    this.#begun = performance.now();
+    this.#begun = clock();
     try {
       for await (const group of this.#options.requests) {
         for (const request of group) {
@@ -117,7 +118,7 @@ class Replay {
       leftOut: this.#leftOut,
       newErrors: this.#newErrors,
       recordedTime: Math.max(0, this.#lastEnd - (this.#firstStart ?? 0)),
-      replayedTime: (performance.now() - this.#begun) * 1e6,
+      replayedTime: (clock() - this.#begun) * 1e6,
     };
   }
 
@@ -179,7 +180,7 @@ class Replay {
     }
     this.#measured.sample(request, offset);
     const memory = this.#prepare(request, place);
-    const begin = performance.now();
+    const begin = clock();
     let done: Maybe<void>;
     try {
       done = this.#send(request, offset, memory);
@@ -224,7 +225,7 @@ class Replay {
   ): void {
     const { place, begin, memory } = issued;
     const { verifier } = this.#options;
-    this.#measured.add(request, (performance.now() - begin) * 1e6, error !== undefined);
+    this.#measured.add(request, (clock() - begin) * 1e6, error !== undefined);
     if (error !== undefined && request.result === 0) this.#failed(request, error);
     verifier?.note(request, place, error !== undefined);
     if (request.op === 'read' && memory && error === undefined)

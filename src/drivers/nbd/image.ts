@@ -4,6 +4,7 @@
  * The server's block sizes become limits, so that the layer above pads and splits. What the server does not offer is
  * absent here, and the layer above has its ways for that.
  */
+import { clock } from '../../core/async/clock.ts';
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Extent, Flags, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
@@ -160,7 +161,7 @@ export class NbdImage implements Image {
 
   #status(offset: number, length: number): Maybe<Extent> {
     const run = this.#run;
-    const known = run && performance.now() - this.#runSince < EXTENTS_AGE ? run.at(offset) : undefined;
+    const known = run && clock() - this.#runSince < EXTENTS_AGE ? run.at(offset) : undefined;
     if (known) return this.#extent(offset, length, known);
     return this.#askStatus(offset, length);
   }
@@ -174,7 +175,7 @@ export class NbdImage implements Image {
     const run = payload && new ExtentRun(payload, start, this.size, this.#unit);
     if (this.#changes === changes) {
       this.#run = run;
-      this.#runSince = performance.now();
+      this.#runSince = clock();
     }
     // A reply that does not reach as far as it was asked from says nothing.
     return this.#extent(offset, length, run?.at(offset) ?? { length: Math.min(length, asked), flags: 0 });

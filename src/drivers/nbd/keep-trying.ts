@@ -1,3 +1,5 @@
+import { clock } from '../../core/async/clock.ts';
+import { sleep } from '../../core/async/sleep.ts';
 import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 
 /** Milliseconds between two attempts, at first and at most. */
@@ -9,32 +11,15 @@ const LONGEST_PAUSE = 1000;
  * server that breaks the protocol is not asked again.
  */
 export async function keepTrying<T>(time: number, signal: AbortSignal, action: () => Promise<T>): Promise<T> {
-  const end = performance.now() + time;
+  const end = clock() + time;
   for (let pause = FIRST_PAUSE; ; pause = Math.min(LONGEST_PAUSE, 2 * pause)) {
     try {
       return await action();
     } catch (error) {
-      const left = end - performance.now();
+      const left = end - clock();
       if (left <= 0 || signal.aborted || asBlockError(error).code === 'EPROTO') throw error;
       await sleep(Math.min(pause, left), signal);
+      if (signal.aborted) throw new BlockError('waiting was given up', { code: 'ECANCELED' });
     }
   }
-}
-
-function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', give);
-    };
-    const give = (): void => {
-      end();
-      reject(new BlockError('waiting was given up', { code: 'ECANCELED' }));
-    };
-    const timer = setTimeout(() => {
-      end();
-      resolve();
-    }, milliseconds);
-    signal.addEventListener('abort', give, { once: true });
-  });
 }

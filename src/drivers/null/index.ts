@@ -2,7 +2,10 @@
  * `null-co` and `null-aio`: a disk that keeps nothing, for measuring what is above it.
  * Here belongs that pretence alone; delays and faults on purpose belong to filters.
  */
+
+import { clock } from '../../core/async/clock.ts';
 import type { Maybe } from '../../core/async/maybe.ts';
+import { sleep } from '../../core/async/sleep.ts';
 import { nextTurn } from '../../core/async/turn.ts';
 import type { Driver, Extent, Image } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
@@ -86,11 +89,11 @@ class NullImage implements Image {
 
 /** Timers count in whole milliseconds; the rest of the time is waited out turn by turn. */
 async function pause(milliseconds: number): Promise<void> {
-  const end = performance.now() + milliseconds;
+  const end = clock() + milliseconds;
   const whole = Math.floor(milliseconds) - 1;
-  if (whole > 0) await new Promise((resolve) => setTimeout(resolve, whole));
+  if (whole > 0) await sleep(whole);
   do await nextTurn();
-  while (performance.now() < end);
+  while (clock() < end);
 }
 
 /** There is only one such disk by name. */

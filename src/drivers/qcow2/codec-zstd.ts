@@ -5,7 +5,6 @@
  * all it is given and to any length, so the end of the frame is found first, and a frame that could unpack to
  * far more than a cluster is refused before any of it is decoded (`zstd-frame.ts`).
  */
-import { createRequire } from 'node:module';
 import type * as NodeZstdPackage from '@toondepauw/node-zstd';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { badCluster } from './bad-cluster.ts';
@@ -102,7 +101,8 @@ function fromPackage(): Zstd {
 
 function loadPackage(): typeof NodeZstdPackage {
   try {
-    return createRequire(import.meta.url)('@toondepauw/node-zstd') as typeof NodeZstdPackage;
+    const { createRequire } = process.getBuiltinModule('node:module');
+    return createRequire(import.meta.filename)('@toondepauw/node-zstd') as typeof NodeZstdPackage;
   } catch (cause) {
     throw new BlockError('zstd is not available: this Node has none and the package node-zstd cannot be loaded', {
       code: 'ENOTSUP',

@@ -5,7 +5,7 @@ import { duration } from '../../../src/commands/cli/progress-bar.ts';
 import { RateMeter } from '../../../src/commands/cli/rate-meter.ts';
 import { fakeIo } from './fake-io.ts';
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['performance'] }));
+beforeEach(() => void vi.useFakeTimers({ toFake: ['hrtime'] }));
 afterEach(() => void vi.useRealTimers());
 
 describe('startProgress', () => {

@@ -7,6 +7,7 @@
  * for, all of them are.
  */
 
+import { clock } from '../../async/clock.ts';
 import { IO_KINDS, type IoKind, KindCounters } from './counters.ts';
 import { Histogram, type HistogramState } from './histogram.ts';
 import { Interval, type IntervalReport } from './interval.ts';
@@ -164,5 +165,5 @@ export class Accounting {
 
 /** Nanoseconds of a clock that only goes forward. */
 export function now(): number {
-  return performance.now() * 1e6;
+  return clock() * 1e6;
 }

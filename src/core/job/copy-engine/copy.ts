@@ -9,6 +9,7 @@
  * before have begun, so that a target which allocates as it is written to lays the disk out in its order. `unordered`
  * drops that. A failure of one worker stops the others; all of them have ended when the copy returns.
  */
+import { clock } from '../../async/clock.ts';
 import { after, type Maybe } from '../../async/maybe.ts';
 import { nextTurn } from '../../async/turn.ts';
 import { Cancelled, withContext } from '../../errors/block-error.ts';
@@ -108,7 +109,7 @@ class Copy {
   readonly #offload: Offload;
   /** What went wrong first. */
   #failure: { readonly error: unknown } | undefined;
-  #lastYield = performance.now();
+  #lastYield = clock();
 
   constructor(options: CopyOptions) {
     const { target, sparse = DEFAULT_SPARSE, compressed = false } = options;
@@ -141,7 +142,7 @@ class Copy {
       while (!this.#failure) {
         const paused = control.checkpoint();
         if (paused) await paused;
-        if (performance.now() - this.#lastYield > SLICE_MS) await this.#yield();
+        if (clock() - this.#lastYield > SLICE_MS) await this.#yield();
         const next = this.#planner.next();
         const segment = next instanceof Promise ? await next : next;
         if (!segment) return;
@@ -158,7 +159,7 @@ class Copy {
 
   async #yield(): Promise<void> {
     await nextTurn();
-    this.#lastYield = performance.now();
+    this.#lastYield = clock();
   }
 
   #newBuffer(): Uint8Array {

@@ -5,8 +5,8 @@
  *
  *     round(all) ─▶ round(changed) … ─▶ ready ⇄ round(changed) ─▶ drained { round(changed) ─▶ flush ─▶ switch }
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Maybe } from '../../async/maybe.ts';
+import { sleep } from '../../async/sleep.ts';
 import { DirtyBitmap } from '../../bitmap/index.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import type { DirtyTracker } from '../../block/bitmaps/index.ts';
@@ -222,7 +222,7 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const woken = new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
-    await Promise.race([woken, sleep(IDLE_MS, undefined, { signal: timer.signal }).catch(() => undefined)]);
+    await Promise.race([woken, sleep(IDLE_MS, timer.signal)]);
     timer.abort();
     this.#wake = undefined;
   }

@@ -1,4 +1,5 @@
 /** What the parts of a check share: the image as it lies on disk, the counts of references, the findings. */
+import { clock } from '../../../core/async/clock.ts';
 import type { Maybe } from '../../../core/async/maybe.ts';
 import { nextTurn } from '../../../core/async/turn.ts';
 import type { CheckOptions, CheckResult } from '../../../core/block/driver.ts';
@@ -83,7 +84,7 @@ export class CheckState {
   readonly l1Fixes: L1Fix[] = [];
   #beyondSteps = 0;
   readonly #options: CheckReporting;
-  #breath = performance.now();
+  #breath = clock();
 
   constructor(image: CheckedImage, options: CheckReporting, fixing = false) {
     this.fixing = fixing;
@@ -207,13 +208,13 @@ export class CheckState {
   /** Called often; lets signals through and ends the work when asked to. */
   breathe(): Maybe<void> {
     if (this.#options.signal?.aborted) throw new Cancelled();
-    if (performance.now() - this.#breath < STRETCH) return;
+    if (clock() - this.#breath < STRETCH) return;
     return this.#pause();
   }
 
   async #pause(): Promise<void> {
     await nextTurn();
     await this.#options.checkpoint?.();
-    this.#breath = performance.now();
+    this.#breath = clock();
   }
 }

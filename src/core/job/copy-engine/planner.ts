@@ -103,16 +103,14 @@ export class Planner {
     this.#at = draft.end;
   }
 
+  /** Those that a unit before has taken whole are passed over. Parts of a live disk come in any order. */
   #nextSource(): void {
-    const { sources } = this.#options;
+    const { sources, wholeUnits } = this.#options;
     this.#known = undefined;
-    for (this.#sourceIndex++; ; this.#sourceIndex++) {
-      const next = sources[this.#sourceIndex];
-      if (!next) return;
-      if (endOf(next) <= this.#at) continue;
-      this.#at = Math.max(this.#at, startOf(next));
-      return;
-    }
+    const taken = wholeUnits ? this.#at : 0;
+    let next = sources[++this.#sourceIndex];
+    while (next && endOf(next) <= taken) next = sources[++this.#sourceIndex];
+    if (next) this.#at = Math.max(taken, startOf(next));
   }
 
   /** What is left of the source is not a whole unit, and another source has the rest of it. */

@@ -2,8 +2,8 @@
  * `npm run bench`: speed and memory against the installed qemu-img and nbdcopy.
  *
  * Programs take turns (A B A B), after a round that does not count: memory that nothing has touched yet can be many
- * times slower than memory that has been used before. Printed are medians, and the ratio ours/theirs of wall time
- * beside what it is to be.
+ * times slower than memory that has been used before. Printed are medians, and of wall time the ratio ours/theirs beside what
+ * it is to be: the median of those of each round, since a machine changes its speed between rounds.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { type Cost, median, middle, run } from './measure.ts';
 import { benchNbd, nbdNames } from './nbd.ts';
 import { benchNbdCopy, nbdCopyNames } from './nbd-copy.ts';
 import { type BenchOptions, HELP, readOptions } from './options.ts';
-import { nbdcopy, ourImg, qemuImg } from './programs.ts';
+import { nbdcopy, ourImg, programs } from './programs.ts';
 import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
 
 const STARTUP_RUNS = 21;
@@ -49,7 +49,8 @@ class Bench {
       results.push(result);
       print(caseLine(result));
     }
-    if (results.some((result) => result.againstOurselves)) print('* against our own time for its 1 GiB of data alone');
+    if (results.some((result) => result.againstOurselves))
+      print('* against our own time without a trace, or for the 1 GiB of data alone');
     if (results.length > 0) print(memoryLine(results));
     if (nbdNames.some((name) => this.#isWanted(name))) {
       for (const name of ['raw', 'qcow2'] as const) this.#sources.make(name);
@@ -85,13 +86,11 @@ class Bench {
 
   #measure(each: BenchCase): CaseResult {
     for (const name of each.needs) this.#sources.make(name);
-    const theirs = each.against
-      ? [...ourImg, ...each.against]
-      : qemuImg === undefined
-        ? undefined
-        : [qemuImg, ...each.ours];
+    const { ours: program, theirs: peer } = programs(each.program ?? 'img');
+    const theirs = each.against ? [...program, ...each.against] : peer === undefined ? undefined : [peer, ...each.ours];
+    const input = each.input && this.#files[each.input];
     const lanes = [
-      { words: [...ourImg, ...each.ours], costs: [] as Cost[] },
+      { words: [...program, ...each.ours], costs: [] as Cost[] },
       { words: theirs, costs: [] as Cost[] },
       { words: nbdcopy !== undefined && each.nbdcopy ? [nbdcopy, ...each.nbdcopy] : undefined, costs: [] as Cost[] },
     ] as const;
@@ -100,7 +99,7 @@ class Bench {
       for (const { words, costs } of lanes) {
         if (words === undefined) continue;
         for (const { of, at } of each.fresh ?? []) this.#sources.copy(of, at);
-        const cost = run(words, this.#folder);
+        const cost = run(words, this.#folder, input);
         if (round > 0) costs.push(cost);
         rmSync(this.#files.target, { force: true });
       }
@@ -112,7 +111,7 @@ class Bench {
       ours,
       theirs: other,
       nbdcopy: nbd,
-      ratio: other && ours.wall / other.wall,
+      ratio: other && middle(lanes[0].costs.map(({ wall }, round) => wall / (lanes[1].costs[round]?.wall ?? 0))),
       target: each.target,
       againstOurselves: each.against !== undefined,
     };

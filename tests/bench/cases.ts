@@ -1,6 +1,7 @@
 /** What is measured: the same work by us and by the installed qemu-img, and by nbdcopy where it can do it. */
 import { changingCases } from './changing-cases.ts';
 import type { Files, SourceName } from './files.ts';
+import type { ProgramName } from './programs.ts';
 
 /** An image that is put in place anew before each run, since the run changes it. */
 export interface FreshCopy {
@@ -14,9 +15,13 @@ export interface BenchCase {
   readonly target: number;
   readonly needs: readonly SourceName[];
   readonly fresh?: readonly FreshCopy[];
-  /** Arguments of img, and of qemu-img. */
+  /** Default `img`. */
+  readonly program?: ProgramName;
+  /** Arguments of the program, and of its peer. */
   readonly ours: readonly string[];
-  /** For the ratio, in place of qemu-img: our own time for other work. */
+  /** What it reads on standard input. */
+  readonly input?: SourceName;
+  /** For the ratio, in place of the peer: our own time for other work. */
   readonly against?: readonly string[];
   readonly nbdcopy?: readonly string[];
   /** Rounds unless told. */
@@ -51,6 +56,7 @@ export function benchCases(files: Files): BenchCase[] {
       rounds: 5,
     },
     ...requestCases(files),
+    ...scriptCases(files),
     ...hugeCases(files),
     ...changingCases(files),
   ];
@@ -70,6 +76,17 @@ function requestCases({ raw, qcow2 }: Files): BenchCase[] {
       rounds: 9,
     },
     { name: 'measure-raw', target: 1.5, needs: ['raw'], ours: ['measure', '-f', 'raw', '-O', 'qcow2', raw], rounds: 9 },
+  ];
+}
+
+/** A script of a million reads of 4 KiB that are in memory: against qemu-io, and with a trace against without. */
+function scriptCases({ gib, target }: Files): BenchCase[] {
+  const plain = ['-f', 'raw', gib];
+  const work = { program: 'io', needs: ['gib', 'reads'], input: 'reads', rounds: 9 } as const;
+  return [
+    // At least 60 % of the rate.
+    { name: 'io-reads', target: 1.67, ...work, ours: plain },
+    { name: 'io-trace', target: 1.05, ...work, ours: ['--trace', target, ...plain], against: plain },
   ];
 }
 

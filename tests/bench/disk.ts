@@ -1,5 +1,5 @@
 /** The disk that is measured: data of several kinds in pieces of many sizes, with holes between. */
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { Random } from '../support/random.ts';
 
 const MIB = 2 ** 20;
@@ -70,4 +70,11 @@ export function writeSparseDisk(path: string, size: number, data: number): void 
   } finally {
     closeSync(fd);
   }
+}
+
+/** A script for `io`: a million reads of 4 KiB, at random in the first 64 MiB. */
+export function writeReads(path: string): void {
+  const random = new Random(2);
+  const lines = Array.from({ length: 1e6 }, () => `read -q ${random.below(16384) * 4096} 4096\n`);
+  writeFileSync(path, lines.join(''));
 }

@@ -1,7 +1,7 @@
 /** The images that are worked on, and how each is made when it is first needed. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeMixedDisk, writeSparseDisk } from './disk.ts';
+import { writeMixedDisk, writeReads, writeSparseDisk } from './disk.ts';
 import { run } from './measure.ts';
 import { ourImg, qemuImg } from './programs.ts';
 
@@ -25,6 +25,8 @@ export interface Files {
   /** 100 GiB of which every cluster is in use; the same with a snapshot, and written to a little since. */
   readonly full: string;
   readonly snapshot: string;
+  /** Commands for io: a million reads of 4 KiB from 64 MiB. */
+  readonly reads: string;
   /** What runs write to. */
   readonly base: string;
   readonly changed: string;
@@ -49,6 +51,7 @@ export function filesIn(folder: string): Files {
     overGib: at('over-gib.qcow2'),
     full: at('full.qcow2'),
     snapshot: at('snapshot.qcow2'),
+    reads: at('reads.txt'),
     base: at('base.qcow2'),
     changed: at('changed.qcow2'),
     target: at('target'),
@@ -108,6 +111,7 @@ export class Sources {
       hugeRaw: () => writeSparseDisk(files.hugeRaw, 1024 * GIB, GIB),
       hugeQcow2: () => this.#after(['hugeRaw'], () => convert(files.hugeRaw, files.hugeQcow2)),
       full: () => create('-o', 'preallocation=metadata', files.full, '100G'),
+      reads: () => writeReads(files.reads),
       snapshot: () => {
         this.copy('full', files.snapshot);
         img('snapshot', '-c', 'before', files.snapshot);

@@ -1,6 +1,6 @@
 /** Running a program and seeing what it took. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface Cost {
@@ -14,15 +14,17 @@ export interface Cost {
 
 const TIME = '/usr/bin/time';
 
-/** Run to the end; any status but `status` is an error. GNU time, where installed, says what the child took. */
-export function run(words: readonly string[], scratch: string, status = 0): Cost {
+/** Run to the end, with `input` on standard input; GNU time, where installed, says what the child took. */
+export function run(words: readonly string[], scratch: string, input?: string): Cost {
   const report = join(scratch, 'time.txt');
   const timed = existsSync(TIME) ? [TIME, '-q', '-f', '%U %S %M', '-o', report, ...words] : underBash(words, report);
   const [program = '', ...args] = timed;
+  const from = openSync(input ?? '/dev/null', 'r');
   const begin = performance.now();
-  const result = spawnSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+  const result = spawnSync(program, args, { stdio: [from, 'ignore', 'pipe'], encoding: 'utf8' });
   const wall = (performance.now() - begin) / 1000;
-  if (result.status !== status) {
+  closeSync(from);
+  if (result.status !== 0) {
     throw new Error(`${words.join(' ')} ended with ${result.status ?? result.signal}: ${result.stderr}`);
   }
   const [user = 0, system = 0, kib] = readFileSync(report, 'utf8').trim().split(/\s+/).map(Number);

@@ -2,8 +2,12 @@
 import { join } from 'node:path';
 import { findPeer } from '../support/peers.ts';
 
-/** The benchmark runs in the project's folder. */
-export const ourImg: readonly string[] = [process.execPath, join(process.cwd(), 'bin', 'img')];
+export type ProgramName = 'img' | 'io';
 
-export const qemuImg = findPeer('qemu-img');
+/** Ours and its peer, as the words that begin a command line; the benchmark runs in the project's folder. */
+export function programs(name: ProgramName): { readonly ours: readonly string[]; readonly theirs: string | undefined } {
+  return { ours: [process.execPath, join(process.cwd(), 'bin', name)], theirs: findPeer(`qemu-${name}`) };
+}
+
+export const { ours: ourImg, theirs: qemuImg } = programs('img');
 export const nbdcopy = findPeer('nbdcopy');

@@ -54,6 +54,17 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a base that is written
     expect((await img(['map', '--strict-base', top])).code).toBe(1);
   });
 
+  test('is no matter to an overlay that holds the whole disk', async () => {
+    const { base, top, look } = await makePair();
+    await qemuIo(top, ['write -P 2 0 5M', 'write -z 5M 3008k']);
+    await qemuIo(base, ['write 0 1M']);
+    const { said, strict } = await look();
+    expect(said).toMatch(CHANGED);
+    expect(strict).toBe(REFUSED);
+    await qemuIo(top, ['write -P 3 7M 1M']);
+    expect(await look()).toEqual(SILENT);
+  });
+
   test('is recorded anew by rebase and commit, and QEMU keeps the record', async () => {
     const { base, top, look } = await makePair();
     await qemuIo(top, ['write -P 3 2M 64k']);

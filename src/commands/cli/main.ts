@@ -108,16 +108,16 @@ function readGlobal(argv: readonly string[], io: Io): Start {
     }
     const [option, value] = globalOption(word);
     if (option === 'help' || option === 'version') return { action: option };
-    if (option !== 'trace') throw new Usage(`unknown option '${word}'`, { hint: tryHelp(io) });
+    if (option !== 'trace') throw new Usage(`unknown option '${word}'`, { followUp: tryHelp(io) });
     const given = value ?? argv[++at];
     const long = word.startsWith('--');
     if (given === undefined) {
-      throw new Usage(`option '${word}' needs a value ${long ? 'FILE' : 'PATTERN'}`, { hint: tryHelp(io) });
+      throw new Usage(`option '${word}' needs a value ${long ? 'FILE' : 'PATTERN'}`, { followUp: tryHelp(io) });
     }
     file = long ? traceFile(given, io) : (tracePattern(given, io) ?? file);
     if (at + 1 === argv.length) return { action: 'nothing' };
   }
-  throw new Usage('a command is missing', { hint: tryHelp(io) });
+  throw new Usage('a command is missing', { followUp: tryHelp(io) });
 }
 
 /** The global option that `word` is, or begins, and the value attached to it. */
@@ -140,14 +140,14 @@ async function runCommand(program: Program, name: string, words: readonly string
   return runParsed(record, result, io);
 }
 
-/** The record of a subcommand. @throws Usage, with `hint`, where there is none of that name. */
-export async function loadCommand(program: Program, name: string, hint: string): Promise<AnyCommand> {
+/** The record of a subcommand. @throws Usage, with `followUp`, where there is none of that name. */
+export async function loadCommand(program: Program, name: string, followUp: string): Promise<AnyCommand> {
   const commands = commandsOf(program);
   const load = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (load !== undefined) return await load();
   const near = closest(name, Object.keys(commands), 1)[0];
   const meant = near === undefined ? '' : ` (did you mean '${near}'?)`;
-  throw new Usage(`unknown command '${name}'${meant}`, { hint });
+  throw new Usage(`unknown command '${name}'${meant}`, { followUp });
 }
 
 /** Do what the command line says: run the command, or show what it asks for. */
@@ -163,9 +163,9 @@ function parse(record: AnyCommand, words: readonly string[], io: Io): ParseResul
     return parseArguments(record, words);
   } catch (error) {
     const status = record.usageStatus ?? FAILED;
-    const helps = error instanceof Usage && !(error instanceof SelfExplained) && error.hint === undefined;
+    const helps = error instanceof Usage && !(error instanceof SelfExplained) && !error.hasAdvice;
     if (!helps) throw new Failure(status, error);
-    throw new Failure(status, new Usage(error.message, { hint: tryHelp(io, record.name), cause: error }));
+    throw new Failure(status, new Usage(error.message, { followUp: tryHelp(io, record.name), cause: error }));
   }
 }
 

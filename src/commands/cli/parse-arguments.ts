@@ -207,7 +207,7 @@ function parsed<T>(parse: (text: string, option: string) => T, value: string, op
   try {
     return parse(value, option);
   } catch (error) {
-    if (!(error instanceof Usage) || error.hint !== undefined) throw error;
+    if (!(error instanceof Usage) || error.hasAdvice) throw error;
     throw new SelfExplained(error.message, { cause: error });
   }
 }

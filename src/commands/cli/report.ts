@@ -1,5 +1,5 @@
 /** How an error reaches the user: one line on stderr under the program's name, advice below it, an exit status. */
-import { asBlockError, BlockError, Cancelled } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError, Cancelled, firstError } from '../../core/errors/block-error.ts';
 import type { Io } from './io.ts';
 import { Failure } from './record.ts';
 
@@ -9,8 +9,9 @@ export const INTERNAL_ERROR = 70;
 
 /** Print `error` unless it says no more than that the user cancelled; returns the exit status. */
 export function report(thrown: unknown, io: Io): number {
-  const error = thrown instanceof Failure ? thrown.cause : thrown;
-  const status = thrown instanceof Failure ? thrown.status : FAILED;
+  const first = firstError(thrown);
+  const error = firstError(first instanceof Failure ? first.cause : first);
+  const status = first instanceof Failure ? first.status : FAILED;
   if (isCancelled(error)) return status;
   const known = asUserError(error);
   if (io.env.BLOCKYARD_DEBUG === '1') io.stderr.write(`${stackOf(error)}\n`);
@@ -23,16 +24,14 @@ export function report(thrown: unknown, io: Io): number {
   return status;
 }
 
-/** Advice that scripts know as lines of its own: help, other commands, units, who else uses the image, what it was for. */
-const OWN_LINE = /^(Try '|You can |Could not |Optional suffix )|\?$/;
 /** A command in advice: who called the programs by their other names knows it by that. */
 const COMMAND = /(?<![\w-])img (?=[a-z-])/g;
 
-/** Message and advice on one line, or on two. */
-function withAdvice({ message, hint }: BlockError, programName: string): string {
-  if (hint === undefined) return oneLine(message);
-  const advice = programName.startsWith('qemu-') ? hint.replace(COMMAND, 'qemu-img ') : hint;
-  return OWN_LINE.test(advice) ? `${oneLine(message)}\n${advice}` : `${oneLine(message)} (${oneLine(advice)})`;
+/** Message and hint on one line, and what follows below. */
+function withAdvice({ message, hint, followUp }: BlockError, programName: string): string {
+  const inPlace = (advice: string) => (programName.startsWith('qemu-') ? advice.replace(COMMAND, 'qemu-img ') : advice);
+  const first = hint === undefined ? oneLine(message) : `${oneLine(message)} (${oneLine(inPlace(hint))})`;
+  return followUp === undefined ? first : `${first}\n${inPlace(followUp)}`;
 }
 
 function isCancelled(error: unknown): boolean {

@@ -10,7 +10,7 @@ import type { Io } from '../cli/io.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { amendHelp, readCreationOptions, type Typed } from './creation-options.ts';
-import { namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { chainOptions, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const amend = command({
   name: 'amend',
@@ -38,9 +38,7 @@ export const amend = command({
     force: { long: 'force', help: 'Do also what may make data unreachable, such as erasing the last password' },
     progress: shared.progress,
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img amend -o compat=1.1,lazy_refcounts=on disk.qcow2', 'Make use of version 3 of qcow2'],

@@ -3,7 +3,7 @@ import { Usage } from '../../core/errors/block-error.ts';
 import { benchmark } from '../../core/job/benchmark.ts';
 import { command } from '../cli/record.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
-import { cacheValue, shared, withImages } from './open-image.ts';
+import { cacheValue, chainOptions, shared, withImages } from './open-image.ts';
 
 const MAX = 2 ** 31 - 1;
 
@@ -75,9 +75,7 @@ export const bench = command({
     quiet: { ...shared.quiet, help: 'Accepted for compatibility: the result is printed all the same' },
     forceShare: shared.forceShare,
     imageOpts: shared.imageOpts,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img bench -c 1000000 disk.qcow2', 'A million reads of 4 KiB, 64 at a time'],

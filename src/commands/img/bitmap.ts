@@ -9,7 +9,7 @@ import type { Io } from '../cli/io.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { chainOptions, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const bitmap = command({
   name: 'bitmap',
@@ -63,9 +63,7 @@ export const bitmap = command({
     imageOpts: shared.imageOpts,
     progress: shared.progress,
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img bitmap --add disk.qcow2 monday', 'Record what is written from now on'],

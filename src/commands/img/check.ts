@@ -8,6 +8,7 @@ import { runJob } from '../../core/job/run-job.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command, Failure } from '../cli/record.ts';
+import { report } from '../cli/report.ts';
 import { checkLines, checkRecord, type Repaired, repairableLines, repairedLines } from './check-text.ts';
 import { shared, withImages } from './open-image.ts';
 
@@ -119,14 +120,21 @@ class Checks {
   }
 
   check(): Promise<CheckResult> {
-    return this.#run('none', false, (line) => this.#say(line));
+    return this.#run('none', false, (line) => this.#say(line)).catch((error: unknown) => this.#failed(error));
   }
 
   async repair(repair: 'leaks' | 'all'): Promise<CheckResult> {
     return this.#run(repair, false, (line) => this.#say(line)).catch((error: unknown) => {
-      if (!(error instanceof NotSupported)) throw error;
+      if (!(error instanceof NotSupported)) return this.#failed(error);
       throw new Failure(NO_CHECK, error);
     });
+  }
+
+  /** What kept the check from being made comes before the line that every check without a result ends with. */
+  #failed(error: unknown): never {
+    if (error instanceof Cancelled || !(error instanceof BlockError)) throw error;
+    report(error, this.#io);
+    throw new Failure(1, new BlockError('Check failed', { cause: error }));
   }
 
   /** What a repair would do; undefined, with a warning, when it would fail. Errors as such have been said before. */

@@ -8,7 +8,7 @@ import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command, withStatus } from '../cli/record.ts';
-import { type OpenImages, shared, withImages } from './open-image.ts';
+import { chainOptions, type OpenImages, shared, withImages } from './open-image.ts';
 
 const DIFFERENT = 1;
 const TROUBLE = 2;
@@ -50,9 +50,7 @@ export const checksum = command({
     progress: shared.progress,
     quiet: shared.quiet,
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   statuses: [
     [0, 'Done, and as expected'],

@@ -10,7 +10,15 @@ import { recordBase } from '../../core/job/record-base.ts';
 import { isRecord } from '../../core/options/index.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { type ImageRequest, imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import {
+  chainOptions,
+  type ImageRequest,
+  imageSpec,
+  namingImage,
+  type OpenImages,
+  shared,
+  withImages,
+} from './open-image.ts';
 import { runWithProgress } from './run-with-progress.ts';
 
 export const commit = command({
@@ -33,9 +41,7 @@ export const commit = command({
     rate: { short: 'r', value: 'RATE', parse: sizeValue, help: 'Write at most this many bytes per second' },
     progress: shared.progress,
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img commit overlay.qcow2', 'Write what overlay.qcow2 holds to its backing file, and empty it'],

@@ -5,7 +5,8 @@ import type { Io } from '../cli/io.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command, Failure, withStatus } from '../cli/record.ts';
 import { report } from '../cli/report.ts';
-import { shared, withImages } from './open-image.ts';
+import { chainOptions, shared, withImages } from './open-image.ts';
+import { twoImages } from './two-images.ts';
 
 const DIFFERENT = 1;
 /** Wrong use, or an image that cannot be opened; no such thing may look like "different". */
@@ -22,27 +23,15 @@ export const compare = command({
       'are the same, but for a warning, when the longer one has nothing but zeroes behind the end of the shorter.',
     'Where the contents differ, the offset of the first sector (512 bytes) that differs is printed.',
   ],
-  arguments: {
-    first: { name: 'FILE1', help: 'One image' },
-    second: { name: 'FILE2', help: 'The other' },
-  },
+  arguments: twoImages.arguments,
   options: {
-    format: { ...shared.format, help: 'Format of FILE1; guessed from its content when not given' },
-    secondFormat: {
-      short: 'F',
-      value: 'FMT',
-      help: 'Format of FILE2; guessed from its content when not given',
-      conflicts: ['imageOpts'],
-    },
-    imageOpts: { ...shared.imageOpts, help: 'FILE1 and FILE2 are lists of options (driver=…,file.filename=…)' },
+    ...twoImages.options,
     strict: { short: 's', long: 'strict', help: 'Sizes must agree, and what is allocated, data or zeroes, too' },
     sourceCache: shared.sourceCache,
     progress: shared.progress,
     quiet: shared.quiet,
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   statuses: [
     [0, 'The images are the same'],

@@ -8,8 +8,14 @@ import { command } from '../cli/record.ts';
 import { traced } from '../cli/trace-option.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
 import { type ConvertFlags, copySettings, refuseContradictions, targetOf } from './convert-flags.ts';
-import { CREATION_OPTION, creationHelp, readCreationOptions, type Typed } from './creation-options.ts';
-import { type OpenImages, shared, withImages } from './open-image.ts';
+import {
+  CREATION_OPTION,
+  creationHelp,
+  OUTPUT_FORMAT_OPTION,
+  readCreationOptions,
+  type Typed,
+} from './creation-options.ts';
+import { chainOptions, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const convert = command({
   name: 'convert',
@@ -29,15 +35,7 @@ export const convert = command({
   },
   options: {
     format: { ...shared.format, long: 'source-format', help: 'Format of the sources; guessed when not given' },
-    outputFormat: {
-      short: 'O',
-      long: 'target-format',
-      value: 'FMT',
-      default: 'raw',
-      offers: 'new-format',
-      help: 'Format of the target',
-      conflicts: ['targetImageOpts'],
-    },
+    outputFormat: { ...OUTPUT_FORMAT_OPTION, conflicts: ['targetImageOpts'] },
     create: { ...CREATION_OPTION, conflicts: ['noCreate'] },
     compress: { short: 'c', help: 'Store the data compressed', conflicts: ['offload'] },
     noCreate: { short: 'n', help: 'The target exists: do not make it' },
@@ -80,9 +78,7 @@ export const convert = command({
     snapshot: shared.snapshot,
     bitmaps: { long: 'bitmaps', help: 'Copy the bitmaps kept in the image too' },
     skipBroken: { long: 'skip-broken-bitmaps', help: 'Leave out broken bitmaps', needs: ['bitmaps'] },
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
     verify: {
       long: 'verify',
       help: 'Read the target again, from its medium, and compare it with what was read of the sources',

@@ -3,7 +3,7 @@ import { Usage } from '../../core/errors/block-error.ts';
 import { command } from '../cli/record.ts';
 import { CREATION_OPTION, creationHelp, readCreationOptions } from './creation-options.ts';
 import { makeImage } from './make-image.ts';
-import { shared, withImages } from './open-image.ts';
+import { chainOptions, shared, withImages } from './open-image.ts';
 
 export const create = command({
   name: 'create',
@@ -37,9 +37,7 @@ export const create = command({
     },
     create: CREATION_OPTION,
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img create -f qcow2 disk.qcow2 20G', 'A disk that takes space as it fills'],

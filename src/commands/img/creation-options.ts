@@ -21,6 +21,15 @@ export const CREATION_OPTION = {
   help: "Options of the format; '-o help' lists them",
 } as const satisfies OptionSpec;
 
+export const OUTPUT_FORMAT_OPTION = {
+  short: 'O',
+  long: 'target-format',
+  value: 'FMT',
+  default: 'raw',
+  offers: 'new-format',
+  help: 'Format of the target',
+} as const satisfies OptionSpec;
+
 /** Creation options as typed, names with dots as groups. Undefined: help is asked for. */
 export type Typed = Readonly<Record<string, unknown>>;
 

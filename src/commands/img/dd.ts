@@ -7,7 +7,8 @@ import { convert } from '../../core/job/convert.ts';
 import { driverList } from '../../drivers/index.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { shared, withImages } from './open-image.ts';
+import { OUTPUT_FORMAT_OPTION } from './creation-options.ts';
+import { chainOptions, shared, withImages } from './open-image.ts';
 
 export const dd = command({
   name: 'dd',
@@ -29,19 +30,10 @@ export const dd = command({
   },
   options: {
     format: { ...shared.format, help: 'Format of the input; guessed from its content when not given' },
-    outputFormat: {
-      short: 'O',
-      long: 'target-format',
-      value: 'FMT',
-      default: 'raw',
-      offers: 'new-format',
-      help: 'Format of the output',
-    },
+    outputFormat: { ...OUTPUT_FORMAT_OPTION, help: 'Format of the output' },
     imageOpts: { ...shared.imageOpts, help: 'The input is a list of options (driver=…,file.filename=…), not a name' },
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img dd bs=1M count=100 if=disk.qcow2 of=head.raw', 'The first 100 MiB of a disk'],

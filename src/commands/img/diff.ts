@@ -6,7 +6,8 @@ import { hex } from '../cli/output.ts';
 import { startProgress } from '../cli/progress.ts';
 import { command, withStatus } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
-import { shared, withImages } from './open-image.ts';
+import { chainOptions, shared, withImages } from './open-image.ts';
+import { twoImages } from './two-images.ts';
 
 const DIFFERENT = 1;
 const TROUBLE = 2;
@@ -21,19 +22,9 @@ export const diff = command({
       'data count as zeroes, and so does what lies behind the end of the shorter image.',
     'A difference in size alone is none, as for compare.',
   ],
-  arguments: {
-    first: { name: 'FILE1', help: 'One image' },
-    second: { name: 'FILE2', help: 'The other' },
-  },
+  arguments: twoImages.arguments,
   options: {
-    format: { ...shared.format, help: 'Format of FILE1; guessed from its content when not given' },
-    secondFormat: {
-      short: 'F',
-      value: 'FMT',
-      help: 'Format of FILE2; guessed from its content when not given',
-      conflicts: ['imageOpts'],
-    },
-    imageOpts: { ...shared.imageOpts, help: 'FILE1 and FILE2 are lists of options (driver=…,file.filename=…)' },
+    ...twoImages.options,
     granularity: {
       short: 'g',
       long: 'granularity',
@@ -47,9 +38,7 @@ export const diff = command({
     progress: shared.progress,
     quiet: { ...shared.quiet, help: 'Print nothing: the answer is the exit status' },
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   statuses: [
     [0, 'There is no difference'],

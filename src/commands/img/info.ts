@@ -7,7 +7,7 @@ import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { infoText } from './info-text.ts';
-import { type ImageRequest, type Surroundings, shared, withImages } from './open-image.ts';
+import { chainOptions, type ImageRequest, type Surroundings, shared, withImages } from './open-image.ts';
 
 export const info = command({
   name: 'info',
@@ -25,9 +25,7 @@ export const info = command({
     output: shared.output,
     backingChain: { long: 'backing-chain', help: 'Show the backing files too, each by itself, top first' },
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img info disk.qcow2', 'What disk.qcow2 is'],

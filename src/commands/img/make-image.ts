@@ -73,7 +73,7 @@ async function sizeOf(
       ...(typeof backingFormat === 'string' ? { backingFormat } : {}),
     };
     if (image.unsafe) assertUsable(request);
-    else found = (await inspectBacking(graph, { ...request, unopenedHint: UNOPENED })).size;
+    else found = (await inspectBacking(graph, { ...request, unopened: UNOPENED })).size;
   }
   const size = given ?? found;
   if (size !== undefined || format.create.sizeIsOptional?.(typed)) return size;

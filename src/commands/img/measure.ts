@@ -5,8 +5,8 @@ import { type ImageMeasure, measureImage } from '../../core/job/measure-image.ts
 import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
-import { CREATION_OPTION, creationHelp, readCreationOptions } from './creation-options.ts';
-import { type OpenImages, shared, withImages } from './open-image.ts';
+import { CREATION_OPTION, creationHelp, OUTPUT_FORMAT_OPTION, readCreationOptions } from './creation-options.ts';
+import { chainOptions, type OpenImages, shared, withImages } from './open-image.ts';
 
 export const measure = command({
   name: 'measure',
@@ -22,14 +22,7 @@ export const measure = command({
   options: {
     format: { ...shared.format, help: 'Format of FILE; guessed from its content when not given' },
     imageOpts: shared.imageOpts,
-    outputFormat: {
-      short: 'O',
-      long: 'target-format',
-      value: 'FMT',
-      default: 'raw',
-      offers: 'new-format',
-      help: 'Format of the new image',
-    },
+    outputFormat: { ...OUTPUT_FORMAT_OPTION, help: 'Format of the new image' },
     create: CREATION_OPTION,
     size: {
       long: 'size',
@@ -40,9 +33,7 @@ export const measure = command({
     snapshot: shared.snapshot,
     output: shared.output,
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img measure --size 100G -O qcow2', 'What an empty disk takes, and a full one'],

@@ -12,7 +12,7 @@ import { type OperationPart, operations } from '../../core/block/graph/operation
 import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { BlockError, Cancelled, Usage, withContext } from '../../core/errors/block-error.ts';
+import { type BlockError, naming, Usage, withContext } from '../../core/errors/block-error.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, userLines } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION, type UserObject } from '../cli/object-value.ts';
@@ -69,6 +69,13 @@ export const shared = {
     long: 'strict-base',
     help: 'Refuse an image whose backing file has changed since it was made on it, rather than warn',
   },
+} as const satisfies OptionSpecs;
+
+/** Options of all that opens an image with its backing chain. */
+export const chainOptions = {
+  objects: shared.objects,
+  refs: shared.refs,
+  strictBase: shared.strictBase,
 } as const satisfies OptionSpecs;
 
 /** Reader of a cache mode option: the word as the properties it stands for. */
@@ -175,8 +182,7 @@ export async function openImage(
 
 /** Say which image an error is about, unless it says so itself. */
 export function namingImage(name: string, error: unknown, action = 'open'): BlockError {
-  const named = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(name));
-  return named ? error : withContext(`Could not ${action} '${name}'`, error);
+  return naming(name, `Could not ${action} '${name}'`, error);
 }
 
 /** The images of one run of a command, in one graph. */

@@ -10,7 +10,7 @@ import { JobList } from '../../core/job/job-list.ts';
 import { rebaseJob } from '../../core/job/rebase/rebase-job.ts';
 import { recordBase } from '../../core/job/record-base.ts';
 import { command } from '../cli/record.ts';
-import { imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
+import { chainOptions, imageSpec, namingImage, type OpenImages, shared, withImages } from './open-image.ts';
 import { runWithProgress } from './run-with-progress.ts';
 
 export const rebase = command({
@@ -36,9 +36,7 @@ export const rebase = command({
     forceShare: { ...shared.forceShare, help: 'Open the new backing file even while another program writes to it' },
     progress: shared.progress,
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img rebase -b new-base.qcow2 -F qcow2 overlay.qcow2', 'Stand on new-base.qcow2, showing the same disk'],

@@ -4,7 +4,7 @@ import { parseSize } from '../../core/bytes/sizes.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { type Io, warn } from '../cli/io.ts';
 import { command } from '../cli/record.ts';
-import { namingImage, shared, withImages } from './open-image.ts';
+import { chainOptions, namingImage, shared, withImages } from './open-image.ts';
 
 export const resize = command({
   name: 'resize',
@@ -35,9 +35,7 @@ export const resize = command({
     },
     shrink: { long: 'shrink', help: 'Allow the disk to become shorter; data beyond the new end is lost' },
     quiet: shared.quiet,
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img resize disk.qcow2 +10G', 'Add 10 GiB'],

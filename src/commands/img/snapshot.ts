@@ -12,7 +12,7 @@ import type { Io } from '../cli/io.ts';
 import { prettyJson } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { printable, snapshotLines } from './info-text.ts';
-import { type OpenImages, shared, withImages } from './open-image.ts';
+import { chainOptions, type OpenImages, shared, withImages } from './open-image.ts';
 
 const ACTIONS = ['list', 'create', 'apply', 'remove'] as const;
 
@@ -62,9 +62,7 @@ export const snapshot = command({
     imageOpts: shared.imageOpts,
     quiet: { ...shared.quiet, help: 'Print errors only; a list is printed all the same' },
     forceShare: { ...shared.forceShare, conflicts: ['create', 'apply', 'remove'] },
-    objects: shared.objects,
-    refs: shared.refs,
-    strictBase: shared.strictBase,
+    ...chainOptions,
   },
   examples: [
     ['img snapshot -c before-upgrade disk.qcow2', 'Keep the disk as it is now under a name'],

@@ -12,7 +12,7 @@ import { type ReplayResult, type ReplayTarget, replay as runReplay } from '../..
 import { TraceSource } from '../../core/trace/source.ts';
 import { Verifier } from '../../core/trace/verifier.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, warn } from '../cli/io.ts';
+import { type Io, userLines, warn } from '../cli/io.ts';
 import { addObjects, OBJECT_OPTION } from '../cli/object-value.ts';
 import { PROGRESS_OPTION, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
@@ -123,11 +123,7 @@ export const replay = command({
       return 0;
     }
     if (file === undefined) throw new Usage('an IMAGE is needed, unless there is --export-fio');
-    await using graph = new BlockGraph({
-      drivers: driverList,
-      references: options.refs,
-      warn: (message) => warn(io, message),
-    });
+    await using graph = new BlockGraph({ drivers: driverList, references: options.refs, ...userLines(io) });
     await addObjects(graph, options.objects, io.signal);
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     const opened = await openImage(graph, request, modesOf(options, io));

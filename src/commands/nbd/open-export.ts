@@ -7,7 +7,7 @@ import type { Node } from '../../core/block/graph/node.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { snapshotSpec } from '../../core/block/graph/snapshot-spec.ts';
 import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
-import { BlockError, withContext } from '../../core/errors/block-error.ts';
+import { BlockError, naming } from '../../core/errors/block-error.ts';
 import { type BitmapSource, bitmapSource, Export } from '../../core/export/index.ts';
 import { makeTemporaryOverlay } from '../../core/job/temporary-overlay.ts';
 import { traced } from '../cli/trace-option.ts';
@@ -38,8 +38,7 @@ export async function openExport(graph: BlockGraph, request: ExportRequest, sett
       throw error;
     }
   } catch (error) {
-    const named = error instanceof BlockError && error.message.includes(file);
-    throw named || request.imageOpts ? error : withContext(`Could not open '${file}'`, error);
+    throw request.imageOpts ? error : naming(file, `Could not open '${file}'`, error);
   }
 }
 

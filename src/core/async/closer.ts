@@ -1,4 +1,4 @@
-import { asBlockError, BlockError } from '../errors/block-error.ts';
+import { asBlockError, reworded } from '../errors/block-error.ts';
 
 type Action = () => Promise<void> | void;
 
@@ -46,7 +46,7 @@ export class Closer implements AsyncDisposable {
     if (failures.length === 0) return;
     const first = asBlockError(failures[0]);
     if (failures.length === 1) throw first;
-    throw new BlockError(first.message, { code: first.code, hint: first.hint, cause: first, data: { failures } });
+    throw reworded(first.message, first, { failures });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

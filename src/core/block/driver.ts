@@ -26,7 +26,7 @@ import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
-import type { PermMask, PermPair } from './permissions-bits.ts';
+import type { PermMask, PermPair, UserPermissions } from './permissions-bits.ts';
 import type { PointInTimeCapability } from './point-in-time.ts';
 import type { SnapshotCapability } from './snapshots.ts';
 
@@ -189,7 +189,7 @@ export interface Image {
    * What is needed of a child and shared, where that differs from the `usual` for its role; `users` is what
    * the users of this node need and share.
    */
-  childPermissions?(name: string, users: PermPair, usual: PermPair): PermPair;
+  childPermissions?(name: string, users: UserPermissions, usual: PermPair): PermPair;
   /** Something above has come to a point of its work; a promise holds it there. Filters pass it on. */
   event?(name: BlockEvent): Maybe<void>;
   /** Of a fault injector: requests held at events, and requests with a name. */

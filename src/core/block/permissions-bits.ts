@@ -17,6 +17,17 @@ export type PermMask = number;
 export interface PermPair {
   readonly perm: PermMask;
   readonly shared: PermMask;
+  /**
+   * What others may have of the backing files below it; default `shared`, since what is written there may show through.
+   * A commit writes to a layer below what the layers above it hide anyway: that is fine where another writer is not.
+   */
+  readonly sharedBelow?: PermMask;
+}
+
+/** What all users of a node need and share together. */
+export interface UserPermissions extends Required<PermPair> {
+  /** There is none: a filter that is about to be put under the users of what it filters must not be in their way. */
+  readonly unused: boolean;
 }
 
 const NAMES: readonly [number, string][] = [

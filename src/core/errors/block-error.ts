@@ -31,8 +31,10 @@ export type ErrorCode =
 
 export interface BlockErrorOptions {
   readonly code?: ErrorCode;
-  /** What to do about it, printed on a line of its own. */
-  readonly hint?: string;
+  /** What to do about it, in a few words that follow the message on its line. */
+  readonly hint?: string | undefined;
+  /** What scripts and people look for on lines of its own below the message. */
+  readonly followUp?: string | undefined;
   readonly cause?: unknown;
   /** Structured fields for a program: offsets, names, limits. */
   readonly data?: Readonly<Record<string, unknown>>;
@@ -45,6 +47,7 @@ export interface BlockErrorOptions {
 export class BlockError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly followUp: string | undefined;
   readonly data: Readonly<Record<string, unknown>> | undefined;
 
   constructor(message: string, options: BlockErrorOptions = {}) {
@@ -52,7 +55,13 @@ export class BlockError extends Error {
     this.name = new.target.name;
     this.code = options.code ?? 'EINVAL';
     this.hint = options.hint;
+    this.followUp = options.followUp;
     this.data = options.data;
+  }
+
+  /** It says what to do, one way or the other. */
+  get hasAdvice(): boolean {
+    return this.hint !== undefined || this.followUp !== undefined;
   }
 }
 
@@ -93,12 +102,19 @@ export class Cancelled extends BlockError {
 /** A new error of the same code that says where the cause happened: `${context}: ${cause.message}`. */
 export function withContext(context: string, cause: unknown): BlockError {
   const inner = asBlockError(cause);
-  return new BlockError(`${context}: ${inner.message}`, {
-    code: inner.code,
-    hint: inner.hint,
-    data: inner.data,
-    cause,
-  });
+  return reworded(`${context}: ${inner.message}`, inner);
+}
+
+/** As {@link withContext}, but for an error that speaks of `name` already, or that says only that the user cancelled. */
+export function naming(name: string, context: string, error: unknown): BlockError {
+  const says = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(name));
+  return says ? error : withContext(context, error);
+}
+
+/** A new error that says `message` and otherwise what `cause` says: its code, its advice, its data and more of them. */
+export function reworded(message: string, cause: BlockError, data?: Readonly<Record<string, unknown>>): BlockError {
+  const { code, hint, followUp } = cause;
+  return new BlockError(message, { code, hint, followUp, data: data ? { ...cause.data, ...data } : cause.data, cause });
 }
 
 const KNOWN: Readonly<Record<string, string>> = {
@@ -137,9 +153,18 @@ export function errnoText(code: string): string {
   return KNOWN[code] ?? code;
 }
 
+/** What went wrong first, where at the end of a block with `using` something could not be closed either. */
+export function firstError(thrown: unknown): unknown {
+  let error = thrown;
+  while (error instanceof Error && error.name === 'SuppressedError' && 'suppressed' in error) error = error.suppressed;
+  return error;
+}
+
 /** Any thrown value as a BlockError: a system error keeps its errno, everything else is an EIO with its message. */
 export function asBlockError(error: unknown): BlockError {
   if (error instanceof BlockError) return error;
+  const first = firstError(error);
+  if (first !== error) return asBlockError(first);
   if (error instanceof Error && 'code' in error && typeof error.code === 'string' && error.code in KNOWN) {
     return new BlockError(errnoText(error.code), { code: error.code as ErrorCode, cause: error });
   }

@@ -175,7 +175,7 @@ export class FileLocks {
   #conflict(which: string): BlockError {
     return new BlockError(`Failed to get ${which} lock`, {
       code: 'EAGAIN',
-      hint: `Is another process using the image [${this.#file.path}]?`,
+      followUp: `Is another process using the image [${this.#file.path}]?`,
       data: { path: this.#file.path },
     });
   }

@@ -5,7 +5,7 @@ import { resolveName } from '../block/graph/file-name.ts';
 import { nodeInFile } from '../block/graph/files.ts';
 import { operations } from '../block/graph/operations.ts';
 import { specFromFileName } from '../block/graph/spec.ts';
-import { asBlockError, BlockError, Usage } from '../errors/block-error.ts';
+import { BlockError, naming, Usage } from '../errors/block-error.ts';
 
 export interface BackingRequest {
   /** The image that is to be made. */
@@ -13,8 +13,8 @@ export interface BackingRequest {
   /** As it will be written in that image, relative to its folder. */
   readonly backingFile: string;
   readonly backingFormat?: string | undefined;
-  /** What to add when it cannot be opened. */
-  readonly unopenedHint?: string | undefined;
+  /** What to add, as a line of its own, when it cannot be opened. */
+  readonly unopened?: string | undefined;
 }
 
 export interface BackingFacts {
@@ -39,9 +39,9 @@ export async function inspectBacking(graph: BlockGraph, request: BackingRequest)
       open: { modes: { readOnly: true, forceShare: true, noIo: true } },
     });
   } catch (error) {
-    const { message, code, hint } = asBlockError(error);
-    const named = message.includes(resolved) ? message : `'${resolved}': ${message}`;
-    throw new BlockError(named, { code, cause: error, hint: hint ?? request.unopenedHint });
+    const { message, code, hint, followUp } = naming(resolved, `'${resolved}'`, error);
+    const lines = [followUp, request.unopened].filter((line) => line !== undefined);
+    throw new BlockError(message, { code, cause: error, hint, followUp: lines.join('\n') || undefined });
   }
   await using opened = backend;
   const facts = { size: opened.size, format: opened.image.driver.name };

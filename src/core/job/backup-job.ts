@@ -9,6 +9,7 @@ import type { DirtyBitmap } from '../bitmap/index.ts';
 import type { FrozenBitmap, NamedBitmap } from '../block/bitmaps/index.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { whileDrained } from '../block/graph/drain.ts';
+import type { Edge } from '../block/graph/edge.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { asking } from '../block/graph/refusal.ts';
@@ -56,6 +57,7 @@ export class BackupBody implements JobBody {
   readonly #bitmap: NamedBitmap | undefined;
   #frozen: FrozenBitmap | undefined;
   #filter: Node | undefined;
+  #hold: Edge | undefined;
   #snapshot: PointInTimeCapability | undefined;
   #total = 0;
   #told = 0;
@@ -114,6 +116,8 @@ export class BackupBody implements JobBody {
       filter.held = true;
       filter.owner = job;
       this.#filter = filter;
+      // Nobody else may use the disk now, but who does later must not write to it past the filter.
+      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
       const snapshot = filter.image.pointInTime;
       if (!snapshot) throw new Error('the copy-before-write filter has no snapshot');
       this.#snapshot = snapshot;
@@ -237,6 +241,7 @@ export class BackupBody implements JobBody {
   async #removeFilter(): Promise<void> {
     const filter = this.#filter;
     this.#filter = undefined;
+    if (this.#hold) await this.#options.graph.detach(this.#hold);
     if (filter) await takeOut(this.#options.graph, filter);
   }
 }

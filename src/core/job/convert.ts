@@ -11,7 +11,7 @@ import { nodeInFile } from '../block/graph/files.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
-import { BlockError, Cancelled, NotSupported, Usage, withContext } from '../errors/block-error.ts';
+import { BlockError, NotSupported, naming, Usage } from '../errors/block-error.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
 import { crumple, flatten } from '../options/tree.ts';
@@ -190,7 +190,7 @@ async function makeTarget(graph: BlockGraph, options: ConvertOptions, size: numb
   try {
     await runJob(jobs.add({ type: 'create', body }), options);
   } catch (error) {
-    throw naming('create', fileName, error);
+    throw naming(fileName, `Could not create '${fileName}'`, error);
   }
   return backingFile !== undefined;
 }
@@ -215,7 +215,7 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
       },
     );
   } catch (error) {
-    throw naming('open', target.fileName, error);
+    throw naming(target.fileName, `Could not open '${target.fileName}'`, error);
   }
 }
 
@@ -236,10 +236,4 @@ function tooSmall(fileName: string, has: number, needs: number): BlockError {
 
 function noCompression(driver: string): NotSupported {
   return new NotSupported(`format '${driver}' cannot store compressed data`);
-}
-
-/** Say which image an error is about, unless it says so itself. */
-function naming(action: string, fileName: string, error: unknown): BlockError {
-  const named = error instanceof Cancelled || (error instanceof BlockError && error.message.includes(fileName));
-  return named ? error : withContext(`Could not ${action} '${fileName}'`, error);
 }

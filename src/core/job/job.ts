@@ -264,10 +264,7 @@ export class Job implements EdgeParent, GroupMember {
 
   /** Hold permissions on a node that the job does not read or write by itself. */
   hold(graph: BlockGraph, link: { node: Node; name: string; permissions: OperationPart }): Edge {
-    const edge = graph.attach(
-      { parent: this, node: link.node, name: link.name, role: 'filtered' },
-      { perm: link.permissions.perm, shared: link.permissions.shared },
-    );
+    const edge = graph.attach({ parent: this, node: link.node, name: link.name, role: 'filtered' }, link.permissions);
     this.#held.add(edge);
     this.#closer.push(() => graph.detach(edge));
     return edge;

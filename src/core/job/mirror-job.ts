@@ -8,6 +8,7 @@ import type { Backend } from '../block/backend/backend.ts';
 import { Flag } from '../block/driver.ts';
 import { subtree } from '../block/graph/drain.ts';
 import type { Node } from '../block/graph/node.ts';
+import type { ChainExtent } from '../block/graph/status.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { copy, dataToCopy } from './copy-engine/copy.ts';
 import type { CopyOptions, CopySource, DiskPart } from './copy-engine/types.ts';
@@ -103,27 +104,37 @@ export class MirrorBody implements JobBody {
 
   /**
    * Empty an existing target where that takes no writing, so that zeroes need not be written one by one: its first
-   * `end` bytes, for what lies behind the source's end stays as it is. False when it is not known to be empty now.
-   * Not on devices: what they call zeroing may be writing after all.
+   * `end` bytes, for what lies behind the source's end stays as it is. Where it shows zeroes that it does not hold, they
+   * become its own if its format can say so: the copy is not to depend on what is, or will be, below it. False when it
+   * is not known to be empty now. Not on devices: what they call zeroing may be writing after all.
    */
   async #zeroFirst(job: Job, end: number): Promise<boolean> {
     const { target, targetHasBacking, sparse } = this.#options;
     const writesAll = sparse === 0;
     if (writesAll || targetHasBacking || !target.image.modes.unmap) return false;
     if ([...subtree(target.image)].some((node) => node.image.blockSizes !== undefined)) return false;
-    try {
-      for (let at = 0; at < end; ) {
-        await job.checkpoint();
-        const { length, zero } = await target.chainStatus(at, Math.min(end - at, ZERO_STEP));
-        if (length === 0) break;
-        if (!zero) await target.zero(at, length, Flag.MAY_UNMAP | Flag.NO_FALLBACK);
-        at += length;
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof BlockError && error.code === 'ENOTSUP') return false;
-      throw error;
+    for (let at = 0; at < end; ) {
+      await job.checkpoint();
+      const extent = await target.chainStatus(at, Math.min(end - at, ZERO_STEP));
+      if (extent.length === 0) break;
+      if (!(await emptied(target, at, extent))) return false;
+      at += extent.length;
     }
+    return true;
+  }
+}
+
+/** Whether zeroes are now what `target` itself says of an extent of its disk; without writing them. */
+async function emptied(target: Backend, at: number, extent: ChainExtent): Promise<boolean> {
+  const { length, zero, allocated, depth } = extent;
+  if (zero && allocated && depth === 0) return true;
+  try {
+    await target.zero(at, length, Flag.MAY_UNMAP | Flag.NO_FALLBACK);
+    return true;
+  } catch (error) {
+    if (!(error instanceof BlockError && error.code === 'ENOTSUP')) throw error;
+    // Nothing there, and no way to say more than that.
+    return zero && !allocated && belowTop(target.image) === undefined;
   }
 }
 

@@ -45,13 +45,13 @@ function explain(schema: FieldSchema<unknown>, issue: v.BaseIssue<unknown>, what
   const name = path.join('.');
   const data = { option: name };
   if (issue.type === 'strict_object' && issue.expected === 'never') {
-    const hint = suggestion(path.at(-1) ?? '', siblings(schema, path));
-    return new Usage(`${what} has no option ${show(name)}`, { data, ...(hint === undefined ? {} : { hint }) });
+    const followUp = suggestion(path.at(-1) ?? '', siblings(schema, path));
+    return new Usage(`${what} has no option ${show(name)}`, { data, followUp });
   }
   if (issue.input === undefined) return new Usage(`${what} needs the option '${name}'`, { data });
   const problem = issue.kind === 'transformation' || issue.type === 'custom' ? issue.message : sentence(issue);
-  const hint = isNoSize(schema, path, issue.input) ? UNITS : undefined;
-  return new Usage(`option '${name}' of ${what} ${problem}`, { data, ...(hint === undefined ? {} : { hint }) });
+  const followUp = isNoSize(schema, path, issue.input) ? UNITS : undefined;
+  return new Usage(`option '${name}' of ${what} ${problem}`, { data, followUp });
 }
 
 const UNITS = 'Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.';

@@ -56,8 +56,8 @@ function checkObject(shape: ObjectShape, value: unknown, types: Types, name: str
   }
   for (const key of Object.keys(value)) {
     if (members.has(key)) continue;
-    const hint = suggestion(key, members.keys());
-    throw new Usage(`Parameter '${short(path(name, key))}' is unexpected`, hint === undefined ? {} : { hint });
+    const followUp = suggestion(key, members.keys());
+    throw new Usage(`Parameter '${short(path(name, key))}' is unexpected`, { followUp });
   }
   for (const member of members.values()) checkMember(member, value, types, name);
 }
@@ -120,8 +120,8 @@ function wrongType(name: string, expected: string): Usage {
 }
 
 function unknownWord(name: string, value: string, words: readonly string[]): Usage {
-  const hint = suggestion(value, words);
-  return new Usage(`Parameter '${name}' does not accept value '${short(value)}'`, hint === undefined ? {} : { hint });
+  const followUp = suggestion(value, words);
+  return new Usage(`Parameter '${name}' does not accept value '${short(value)}'`, { followUp });
 }
 
 function short(text: string): string {

@@ -71,7 +71,7 @@ function shown(name: string): string {
   return name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name;
 }
 
-function unknown(message: string, hint?: string): BlockError {
+function unknown(message: string, followUp?: string): BlockError {
   const data = { qmpClass: 'CommandNotFound' };
-  return new BlockError(message, { code: 'ENOENT', data, ...(hint === undefined ? {} : { hint }) });
+  return new BlockError(message, { code: 'ENOENT', data, followUp });
 }

@@ -151,8 +151,9 @@ function describeError(thrown: unknown): { class: ErrorClass; desc: string } {
   return { class: isErrorClass(wanted) ? wanted : 'GenericError', desc: sentence(error) };
 }
 
-function sentence({ message, hint }: BlockError): string {
-  return hint === undefined ? message : `${message} (${hint})`;
+function sentence({ message, hint, followUp }: BlockError): string {
+  const advice = hint ?? followUp;
+  return advice === undefined ? message : `${message} (${advice})`;
 }
 
 function isErrorClass(value: unknown): value is ErrorClass {

@@ -1,164 +1,123 @@
-/** Records as lines of text. The bytes are put together in one buffer that serves again and again. */
+/** Records as lines of text, gathered in one buffer that serves again and again. */
+import { asciiText, putDecimal, putText, type Text, textAt } from './ascii.ts';
 import { type TraceNode, traceOps } from './record.ts';
 import type { RingReader } from './ring.ts';
-
-/** Records that are encoded at once. */
-const PIECE = 4096;
 
 /** No record is longer: five numbers of 16 digits, a node name of 31 letters and 100 bytes of names. */
 const MOST_BYTES = 256;
 export const FORMAT_NAME = 'blockyard-trace';
 export const FORMAT_VERSION = 1;
 
-/** Text in words of four bytes, the way it is put down; the last may have some bytes too many, which the next overwrites. */
-interface Text {
-  readonly words: Uint32Array;
-  readonly length: number;
-}
-
-const CLOSE = text('"}\n');
+const NOTHING = asciiText('');
+const CLOSE = asciiText('"}\n');
 
 /** What stands before each number of a record; the node name follows. */
 const KEYS = {
-  number: text('{"n":'),
-  start: text(',"start":'),
-  end: text(',"end":'),
-  ops: traceOps.map((op) => text(`,"op":"${op}","offset":`)),
-  length: text(',"length":'),
-  flags: text(',"flags":'),
-  result: text(',"result":'),
-  depth: text(',"depth":'),
-  node: text(',"node":"'),
+  number: asciiText('{"n":'),
+  start: asciiText(',"start":'),
+  end: asciiText(',"end":'),
+  ops: traceOps.map((op) => asciiText(`,"op":"${op}","offset":`)),
+  length: asciiText(',"length":'),
+  flags: asciiText(',"flags":'),
+  result: asciiText(',"result":'),
+  depth: asciiText(',"depth":'),
+  node: asciiText(',"node":"'),
 };
-
-/** The digits of 00 to 99, one after the other. */
-const PAIRS = Buffer.from(Array.from({ length: 100 }, (_, value) => String(value).padStart(2, '0')).join(''));
 
 export class RecordEncoder {
   readonly #origin: number;
   readonly #nodes: Text[] = [];
-  readonly #out = new Uint8Array(PIECE * MOST_BYTES);
-  readonly #words = new DataView(this.#out.buffer);
+  readonly #bytes: Uint8Array;
+  readonly #out: DataView;
   #at = 0;
   /** What stands behind the offset of a record, with the numbers it is made of: mostly the same as of the one before. */
-  readonly #tail = new Uint32Array(MOST_BYTES / 4);
-  #tailBytes = 0;
+  #tail: Text = NOTHING;
   #kind = -1;
   #length = -1;
   #errno = -1;
   #depth = -1;
   #node = -1;
 
-  /** @param origin reading of the clock that counts as 0. */
-  constructor(origin: bigint) {
+  /**
+   * @param origin reading of the clock that counts as 0.
+   * @param room bytes of text that are gathered.
+   */
+  constructor(origin: bigint, room: number) {
     this.#origin = Number(origin);
+    this.#bytes = new Uint8Array(room);
+    this.#out = new DataView(this.#bytes.buffer);
   }
 
   /** From now on records may speak of a further node. */
   addNode(name: string): void {
-    this.#nodes.push(text(name));
+    this.#nodes.push(asciiText(name));
+  }
+
+  /** The lines gathered, gone with the next call of anything here. */
+  take(): Uint8Array {
+    const lines = this.#bytes.subarray(0, this.#at);
+    this.#at = 0;
+    return lines;
+  }
+
+  /** There may be no room for a further line. */
+  get full(): boolean {
+    return this.#bytes.length - this.#at < MOST_BYTES;
   }
 
   /**
-   * Take records out of `ring` and give their lines, gone with the next call; none when nothing waits, or when the
-   * node of the next record has not been introduced yet.
+   * Gather the lines of records of `ring`: of all that wait, or of as many as there is room for, or of those before one
+   * whose node has not been introduced yet. How many they were.
    */
-  takeFrom(ring: RingReader): Uint8Array {
-    this.#at = 0;
-    const most = Math.min(PIECE, ring.waiting);
-    let index = 0;
-    while (index < most && ring.node(index) < this.#nodes.length) this.#record(ring, index++);
-    if (index > 0) ring.take(index);
-    return this.#out.subarray(0, this.#at);
-  }
-
-  #record(ring: RingReader, index: number): void {
-    const kind = ring.kind(index);
-    this.#field(KEYS.number, ring.number(index));
-    this.#field(KEYS.start, ring.start(index) - this.#origin);
-    this.#field(KEYS.end, ring.end(index) - this.#origin);
-    this.#field(KEYS.ops[kind & 0xff] ?? KEYS.length, ring.offset(index));
-    if (
-      kind === this.#kind &&
-      ring.length(index) === this.#length &&
-      ring.errno(index) === this.#errno &&
-      ring.depth(index) === this.#depth &&
-      ring.node(index) === this.#node
-    ) {
-      this.#put(this.#tail, this.#tailBytes);
-    } else {
-      this.#newTail(ring, index, kind);
+  gather(ring: RingReader): number {
+    const room = Math.floor((this.#bytes.length - this.#at) / MOST_BYTES);
+    const most = Math.min(room, ring.waiting);
+    let count = 0;
+    for (; count < most; count++) {
+      ring.look(count);
+      if (ring.node >= this.#nodes.length) break;
+      this.#record(ring);
     }
+    if (count > 0) ring.take(count);
+    return count;
   }
 
-  #newTail(ring: RingReader, index: number, kind: number): void {
-    const from = this.#at;
-    this.#kind = kind;
-    this.#length = ring.length(index);
-    this.#errno = ring.errno(index);
-    this.#depth = ring.depth(index);
-    this.#node = ring.node(index);
-    this.#field(KEYS.length, this.#length);
-    this.#field(KEYS.flags, kind >>> 8);
-    this.#field(KEYS.result, this.#errno);
-    this.#field(KEYS.depth, this.#depth);
-    this.#text(KEYS.node);
-    const name = this.#nodes[this.#node];
-    if (name) this.#text(name);
-    this.#text(CLOSE);
-    this.#tailBytes = this.#at - from;
-    for (let at = 0; at < this.#tailBytes; at += 4) this.#tail[at >> 2] = this.#words.getUint32(from + at, true);
-  }
-
-  #field(key: Text, value: number): void {
-    this.#text(key);
-    this.#digits(value);
-  }
-
-  #text({ words, length }: Text): void {
-    this.#put(words, length);
-  }
-
-  #put(words: Uint32Array, length: number): void {
-    const from = this.#at;
-    for (let at = 0; at < length; at += 4) this.#words.setUint32(from + at, words[at >> 2] ?? 0, true);
-    this.#at = from + length;
-  }
-
-  /** A whole number from 0 to 2^53, in decimal. */
-  #digits(value: number): void {
-    if (value < 1e9) {
-      this.#at += this.#small(value, digitsOf(value));
-      return;
-    }
-    const high = Math.floor(value / 1e8);
-    this.#digits(high);
-    this.#at += this.#small(value - high * 1e8, 8);
-  }
-
-  /** `value` below 10^9 in this many digits, with leading zeroes: two at a time. */
-  #small(value: number, digits: number): number {
+  #record(ring: RingReader): void {
     const out = this.#out;
-    const first = this.#at;
-    let at = first + digits;
-    let rest = value | 0;
-    while (at - first >= 2) {
-      const hundreds = (rest / 100) | 0;
-      const pair = (rest - hundreds * 100) * 2;
-      out[--at] = PAIRS[pair + 1] ?? 0;
-      out[--at] = PAIRS[pair] ?? 0;
-      rest = hundreds;
+    const kind = ring.kind;
+    let at = this.#at;
+    at = putDecimal(out, putText(out, at, KEYS.number), ring.number);
+    at = putDecimal(out, putText(out, at, KEYS.start), ring.start - this.#origin);
+    at = putDecimal(out, putText(out, at, KEYS.end), ring.end - this.#origin);
+    at = putDecimal(out, putText(out, at, KEYS.ops[kind & 0xff] ?? KEYS.length), ring.offset);
+    if (
+      kind !== this.#kind ||
+      ring.length !== this.#length ||
+      ring.errno !== this.#errno ||
+      ring.depth !== this.#depth ||
+      ring.node !== this.#node
+    ) {
+      this.#tail = this.#newTail(ring, at);
     }
-    if (at > first) out[first] = 48 + rest;
-    return digits;
+    this.#at = putText(out, at, this.#tail);
   }
-}
 
-/** Of a number below 10^9. */
-function digitsOf(value: number): number {
-  if (value < 10_000) return value < 100 ? (value < 10 ? 1 : 2) : value < 1000 ? 3 : 4;
-  if (value < 100_000_000) return value < 1_000_000 ? (value < 100_000 ? 5 : 6) : value < 10_000_000 ? 7 : 8;
-  return 9;
+  /** Put the rest of the record down behind what is gathered, and keep it. */
+  #newTail(ring: RingReader, from: number): Text {
+    const out = this.#out;
+    this.#kind = ring.kind;
+    this.#length = ring.length;
+    this.#errno = ring.errno;
+    this.#depth = ring.depth;
+    this.#node = ring.node;
+    let at = putDecimal(out, putText(out, from, KEYS.length), this.#length);
+    at = putDecimal(out, putText(out, at, KEYS.flags), this.#kind >>> 8);
+    at = putDecimal(out, putText(out, at, KEYS.result), this.#errno);
+    at = putDecimal(out, putText(out, at, KEYS.depth), this.#depth);
+    at = putText(out, putText(out, at, KEYS.node), this.#nodes[this.#node] ?? NOTHING);
+    at = putText(out, at, CLOSE);
+    return textAt(out, from, at - from);
+  }
 }
 
 export interface TraceHeader {
@@ -191,11 +150,4 @@ function nodeFields({ name, size, fileName }: TraceNode): object {
 
 function line(value: object): string {
   return `${JSON.stringify(value)}\n`;
-}
-
-function text(ascii: string): Text {
-  const length = ascii.length;
-  const padded = Buffer.alloc(Math.ceil(length / 4) * 4);
-  padded.write(ascii, 'latin1');
-  return { words: Uint32Array.from({ length: padded.length / 4 }, (_, at) => padded.readUInt32LE(at * 4)), length };
 }

@@ -160,6 +160,8 @@ export class RingReader {
   readonly #small: Int32Array;
   readonly #control: Int32Array;
   #taken = 0;
+  /** Word where the record begins that is looked at. */
+  #at = 0;
 
   constructor({ records, control }: RingMemory) {
     this.#halves = new Uint32Array(records);
@@ -185,13 +187,18 @@ export class RingReader {
     Atomics.notify(this.#control, TAKEN);
   }
 
-  /** Nanoseconds of the clock, exact for the hundred days that a machine runs at a time, and to 2 ns for as many more. */
-  start(index: number): number {
-    return this.#time(this.#word(index));
+  /** The record that the following speak of. */
+  look(index: number): void {
+    this.#at = ((this.#taken + index) & MASK) * WORDS;
   }
 
-  end(index: number): number {
-    return this.#time(this.#word(index) + 1);
+  /** Nanoseconds of the clock, exact for the hundred days that a machine runs at a time, and to 2 ns for as many more. */
+  get start(): number {
+    return this.#time(this.#at);
+  }
+
+  get end(): number {
+    return this.#time(this.#at + 1);
   }
 
   /** In halves, of which the low one comes first on every machine there is a Node for: no number on the heap. */
@@ -199,39 +206,31 @@ export class RingReader {
     return (this.#halves[word * 2 + 1] ?? 0) * 2 ** 32 + (this.#halves[word * 2] ?? 0);
   }
 
-  offset(index: number): number {
-    return this.#large[this.#word(index) + 2] ?? 0;
+  get offset(): number {
+    return this.#large[this.#at + 2] ?? 0;
   }
 
-  length(index: number): number {
-    return this.#large[this.#word(index) + 3] ?? 0;
+  get length(): number {
+    return this.#large[this.#at + 3] ?? 0;
   }
 
-  number(index: number): number {
-    return this.#large[this.#word(index) + 4] ?? 0;
+  get number(): number {
+    return this.#large[this.#at + 4] ?? 0;
   }
 
-  kind(index: number): number {
-    return this.#smallWord(index, 0);
+  get kind(): number {
+    return this.#small[this.#at * 2 + SMALL] ?? 0;
   }
 
-  errno(index: number): number {
-    return this.#smallWord(index, 1);
+  get errno(): number {
+    return this.#small[this.#at * 2 + SMALL + 1] ?? 0;
   }
 
-  depth(index: number): number {
-    return this.#smallWord(index, 2);
+  get depth(): number {
+    return this.#small[this.#at * 2 + SMALL + 2] ?? 0;
   }
 
-  node(index: number): number {
-    return this.#smallWord(index, 3);
-  }
-
-  #word(index: number): number {
-    return ((this.#taken + index) & MASK) * WORDS;
-  }
-
-  #smallWord(index: number, which: number): number {
-    return this.#small[this.#word(index) * 2 + SMALL + which] ?? 0;
+  get node(): number {
+    return this.#small[this.#at * 2 + SMALL + 3] ?? 0;
   }
 }

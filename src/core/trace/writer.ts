@@ -7,7 +7,7 @@ import type { TraceNode } from './record.ts';
 import { type RingMemory, RingReader } from './ring.ts';
 
 /** Bytes of text that are gathered before they are compressed and written. */
-const CHUNK = 1 << 20;
+const CHUNK = 1 << 18;
 
 export interface WriterSettings {
   readonly path: string;
@@ -27,8 +27,6 @@ export class TraceWriter {
   readonly #compress: Compressor | undefined;
   readonly #fd: number;
   readonly #ring: RingReader;
-  readonly #chunk = new Uint8Array(CHUNK);
-  #filled = 0;
   #begun: boolean;
   #closed = false;
   /** Bytes of the file that are whole lines. */
@@ -40,7 +38,7 @@ export class TraceWriter {
     this.#ring = new RingReader(ring);
     this.#header = header;
     this.#begun = known.length > 0;
-    this.#encoder = new RecordEncoder(origin);
+    this.#encoder = new RecordEncoder(origin, CHUNK);
     for (const node of known) this.#encoder.addNode(node.name);
     this.#compress = compressorFor(path);
     try {
@@ -54,39 +52,26 @@ export class TraceWriter {
   /** Introduce a further image; its index is that of the calls. */
   addNode(node: TraceNode): void {
     this.#encoder.addNode(node.name);
-    this.#add(Buffer.from(this.#begun ? nodeLine(node) : headerLine(this.#header, node)));
-    if (this.#begun) return;
-    // A reader that looks on sees at once what this is; and a file that cannot be written to is found at once.
-    this.#begun = true;
     this.flush();
+    // A reader that looks on sees at once what this is; and a file that cannot be written to is found at once.
+    this.#write(Buffer.from(this.#begun ? nodeLine(node) : headerLine(this.#header, node)));
+    this.#begun = true;
   }
 
   /** Take what is in the ring; true when there was something. */
   drain(): boolean {
     let any = false;
-    for (;;) {
-      const lines = this.#encoder.takeFrom(this.#ring);
-      if (lines.length === 0) return any;
+    while (this.#encoder.gather(this.#ring) > 0) {
       any = true;
-      this.#add(lines);
+      if (this.#encoder.full) this.flush();
     }
-  }
-
-  #add(bytes: Uint8Array): void {
-    if (this.#filled + bytes.length > CHUNK) this.flush();
-    if (bytes.length > CHUNK) {
-      this.#write(bytes);
-      return;
-    }
-    this.#chunk.set(bytes, this.#filled);
-    this.#filled += bytes.length;
+    return any;
   }
 
   /** Hand what is gathered to the system. */
   flush(): void {
-    const length = this.#filled;
-    this.#filled = 0;
-    if (length > 0) this.#write(this.#chunk.subarray(0, length));
+    const lines = this.#encoder.take();
+    if (lines.length > 0) this.#write(lines);
   }
 
   #write(text: Uint8Array): void {
@@ -103,8 +88,8 @@ export class TraceWriter {
   close(requests: number): void {
     try {
       this.drain();
-      this.#add(Buffer.from(footerLine(requests)));
       this.flush();
+      this.#write(Buffer.from(footerLine(requests)));
     } finally {
       this.#close();
     }

@@ -48,7 +48,7 @@ export class BlkdebugImage extends FilterImage {
   };
 
   childPermissions(_child: string, _users: PermPair, usual: PermPair): PermPair {
-    return { perm: usual.perm | this.#init.take, shared: usual.shared & ~this.#init.unshare };
+    return { ...usual, perm: usual.perm | this.#init.take, shared: usual.shared & ~this.#init.unshare };
   }
 
   get #idle(): boolean {

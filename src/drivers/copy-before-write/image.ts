@@ -4,7 +4,7 @@ import type { Flags, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import { FilterImage } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
-import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
+import { Perm, type PermPair, type UserPermissions } from '../../core/block/permissions-bits.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
 import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -26,11 +26,11 @@ export class CopyBeforeWriteImage extends FilterImage {
     this.#settings = settings;
   }
 
-  childPermissions(child: string, users: PermPair, usual: PermPair): PermPair {
+  childPermissions(child: string, users: UserPermissions, usual: PermPair): PermPair {
     // Others may read the target, a snapshot of it being its purpose, and only this node writes what it saves there.
     if (child === 'target') return { perm: Perm.WRITE, shared: Perm.ALL & ~Perm.RESIZE };
     // Being put in: those who will use it still use the disk below.
-    if (users.perm === 0 && users.shared === Perm.ALL) return usual;
+    if (users.unused) return usual;
     const reads = (users.perm & Perm.WRITE) !== 0 ? Perm.CONSISTENT_READ : 0;
     return { perm: usual.perm | reads, shared: usual.shared & ~(Perm.WRITE | Perm.RESIZE) };
   }

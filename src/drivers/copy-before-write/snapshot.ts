@@ -16,7 +16,7 @@ import { belowFilters, chainStatus } from '../../core/block/own-node.ts';
 import type { PointInTimeCapability } from '../../core/block/point-in-time.ts';
 import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
 import { nextRun } from '../../core/bytes/zero.ts';
-import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError, reworded } from '../../core/errors/block-error.ts';
 
 /** Longest single copy in bytes, unless clusters are larger. */
 const PIECE = 1 << 20;
@@ -155,6 +155,6 @@ async function onSide<T>(side: 'read' | 'write', action: () => Maybe<T>): Promis
     return await action();
   } catch (thrown) {
     const cause = asBlockError(thrown);
-    throw new BlockError(cause.message, { code: cause.code, hint: cause.hint, data: { ...cause.data, side }, cause });
+    throw reworded(cause.message, cause, { side });
   }
 }

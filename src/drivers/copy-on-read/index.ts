@@ -50,7 +50,7 @@ class CopyOnReadImage extends FilterImage {
   }
 
   childPermissions(_child: string, _users: PermPair, usual: PermPair): PermPair {
-    return { perm: usual.perm | Perm.WRITE_UNCHANGED, shared: usual.shared | Perm.WRITE_UNCHANGED };
+    return { ...usual, perm: usual.perm | Perm.WRITE_UNCHANGED, shared: usual.shared | Perm.WRITE_UNCHANGED };
   }
 
   override read(offset: number, buf: Uint8Array): Maybe<void> {

@@ -17,7 +17,7 @@ import { Limit } from './meta/limits.ts';
 import { getRefcount } from './meta/refcount-entry.ts';
 import { Mutex } from './mutex.ts';
 import type { Refcounts } from './refcounts.ts';
-import { orUndo } from './sequence.ts';
+import { inOrder, orUndo } from './sequence.ts';
 
 /** Why clusters are freed: decides whether the space is given back to the host. */
 export type FreeReason = 'never' | 'request' | 'snapshot' | 'other' | 'always';
@@ -39,6 +39,7 @@ export interface AllocatorInit {
   readonly tableMoved: () => void;
   /** Throws when the image's own structures lie in these bytes, although their count says that they are free. */
   readonly assertVacant: (space: Allocated) => void;
+  readonly announces: boolean;
   /** Tell a fault injector what comes next. */
   readonly announce: (event: BlockEvent) => Maybe<void>;
 }
@@ -128,11 +129,27 @@ export class Allocator {
         const create = () => this.#createBehind(missing, first, first + count);
         return after(after(this.#init.announce('refblock_alloc'), create), () => this.#allocate(count, use));
       }
-      return after(this.#setOnes(first, count), () => {
+      const counted = after(this.announceCounting(first, count), () => this.#setOnes(first, count));
+      return after(counted, () => {
         this.#hint = first + count;
         return first;
       });
     });
+  }
+
+  /** Counts are about to be changed: told for each refcount block that has some of them, cached or not. */
+  announceCounting(first: number, count: number): Maybe<void> {
+    if (!this.#init.announces) return;
+    const { announce } = this.#init;
+    const last = this.#refcounts.blockIndex(first + count - 1);
+    const steps = [];
+    for (let index = this.#refcounts.blockIndex(first); index <= last; index++) {
+      steps.push(
+        () => announce('refblock_alloc'),
+        () => announce('refblock_load'),
+      );
+    }
+    return inOrder(steps);
   }
 
   #assertVacant(first: number, count: number, use: string): void {
@@ -321,11 +338,13 @@ export class Allocator {
       const item = list[index];
       if (!item) continue;
       const passes = host.passes(item.reason);
-      const counted = this.#refcounts.add(item.first, item.count, -1, (cluster) => {
-        if (cluster < this.#hint) this.#hint = cluster;
-        host.vacant(cluster);
-        if (passes) appendRun(discards, cluster);
-      });
+      const lower = (): Maybe<void> =>
+        this.#refcounts.add(item.first, item.count, -1, (cluster) => {
+          if (cluster < this.#hint) this.#hint = cluster;
+          host.vacant(cluster);
+          if (passes) appendRun(discards, cluster);
+        });
+      const counted = after(this.announceCounting(item.first, item.count), lower);
       const done = after(counted, () => (discards.runs.length < DISCARDS_AT_ONCE ? undefined : begin(discards, host)));
       if (done instanceof Promise) return done.then(() => this.#releaseFrom(index + 1, list, host, discards));
     }

@@ -1,5 +1,4 @@
 /** The parts of an open disk, put together: caches, reference counts, the allocator, the writer. */
-import type { BlockEvent } from '../../core/block/events.ts';
 import { Allocator } from './allocator.ts';
 import { CompressedSpace } from './compressed-space.ts';
 import type { Disk } from './disk.ts';
@@ -15,13 +14,12 @@ import { WriteOut } from './write-out.ts';
 export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Options): void {
   const { geometry, header, file, fileName } = disk;
   const sizes = cacheSizes(options, geometry, header.size);
-  const source = (event: BlockEvent) => () => ({
-    read: (offset: number, buf: Uint8Array) => disk.announcing(event, () => disk.file.read(offset, buf)),
-  });
   const writer = new WriteOut(disk);
   const overlap = new OverlapCheck(geometry.clusterSize, overlapKinds(options));
   const l2 = new TableCache({
-    source: source('l2_load'),
+    source: () => ({
+      read: (offset, buf) => disk.announcing('l2_load', () => disk.file.read(offset, buf)),
+    }),
     entrySize: sizes.l2Entry,
     maxBytes: sizes.l2,
     writeUnit: 512,
@@ -35,7 +33,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
       corrupt: (what) => disk.corrupt(what),
     }),
     cache: new TableCache({
-      source: source('refblock_load'),
+      source: () => disk.file,
       entrySize: geometry.clusterSize,
       maxBytes: sizes.refcount,
       writeUnit: 512,
@@ -52,6 +50,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     blockAdded: (offset) => overlap.add('refcount-block', offset),
     assertVacant: (space) => disk.assertVacant(space),
     tableMoved: () => refreshPlaces(disk),
+    announces: disk.announces,
     announce: (event) => file.event(event),
   });
   const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });

@@ -67,7 +67,8 @@ export class CompressedSpace {
 
   /** In the cluster that is started, and perhaps on into the next, which is counted already. */
   #share(current: number, length: number): Maybe<number> {
-    return after(this.#refcounts.add(current, 1, 1), () => this.#take(this.#next, length));
+    const count = () => this.#refcounts.add(current, 1, 1);
+    return after(after(this.#allocator.announceCounting(current, 1), count), () => this.#take(this.#next, length));
   }
 
   #take(offset: number, length: number): number {

@@ -16,6 +16,8 @@ export interface RefcountTablePiece {
   /** The whole table at a new place: the header has to follow. */
   readonly moved: boolean;
   readonly from: number;
+  /** Host offsets of the blocks whose entries had no room at the place that the table has left. */
+  readonly grownFor: ReadonlySet<number>;
 }
 
 export interface RefcountTableInit {
@@ -26,6 +28,8 @@ export interface RefcountTableInit {
   /** The error for an entry that cannot be one. */
   readonly corrupt: (what: string) => CorruptImage;
 }
+
+const NO_OFFSETS: ReadonlySet<number> = new Set();
 
 function hexOf(value: number): string {
   return value === 0 ? '0' : `0x${value.toString(16)}`;
@@ -39,6 +43,8 @@ export class RefcountTable {
   /** Bytes that the place on disk holds. */
   #placed: number;
   #moved = false;
+  /** Bytes that the place it has left held. */
+  #placedBefore = 0;
   #dirtyFrom = Number.MAX_SAFE_INTEGER;
   #dirtyTo = 0;
   readonly #clusterSize: number;
@@ -72,10 +78,22 @@ export class RefcountTable {
       const place = hexOf(offset + (lo % 512));
       throw this.#corrupt(`Refblock offset ${place} unaligned (reftable index: ${hexOf(index)})`);
     }
-    if (offset > Limit.MAX_HOST_OFFSET) {
-      throw this.#corrupt(`Refblock at ${hexOf(offset)} is not covered by the refcount structures`);
-    }
+    if (offset > Limit.MAX_HOST_OFFSET) throw this.#notCovered(offset);
     return offset;
+  }
+
+  /** Throws CorruptImage for a block whose own count no block holds; `blockEntries` is the number of counts in one. */
+  assertCovered(blockEntries: number): void {
+    for (let index = 0; index < this.entries; index++) {
+      const offset = this.blockOffset(index);
+      if (offset === 0) continue;
+      const cluster = offset / this.#clusterSize;
+      if (this.blockOffset(Math.floor(cluster / blockEntries)) === 0) throw this.#notCovered(offset);
+    }
+  }
+
+  #notCovered(offset: number): CorruptImage {
+    return this.#corrupt(`Refblock at ${hexOf(offset)} is not covered by the refcount structures`);
   }
 
   set(index: number, blockOffset: number): void {
@@ -118,6 +136,7 @@ export class RefcountTable {
   moveTo(offset: number): { offset: number; clusters: number } {
     const old = { offset: this.offset, clusters: this.clusters };
     this.offset = offset;
+    this.#placedBefore = this.#placed;
     this.#placed = this.#bytes.length;
     this.#moved = true;
     return old;
@@ -136,7 +155,17 @@ export class RefcountTable {
     const beyond = this.#dirtyTo > this.#placed;
     this.#dirtyFrom = beyond ? this.#placed : Number.MAX_SAFE_INTEGER;
     if (!beyond) this.#dirtyTo = 0;
-    return { offset: this.offset + from, bytes: copyOf(this.#bytes, from, to), moved, from };
+    const grownFor = moved ? this.#offsetsFrom(this.#placedBefore / 8) : NO_OFFSETS;
+    return { offset: this.offset + from, bytes: copyOf(this.#bytes, from, to), moved, from, grownFor };
+  }
+
+  #offsetsFrom(first: number): ReadonlySet<number> {
+    const offsets = new Set<number>();
+    for (let index = first; index < this.entries; index++) {
+      const offset = this.blockOffset(index);
+      if (offset !== 0) offsets.add(offset);
+    }
+    return offsets;
   }
 
   restore(piece: RefcountTablePiece): void {

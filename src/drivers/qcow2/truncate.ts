@@ -90,8 +90,10 @@ async function zeroTail(disk: Disk, { from, to, takesTail }: Tail): Promise<void
 }
 
 async function shrink(disk: Disk, size: number): Promise<void> {
-  const { header, geometry, l1, dataFile } = disk;
+  const { header, geometry, l1, dataFile, refcounts } = disk;
   const { clusterSize } = geometry;
+  // What is given back here cannot be had again: not by counts that contradict themselves.
+  refcounts.table.assertCovered(refcounts.blockEntries);
   const from = alignUp(size, clusterSize);
   if (from < header.size) {
     const range = { offset: from, length: header.size - from };

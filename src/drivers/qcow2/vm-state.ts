@@ -30,13 +30,14 @@ export function vmStateOf(disk: Disk): VmStateCapability {
   return {
     read: (offset, buf) => {
       checkRange(disk, offset, buf.length);
-      return disk.grace.during(() => readState(disk, offset, buf));
+      return disk.announcing('vmstate_load', () => disk.grace.during(() => readState(disk, offset, buf)));
     },
     write: (offset, buf) => {
       checkRange(disk, offset, buf.length);
       if (disk.dataFile) throw new NotSupported(`'${disk.fileName}' keeps its data in another file, not machine state`);
       // Parts of one cluster are written by several requests: one at a time.
-      return writing.run(() => after(beforeWrite(disk), () => writeState(disk, offset, buf)));
+      const write = () => disk.announcing('vmstate_save', () => writeState(disk, offset, buf));
+      return writing.run(() => after(beforeWrite(disk), write));
     },
   };
 }

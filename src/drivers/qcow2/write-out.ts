@@ -19,7 +19,7 @@ import type { L1Piece } from './l1-table.ts';
 import { Mutex } from './mutex.ts';
 import type { RefcountTablePiece } from './refcount-table.ts';
 import { inOrder, orUndo, Pending } from './sequence.ts';
-import type { DirtyPiece, TableCache } from './table-cache.ts';
+import type { DirtyPiece, Table, TableCache } from './table-cache.ts';
 
 interface Round {
   readonly blocks: DirtyPiece[];
@@ -77,7 +77,7 @@ export class WriteOut {
       const pieces = this.#disk.refcounts.cache.takeDirty();
       const { cache } = this.#disk.refcounts;
       return orUndo(
-        () => this.#writePieces(cache, pieces, 'refblock_update_part'),
+        () => this.#writePieces(cache, pieces, () => 'refblock_update_part'),
         () => {
           for (const piece of pieces) cache.written(piece, true);
         },
@@ -156,10 +156,10 @@ export class WriteOut {
     const entries = l2.length > 0 || l1 !== undefined;
     if (!counts && !entries && freed.length === 0) return;
     return inOrder([
-      () => this.#writePieces(disk.refcounts.cache, blocks, blockEvent(table)),
+      () => this.#writePieces(disk.refcounts.cache, blocks, blockEvents(table)),
       () => this.#writeRefcountTable(table, blocks.length > 0),
       () => (entries && (counts || round.unsettled) ? this.#settleData() : undefined),
-      () => this.#writePieces(disk.l2, l2, 'l2_update'),
+      () => this.#writePieces(disk.l2, l2, () => 'l2_update'),
       () => (l1 && l2.length > 0 ? this.barrier() : undefined),
       () => (l1 ? disk.announcing('l1_update', () => disk.file.write(l1.offset, l1.bytes)) : undefined),
       () => (freed.length > 0 ? this.barrier() : undefined),
@@ -179,10 +179,12 @@ export class WriteOut {
   #writeRefcountTable(table: RefcountTablePiece | undefined, blocksWritten: boolean): Maybe<void> {
     if (!table) return;
     const { file, header } = this.#disk;
-    const event = table.moved ? 'refblock_alloc_write_table' : 'refblock_alloc_hookup';
-    const write = () => file.write(table.offset, table.bytes);
-    const steps: (() => Maybe<void>)[] = [() => this.#disk.announcing(event, write)];
-    if (blocksWritten) steps.unshift(() => file.flush());
+    const steps: (() => Maybe<void>)[] = [
+      () => (blocksWritten ? file.flush() : undefined),
+      () => file.event('refblock_alloc_hookup'),
+      () => (table.moved ? file.event('refblock_alloc_write_table') : undefined),
+      () => file.write(table.offset, table.bytes),
+    ];
     if (table.moved) {
       steps.push(
         () => file.flush(),
@@ -197,13 +199,13 @@ export class WriteOut {
     return inOrder(steps);
   }
 
-  #writePieces(cache: TableCache, pieces: readonly DirtyPiece[], event: BlockEvent): Maybe<void> {
+  #writePieces(cache: TableCache, pieces: readonly DirtyPiece[], event: (table: Table) => BlockEvent): Maybe<void> {
     if (pieces.length === 0) return;
     const disk = this.#disk;
     const pending = new Pending();
     for (const piece of pieces) {
       const write = () => disk.file.write(piece.table.offset + piece.from, piece.bytes);
-      pending.start(() => after(disk.announcing(event, write), () => cache.written(piece, false)));
+      pending.start(() => after(disk.announcing(event(piece.table), write), () => cache.written(piece, false)));
     }
     return pending.end();
   }
@@ -260,10 +262,10 @@ export class WriteOut {
   }
 }
 
-/** What writing refcount blocks is called, by whether any of them are new. */
-function blockEvent(table: RefcountTablePiece | undefined): BlockEvent {
-  if (!table) return 'refblock_update_part';
-  return table.moved ? 'refblock_alloc_write_blocks' : 'refblock_alloc_write';
+/** What writing a refcount block is called, by whether it may be new and where its entry is. */
+function blockEvents(table: RefcountTablePiece | undefined): (block: Table) => BlockEvent {
+  if (!table) return () => 'refblock_update_part';
+  return ({ offset }) => (table.grownFor.has(offset) ? 'refblock_alloc_write_blocks' : 'refblock_alloc_write');
 }
 
 /** A cluster has become free: no cached table lies there, and no structure has to be protected. */

@@ -179,7 +179,7 @@ class RawImage implements Image {
   /** A window takes of its file what its users need, and no right to resize it for being written to. */
   childPermissions(_name: string, users: PermPair, usual: PermPair): PermPair {
     const changes = Perm.WRITE | Perm.RESIZE;
-    return { perm: (usual.perm & ~changes) | (users.perm & changes), shared: usual.shared };
+    return { ...usual, perm: (usual.perm & ~changes) | (users.perm & changes) };
   }
 
   async close(): Promise<void> {}

@@ -32,6 +32,7 @@ describe('run', () => {
     ['info -Z x', "img: unknown option '-Z'\nTry 'img info --help' for more information\n"],
     ['fail block', 'img: disk is on fire (Use water)\n'],
     ['fail advice', "img: not here\nYou can use 'img info' or io instead.\n"],
+    ['fail closing', 'img: cannot be read\n'],
     ['fail usage', 'img: wrong words\n'],
     ['fail system', 'img: /nonexistent/x: No such file or directory\n'],
     ['fail cancel', ''],

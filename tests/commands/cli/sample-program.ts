@@ -36,7 +36,11 @@ const fail = command({
   options: {},
   async run({ arguments: { how } }) {
     if (how === 'block') throw new BlockError('disk is on fire', { hint: 'Use water' });
-    if (how === 'advice') throw new BlockError('not here', { hint: "You can use 'img info' or io instead." });
+    if (how === 'advice') throw new BlockError('not here', { followUp: "You can use 'img info' or io instead." });
+    if (how === 'closing') {
+      await using _ = { [Symbol.asyncDispose]: () => Promise.reject(new BlockError('cannot be closed')) };
+      throw new BlockError('cannot be read');
+    }
     if (how === 'usage') throw new Usage('wrong words');
     if (how === 'status') return await withStatus(2, () => Promise.reject(new BlockError('no such disk')));
     if (how === 'cancel') throw new Cancelled();

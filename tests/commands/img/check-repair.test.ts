@@ -105,7 +105,9 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img check -r', () => {
     const before = readFileSync(path);
     const leaks = await imgHere(['check', '-r', 'leaks', path]);
     expect(leaks).toMatchObject({ code: 1, stdout: '' });
-    expect(leaks.stderr).toMatch(/have to be rebuilt to repair anything \(Use img check -r all\)\n$/);
+    expect(leaks.stderr).toMatch(
+      /have to be rebuilt to repair anything \(Use img check -r all\)\nimg: Check failed\n$/,
+    );
     expect(readFileSync(path).equals(before)).toBe(true);
     expect((await imgHere(['check', '-r', 'all', path])).code).toBe(0);
   });

@@ -294,6 +294,42 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img convert and qemu-i
     expect(noFormat.stderr).toMatch(/needs its format[^\n]*-F qcow2/);
   });
 
+  test.each(['compat=1.1', 'compat=0.10', 'compat=1.1 on a base', 'compat=0.10 on a base'])(
+    'have zeroes be the own ones of an existing image with %s',
+    async (kind) => {
+      const dir = tempDir();
+      const [source, base] = [join(dir, 'source'), join(dir, 'base')];
+      await qemuImg(['create', '-q', '-f', 'qcow2', source, '4M']);
+      await qemuIo(source, ['write -P 7 1M 64k']);
+      await qemuImg(['create', '-q', '-f', 'qcow2', base, '4M']);
+      const maps: unknown[] = [];
+      for (const convert of [imgHereOutput, qemuImg]) {
+        const target = join(dir, `target-${maps.length}`);
+        const below = kind.endsWith('base') ? ['-b', base, '-F', 'qcow2'] : [];
+        await qemuImg(['create', '-q', '-f', 'qcow2', '-o', kind.split(' ')[0] ?? '', ...below, target, '4M']);
+        await convert(['convert', '-n', '-O', 'qcow2', source, target]);
+        expect(await qemuImgSame(source, target)).toBe(true);
+        const map = await qemuImgJson<readonly Record<string, unknown>[]>(['map', target]);
+        maps.push(map.map(({ offset: _where, ...rest }) => rest));
+      }
+      expect(maps[0]).toEqual(maps[1]);
+    },
+  );
+
+  test('compress the cluster in which one source ends and the next begins', async () => {
+    const dir = tempDir();
+    makeRaw(join(dir, 'a.raw'), 1, 8 * MiB - KiB);
+    makeRaw(join(dir, 'b.raw'), 2);
+    const maps: unknown[] = [];
+    for (const convert of [imgHereOutput, qemuImg]) {
+      const target = join(dir, `target-${maps.length}`);
+      await convert(['convert', '-c', '-f', 'raw', '-O', 'qcow2', join(dir, 'a.raw'), join(dir, 'b.raw'), target]);
+      maps.push(await qemuImgJson(['map', target]));
+    }
+    expect(maps[0]).toEqual(maps[1]);
+    expect(await qemuImgSame(join(dir, 'target-0'), join(dir, 'target-1'))).toBe(true);
+  });
+
   test('show the same help for creation options', async () => {
     const dir = tempDir();
     const ours = await imgHereOutput(['convert', '-O', 'raw', '-o', 'help', join(dir, 'a'), join(dir, 'b')]);

@@ -149,3 +149,23 @@ describe('img resize', () => {
     expect(statSync(file).size).toBe(8192);
   });
 });
+
+describe.skipIf(peersFor('qemu-img').missing)('img resize of an image whose counts contradict themselves', () => {
+  test('does not shrink it before it is repaired', async () => {
+    const file = join(tempDir(), 'disk.qcow2');
+    await qemuImg(['create', '-q', '-f', 'qcow2', '-o', 'refcount_bits=1', file, '64M']);
+    const bytes = readFileSync(file);
+    // A second block of counts, at 64 GiB: the count of that place would be in a third one, which does not exist.
+    bytes.writeBigUInt64BE(2n ** 36n, Number(bytes.readBigUInt64BE(48)) + 8);
+    writeFileSync(file, bytes);
+    const refused = await imgHere(['resize', '--shrink', file, '32M']);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('Refblock at 0x1000000000 is not covered by the refcount structures');
+    expect(JSON.parse((await imgHere(['info', '--output=json', file])).stdout)).toMatchObject({
+      'virtual-size': 64 * MiB,
+    });
+    expect((await imgHere(['check', '-r', 'all', file])).code).toBe(0);
+    expect((await imgHere(['resize', '--shrink', file, '32M'])).code).toBe(0);
+    expect(await qemuImgCheck(file)).toMatchObject({ code: 0 });
+  });
+});

@@ -58,7 +58,7 @@ describe.runIf(isLinux)('FileLocks', () => {
     const writer = await again(image);
     const error = conflict(() => writer.take(READ | WRITE, READ | UNCHANGED));
     expect(error.message).toBe('Failed to get "write" lock');
-    expect(error.hint).toBe(`Is another process using the image [${image.path}]?`);
+    expect(error.followUp).toBe(`Is another process using the image [${image.path}]?`);
     expect(error.code).toBe('EAGAIN');
     first.release();
     expect(conflict(() => writer.take(WRITE, ALL)).message).toBe('Failed to get "write" lock');

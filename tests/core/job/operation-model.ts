@@ -13,12 +13,13 @@ interface Link {
   to: ModelNode;
   perm: number;
   shared: number;
+  sharedBelow: number;
   /** Of a job, which does not want to be moved. */
   readonly fixed: boolean;
   heldBy: string | undefined;
 }
 
-type Needs = (users: OperationPart) => OperationPart;
+type Needs = (users: Required<OperationPart> & { readonly unused: boolean }) => OperationPart;
 
 interface ModelNode {
   readonly name: string;
@@ -29,16 +30,17 @@ interface ModelNode {
 }
 
 /** What an image needs of its backing file. */
-const layer: Needs = ({ perm, shared }) => ({ perm: perm & R, shared: R | U | (shared & W ? W | Z : 0) });
+const layer: Needs = ({ perm, sharedBelow }) => ({ perm: perm & R, shared: R | U | (sharedBelow & W ? W | Z : 0) });
 
 const filters: Readonly<Record<string, Needs>> = {
-  'mirror-live': (users) => users,
-  'commit-active': ({ perm, shared }) => ({ perm: perm & ~R, shared: shared | W }),
+  'mirror-live': ({ perm, shared, unused }) => ({ perm, shared: unused ? shared : shared & ~W }),
+  'commit-active': ({ perm, shared, unused }) =>
+    unused ? { perm, shared } : { perm: perm & ~R, shared: shared & ~W, sharedBelow: shared | W },
   commit: () => ({ perm: 0, shared: ALL }),
-  stream: ({ perm, shared }) => ({ perm: perm | U, shared: shared | U }),
-  backup: ({ perm, shared }) => ({
+  stream: ({ perm, shared, sharedBelow }) => ({ perm: perm | U, shared: shared | U, sharedBelow }),
+  backup: ({ perm, shared, unused }) => ({
     perm: perm | (perm & W ? R : 0),
-    shared: perm === 0 && shared === ALL ? shared : shared & ~(W | Z),
+    shared: unused ? shared : shared & ~(W | Z),
   }),
 };
 
@@ -89,7 +91,7 @@ export class ChainModel {
     } else if (name === 'backup') {
       this.#job(this.#layer(at), part('source'));
       this.#check();
-      this.#filter(at, 'backup', 'backup');
+      this.#job(this.#filter(at, 'backup', 'backup'), part('main'));
     } else if (name === 'backup-into') {
       this.#job(this.#layer(at), part('target'));
       // By the filter, which alone writes there.
@@ -121,8 +123,9 @@ export class ChainModel {
     this.#link(undefined, node, part, true);
   }
 
-  #link(from: ModelNode | undefined, to: ModelNode, { perm, shared }: OperationPart, fixed = false): Link {
-    const link = { from, to, perm, shared, fixed, heldBy: undefined };
+  #link(from: ModelNode | undefined, to: ModelNode, part: OperationPart, fixed = false): Link {
+    const { perm, shared, sharedBelow = shared } = part;
+    const link = { from, to, perm, shared, sharedBelow, fixed, heldBy: undefined };
     to.users.push(link);
     return link;
   }
@@ -174,7 +177,10 @@ export class ChainModel {
       }
       const perm = node.users.reduce((sum, link) => sum | link.perm, 0);
       const shared = node.users.reduce((rest, link) => rest & link.shared, ALL);
-      if (node.below) Object.assign(node.below, node.needs({ perm, shared }));
+      const sharedBelow = node.users.reduce((rest, link) => rest & link.sharedBelow, ALL);
+      if (!node.below) continue;
+      const needs = node.needs({ perm, shared, sharedBelow, unused: node.users.length === 0 });
+      Object.assign(node.below, { sharedBelow: needs.shared, ...needs });
     }
   }
 }

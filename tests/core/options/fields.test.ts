@@ -146,7 +146,7 @@ suite('validate', () => {
     [{ check: { template: 'x' } }, "option 'check.template' of driver 'sample' expects 'all' or 'none', not 'x'"],
     [{ note: `a\n${'x'.repeat(500)}` }, 'is longer than 5 bytes'],
     [{ bits: `a\n${'x'.repeat(500)}` }, `not 'a\\n${'x'.repeat(78)}…'`],
-  ])('refuses %.60j', (input, message, hint) => {
+  ])('refuses %.60j', (input, message, followUp) => {
     let caught: unknown;
     try {
       read({ file: 'x', ...input });
@@ -156,7 +156,7 @@ suite('validate', () => {
     expect(caught).toBeInstanceOf(BlockError);
     expect((caught as BlockError).message).toContain(message);
     expect((caught as BlockError).message).not.toMatch(/\n/);
-    if (hint !== undefined) expect((caught as BlockError).hint).toBe(hint);
+    if (followUp !== undefined) expect((caught as BlockError).followUp).toBe(followUp);
   });
   it('refuses what is no record', () => {
     for (const input of [[], null, 'x', 5])

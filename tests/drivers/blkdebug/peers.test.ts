@@ -10,6 +10,7 @@ interface Case {
   readonly format: 'raw' | 'qcow2';
   readonly rules: string;
   readonly commands: readonly string[];
+  readonly cache?: string;
   /** Options of blkdebug instead of a name with the file of rules. */
   readonly options?: string;
 }
@@ -43,6 +44,27 @@ const CASES: Readonly<Record<string, Case>> = {
     format: 'qcow2',
     rules: '[inject-error]\nevent = "l2_load"\nerrno = "5"\nonce = "on"\n',
     commands: ['read 0 4k', 'read 0 4k', 'write 0 4k', 'read 0 4k'],
+  },
+  'counts that are about to be changed': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "refblock_alloc"\nerrno = "28"\nonce = "on"\n',
+    commands: ['write 0 4k', 'write 64k 64k', 'write 128k 64k', 'read 64k 128k'],
+  },
+  'counts that are in memory already': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "refblock_load"\nerrno = "28"\nonce = "on"\n',
+    commands: ['write 64k 64k', 'write 128k 64k', 'read 64k 128k'],
+  },
+  'machine state that is to be stable when it is written': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "l2_update"\nerrno = "28"\nonce = "on"\n',
+    cache: 'writethrough',
+    commands: ['write -b 0 64k', 'write -b -P 3 64k 64k', 'read -b -P 3 64k 64k'],
+  },
+  'machine state that cannot be written': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "vmstate_save"\nerrno = "28"\nonce = "on"\n',
+    commands: ['write 64k 64k', 'write -b 0 64k', 'write -b 0 64k', 'read -b 0 64k'],
   },
   'data that cannot be written': {
     format: 'qcow2',
@@ -109,7 +131,7 @@ function plain(text: string): string[] {
 }
 
 describe.skipIf(peersFor('qemu-io', 'qemu-img').missing)('blkdebug of QEMU and ours', () => {
-  test.each(Object.entries(CASES))('%s', async (_name, { format, rules, commands, options }) => {
+  test.each(Object.entries(CASES))('%s', async (_name, { format, rules, commands, options, cache = 'writeback' }) => {
     const folder = tempDir();
     const [config, theirs, ours] = ['rules', 'theirs', 'ours'].map((name) => join(folder, name)) as [
       string,
@@ -127,8 +149,13 @@ describe.skipIf(peersFor('qemu-io', 'qemu-img').missing)('blkdebug of QEMU and o
             '--image-opts',
             `driver=${format},file.driver=blkdebug,file.image.filename=${image},file.${options.replaceAll(',', ',file.')}`,
           ];
-    const wanted = await runPeer('qemu-io', [...commands.flatMap((command) => ['-c', command]), ...name(theirs)]);
-    const found = await ioHere(commands, name(ours));
+    const wanted = await runPeer('qemu-io', [
+      '-t',
+      cache,
+      ...commands.flatMap((command) => ['-c', command]),
+      ...name(theirs),
+    ]);
+    const found = await ioHere(commands, ['-t', cache, ...name(ours)]);
     // When a request that runs in the background ends is a matter of time.
     expect(plain(found.stdout).sort()).toEqual(plain(wanted.stdout).sort());
     expect(found.code).toBe(wanted.code);

@@ -82,6 +82,9 @@ describe.skipIf(peersFor('qemu-io').missing)('a file that we hold', () => {
   test('is refused to ourselves in another graph', async () => {
     const path = rawFile();
     await using _disk = await open(path, 'write');
-    await expect(open(path, 'write')).rejects.toMatchObject({ code: 'EAGAIN', hint: expect.stringContaining(path) });
+    await expect(open(path, 'write')).rejects.toMatchObject({
+      code: 'EAGAIN',
+      followUp: expect.stringContaining(path),
+    });
   });
 });

@@ -1,5 +1,5 @@
 /** `write` and `writev`. */
-import type { Maybe } from '../../../core/async/maybe.ts';
+import { after, type Maybe } from '../../../core/async/maybe.ts';
 import { Flag } from '../../../core/block/driver.ts';
 import type { RequestKind } from '../../../core/block/fault-control.ts';
 import { Perm } from '../../../core/block/permissions-bits.ts';
@@ -112,7 +112,8 @@ export function writeRequestFlags(flags: Words['flags']): number {
 function writeVmState(shell: Shell, offset: number, data: Buffer): Maybe<void> {
   const state = findBelow(shell.backend.image, (image) => image.vmState);
   if (!state) throw new NotSupported('the image has no place for machine state');
-  return state.write(offset, data);
+  const written = state.write(offset, data);
+  return shell.backend.writethrough ? after(written, () => shell.backend.flush()) : written;
 }
 
 export const writev: ShellCommand = {

@@ -55,8 +55,8 @@ export class NodeBitmaps implements TrackerHome {
   }
 
   /** In the order in which they were added. */
-  get named(): IterableIterator<NamedBitmap> {
-    return this.#named.values();
+  get named(): readonly NamedBitmap[] {
+    return [...this.#named.values()];
   }
 
   get count(): number {

@@ -7,6 +7,8 @@ import { DirtyBitmap as Bits, defaultGranularity } from '../../bitmap/index.ts';
 import { BlockError } from '../../errors/block-error.ts';
 import { infoOf } from '../graph/image-info.ts';
 import type { Node } from '../graph/node.ts';
+import { refreshPermissions } from '../graph/permissions.ts';
+import { transact } from '../graph/transaction.ts';
 import type { NamedBitmap } from './named-bitmap.ts';
 
 export type Undo = () => Promise<void> | void;
@@ -20,6 +22,14 @@ export interface NewBitmap {
   readonly recording?: boolean;
 }
 
+/**
+ * A bitmap begins or ends to record: with one that does, nobody may write past the node to what is below. Throws where
+ * somebody does.
+ */
+function recordingChanged(node: Node): void {
+  transact((transaction) => refreshPermissions(transaction, [node]));
+}
+
 export async function addBitmap(node: Node, name: string, options: NewBitmap = {}): Promise<Undo> {
   const { bitmaps } = node.io;
   const { persistent = false, recording = true } = options;
@@ -27,7 +37,17 @@ export async function addBitmap(node: Node, name: string, options: NewBitmap = {
   bitmaps.assertRoom(name, granularity, persistent);
   const bits = new Bits(node.io.size, granularity);
   const bitmap = bitmaps.insert({ name, bits, persistent, recording });
-  return () => bitmaps.drop(bitmap);
+  const undo = (): void => {
+    bitmaps.drop(bitmap);
+    recordingChanged(node);
+  };
+  try {
+    recordingChanged(node);
+  } catch (error) {
+    undo();
+    throw error;
+  }
+  return undo;
 }
 
 /** Also one that is inconsistent; it is taken out of the image too. */
@@ -37,8 +57,12 @@ export async function removeBitmap(node: Node, name: string): Promise<Undo> {
   bitmap.assertUsable({ inconsistent: true });
   await bitmaps.removeStored(bitmap);
   bitmaps.drop(bitmap);
+  recordingChanged(node);
   const { bits, persistent, recording, inconsistent } = bitmap;
-  return () => void bitmaps.insert({ name, bits, persistent, recording, inconsistent });
+  return () => {
+    bitmaps.insert({ name, bits, persistent, recording, inconsistent });
+    recordingChanged(node);
+  };
 }
 
 export async function clearBitmap(node: Node, name: string): Promise<Undo> {
@@ -67,10 +91,17 @@ async function setRecording(node: Node, name: string, on: boolean): Promise<Undo
   const before = bitmap.recording;
   if (before === on) return () => undefined;
   await node.io.bitmaps.beginChange([bitmap]);
-  bitmap.recording = on;
-  return () => {
-    bitmap.recording = before;
+  const set = (recording: boolean): void => {
+    bitmap.recording = recording;
+    recordingChanged(node);
   };
+  try {
+    set(on);
+  } catch (error) {
+    set(before);
+    throw error;
+  }
+  return () => set(before);
 }
 
 /** A bitmap to be merged: of that node, by its name. */

@@ -6,7 +6,7 @@ import { ObjectStore } from '../objects/object-store.ts';
 import { assertLinkable } from './changes.ts';
 import { Edge, type EdgeParent } from './edge.ts';
 import type { Node } from './node.ts';
-import { type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
+import { complete, type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
 import type { ReferencePolicy } from './references.ts';
 import { type Transaction, transact } from './transaction.ts';
 
@@ -89,7 +89,9 @@ export class BlockGraph implements AsyncDisposable {
 
   /** Change what `edge` needs and shares; throws with nothing changed, and never when that only relaxes. */
   setPermissions(edge: Edge, permissions: PermPair): void {
-    const loosening = (permissions.perm & ~edge.perm) === 0 && (edge.shared & ~permissions.shared) === 0;
+    const { perm, shared, sharedBelow } = complete(permissions);
+    const loosening =
+      (perm & ~edge.perm) === 0 && (edge.shared & ~shared) === 0 && (edge.sharedBelow & ~sharedBelow) === 0;
     transact((transaction) => {
       setEdgePermissions(transaction, edge, permissions);
       refreshPermissions(transaction, [edge.node], { loosening });

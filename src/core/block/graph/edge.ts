@@ -41,6 +41,7 @@ export class Edge {
   /** Taken and shared permissions now in force; changed by `graph/permissions.ts` only. */
   perm: PermMask = 0;
   shared: PermMask = 15;
+  sharedBelow: PermMask = 15;
   /** The child was opened with its parent, and takes over its modes when those change; else it was named. */
   follows: { readonly readOnly: boolean | undefined } | undefined;
   /** Those who rely on this link: it must not be moved. */

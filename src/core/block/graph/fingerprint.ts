@@ -9,6 +9,7 @@ import { BlockError } from '../../errors/block-error.ts';
 import type { GraphSettings } from './block-graph.ts';
 import { localPath, resolveName } from './file-name.ts';
 import type { Node } from './node.ts';
+import { chainStatus } from './status.ts';
 
 const VERSION = 1;
 const HAS_GENERATION = 1;
@@ -86,9 +87,27 @@ function timeOf(data: Buffer): string {
   return `${text}.${String(data.readUInt32BE(24)).padStart(9, '0')}`;
 }
 
+/** Whether anything of its base is to be seen through an image, which is looked at as far as the first such place. */
+async function showsBase(node: Node): Promise<boolean> {
+  const base = node.backing?.node;
+  const end = Math.min(node.io.size, base?.io.size ?? 0);
+  try {
+    for (let offset = 0; offset < end; ) {
+      const { allocated, length } = await chainStatus(node, base, { offset, length: end - offset });
+      if (!allocated || length === 0) return true;
+      offset += length;
+    }
+    return false;
+  } catch {
+    // It is told of to whoever reads there.
+    return true;
+  }
+}
+
 /**
  * Tell, refuse or ignore, as the graph is set, that the base of an image has changed since it was recorded. What holds
- * nothing of its own cannot have become wrong: it records the base as it is now, where it can be written to.
+ * nothing of its own cannot have become wrong: it records the base as it is now, where it can be written to. Nor can
+ * what holds everything.
  */
 export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changedBase' | 'warn'>): Promise<void> {
   const change = changeOfBase(node);
@@ -100,7 +119,7 @@ export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changed
     await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
     return;
   }
-  if (policy.changedBase === 'ignore') return;
+  if (policy.changedBase === 'ignore' || !(await showsBase(node))) return;
   const name = node.image.backing?.fileName ?? '';
   const message = `the backing file '${name}' of '${node.fileName}' has changed since the image was made on it: ${change}`;
   if (policy.changedBase !== 'refuse') {

@@ -1,7 +1,7 @@
 /** One call of opening a node: its driver, its children, and what to undo when it fails. */
 import fs from 'node:fs';
 import { Closer } from '../../async/closer.ts';
-import { asBlockError, BlockError } from '../../errors/block-error.ts';
+import { asBlockError, BlockError, reworded } from '../../errors/block-error.ts';
 import { isRecord } from '../../options/field.ts';
 import { fieldsOf } from '../../options/fields.ts';
 import { validate } from '../../options/parse.ts';
@@ -372,12 +372,7 @@ function readsNames(driver: Driver): boolean {
 function referenceError(request: ChildRequest, image: string, cause: BlockError): BlockError {
   if (cause.data?.referencedBy !== undefined) return cause;
   const name = request.role === 'cow' ? 'backing file' : request.name;
-  return new BlockError(`could not open ${name} of '${image}': ${cause.message}`, {
-    code: cause.code,
-    hint: cause.hint,
-    data: { ...cause.data, referencedBy: image },
-    cause,
-  });
+  return reworded(`could not open ${name} of '${image}': ${cause.message}`, cause, { referencedBy: image });
 }
 
 export function realName(name: string): string {

@@ -9,6 +9,8 @@ const { CONSISTENT_READ: R, WRITE: W, WRITE_UNCHANGED: U, RESIZE: Z, ALL } = Per
 export interface OperationPart {
   readonly perm: PermMask;
   readonly shared: PermMask;
+  /** See {@link PermPair}. */
+  readonly sharedBelow?: PermMask;
 }
 
 /** A row: parts of the chain by name, each with what the operation needs there and shares. */
@@ -50,14 +52,14 @@ export const operations = {
   'commit-active': {
     main: { perm: R, shared: R | W | U },
     source: { perm: 0, shared: R | W | U },
-    intermediate: { perm: 0, shared: W | U },
+    intermediate: { perm: 0, shared: U, sharedBelow: W | U },
     target: { perm: W, shared: R | W | U },
   },
   /** From one layer below the active one into another. */
   commit: {
     main: { perm: 0, shared: ALL },
-    source: { perm: 0, shared: W | U },
-    intermediate: { perm: 0, shared: W | U },
+    source: { perm: 0, shared: U, sharedBelow: W | U },
+    intermediate: { perm: 0, shared: U, sharedBelow: W | U },
     target: { perm: R | W, shared: R | U },
   },
   /** Into a layer, from those below it. */
@@ -71,8 +73,9 @@ export const operations = {
     image: { perm: R | W | U, shared: R | U },
     backing: { perm: R, shared: ALL },
   },
-  /** The filter that a backup puts in reads and writes for it. */
+  /** The filter that a backup puts in reads and writes for it, also where nobody else uses the disk. */
   backup: {
+    main: { perm: 0, shared: R | W | U },
     source: { perm: 0, shared: R | W | U },
     target: { perm: 0, shared: R | W | U },
   },

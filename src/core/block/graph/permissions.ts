@@ -8,7 +8,7 @@
  */
 import { BlockError, PermissionConflict } from '../../errors/block-error.ts';
 import type { ChildRole, OpenModes } from '../driver.ts';
-import { Perm, type PermPair, permNames } from '../permissions-bits.ts';
+import { Perm, type PermPair, permNames, type UserPermissions } from '../permissions-bits.ts';
 import type { Edge } from './edge.ts';
 import type { Node } from './node.ts';
 import { userOf } from './refusal.ts';
@@ -24,10 +24,11 @@ export function childPermissions(role: ChildRole, users: PermPair, modes: OpenMo
   return modes.forceShare ? { perm: own.perm, shared: Perm.ALL } : own;
 }
 
-function translate(role: ChildRole, { perm, shared }: PermPair, modes: OpenModes): PermPair {
-  if (role === 'filtered') return { perm, shared };
+function translate(role: ChildRole, users: PermPair, modes: OpenModes): PermPair {
+  const { perm, shared, sharedBelow = shared } = users;
+  if (role === 'filtered') return { perm, shared, sharedBelow };
   if (role === 'cow') {
-    const tolerant = (shared & Perm.WRITE) !== 0 ? Perm.WRITE | Perm.RESIZE : 0;
+    const tolerant = (sharedBelow & Perm.WRITE) !== 0 ? Perm.WRITE | Perm.RESIZE : 0;
     return { perm: perm & Perm.CONSISTENT_READ, shared: Perm.CONSISTENT_READ | Perm.WRITE_UNCHANGED | tolerant };
   }
   let need = perm;
@@ -46,27 +47,28 @@ function translate(role: ChildRole, { perm, shared }: PermPair, modes: OpenModes
 }
 
 /** Union of what the parents of a node need, intersection of what they share. */
-export function cumulative(node: Node): PermPair {
+export function cumulative(node: Node): UserPermissions {
   let perm = 0;
   let shared: number = Perm.ALL;
+  let sharedBelow: number = Perm.ALL;
   for (const edge of node.parents) {
     perm |= edge.perm;
     shared &= edge.shared;
+    sharedBelow &= edge.sharedBelow;
   }
-  return { perm, shared };
+  return { perm, shared, sharedBelow, unused: node.parents.size === 0 };
 }
 
 /** Give `edge` another need and share, undone on abort. Follow with {@link refreshPermissions}. */
 export function setEdgePermissions(transaction: Transaction, edge: Edge, next: PermPair): void {
-  const before = { perm: edge.perm, shared: edge.shared };
-  edge.perm = next.perm;
-  edge.shared = next.shared;
-  transaction.add({
-    abort() {
-      edge.perm = before.perm;
-      edge.shared = before.shared;
-    },
-  });
+  const { perm, shared, sharedBelow } = edge;
+  Object.assign(edge, complete(next));
+  transaction.add({ abort: () => void Object.assign(edge, { perm, shared, sharedBelow }) });
+}
+
+/** With what goes without saying. */
+export function complete({ perm, shared, sharedBelow = shared }: PermPair): Required<PermPair> {
+  return { perm, shared, sharedBelow };
 }
 
 /**
@@ -92,20 +94,22 @@ export function refreshPermissions(
     }
     prepareLocks(transaction, node, users, loosening);
     for (const edge of node.children.values()) {
-      const { perm, shared } = needsOf(node, edge, users);
-      if (perm === edge.perm && shared === edge.shared) continue;
-      setEdgePermissions(transaction, edge, { perm, shared });
+      const next = complete(needsOf(node, edge, users));
+      if (next.perm === edge.perm && next.shared === edge.shared && next.sharedBelow === edge.sharedBelow) continue;
+      setEdgePermissions(transaction, edge, next);
       changed.add(edge.node);
     }
   }
 }
 
 /** What `node` needs of a child and shares: by its role, as its driver adapts it. */
-function needsOf(node: Node, edge: Edge, users: PermPair): PermPair {
+function needsOf(node: Node, edge: Edge, users: UserPermissions): PermPair {
   const usual = childPermissions(edge.role, users, node.modes);
-  const adapted = node.image.childPermissions?.(edge.name, users, usual);
-  if (!adapted) return usual;
-  return node.modes.forceShare ? { perm: adapted.perm, shared: Perm.ALL } : adapted;
+  const needs = node.image.childPermissions?.(edge.name, users, usual) ?? usual;
+  if (node.modes.forceShare) return { perm: needs.perm, shared: Perm.ALL };
+  // What others wrote to the data below, past this node, would be missing from its bitmaps.
+  const past = edge.holdsData && node.io.bitmaps.named.some(({ target }) => target !== undefined);
+  return past ? { ...needs, shared: needs.shared & ~Perm.WRITE } : needs;
 }
 
 function prepareLocks(transaction: Transaction, node: Node, users: PermPair, loosening: boolean): void {

@@ -78,9 +78,9 @@ export function objectEntry(name: string): ObjectEntry {
   if (entry) return entry;
   const why = Object.hasOwn(ABSENT, name) ? ABSENT[name] : undefined;
   if (why !== undefined) throw new NotSupported(`object type '${name}' is not supported: ${why}`);
-  const hint = suggestion(
+  const followUp = suggestion(
     name,
     objectEntries.map((each) => each.name),
   );
-  throw new Usage(`there is no object type '${name}'`, hint === undefined ? {} : { hint });
+  throw new Usage(`there is no object type '${name}'`, { followUp });
 }

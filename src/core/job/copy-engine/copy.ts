@@ -15,7 +15,7 @@ import { nextTurn } from '../../async/turn.ts';
 import { Cancelled, withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
 import { OFFLOAD_TRANSFER, Offload, piecesOf } from './offload.ts';
-import { Planner } from './planner.ts';
+import { endOf, Planner } from './planner.ts';
 import { Reader } from './reader.ts';
 import { Turnstile } from './turnstile.ts';
 import type { CopyOptions, Segment } from './types.ts';
@@ -73,19 +73,26 @@ function transferOf(options: CopyOptions): number {
   return options.transfer ?? Math.min(MAX_TRANSFER, Math.max(usual, clusterOf(options)));
 }
 
+/** What is to be compressed has to come through memory. */
+function offloads({ offload = false, compressed = false }: CopyOptions): boolean {
+  return offload && !compressed;
+}
+
 function plannerFor(options: CopyOptions): Planner {
-  const { sources, target, sparse = DEFAULT_SPARSE, offload = false } = options;
+  const { sources, target, sparse = DEFAULT_SPARSE } = options;
   const transfer = transferOf(options);
+  const offload = offloads(options);
   return new Planner({
     sources,
     transfer: offload ? Math.max(OFFLOAD_TRANSFER, transfer) : transfer,
     shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
-    unit: sparse === 0 ? 1 : Math.min(clusterOf(options), transfer),
+    unit: sparse === 0 && !options.compressed ? 1 : Math.min(clusterOf(options), transfer),
     // What the kernel copies nobody looks at for zeroes.
     joinGap: offload || sparse === 0 ? 0 : JOIN_GAP,
     minZero: sparse,
     maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
     everything: sparse === 0,
+    wholeUnits: options.compressed ?? false,
     onStatusError: (error, offset) => {
       if (!options.salvage) throw withContext(`error while reading block status at offset ${offset}`, error);
     },
@@ -109,7 +116,7 @@ class Copy {
     this.#options = options;
     this.#transfer = transferOf(options);
     this.#writer = new Writer({ target, sparse, compressed });
-    this.#offload = new Offload(options.offload ?? false, () => {
+    this.#offload = new Offload(offloads(options), () => {
       this.#planner.transfer = this.#transfer;
     });
     this.#planner = plannerFor(options);
@@ -222,6 +229,26 @@ class Copy {
 
   /** False when the range is to be left out. */
   #read(segment: Segment, buf: Uint8Array): Maybe<boolean> {
+    const end = segment.offset + segment.length;
+    if (end <= endOf(segment.source)) return this.#readPart(segment, buf);
+    return this.#readAcross(segment, buf);
+  }
+
+  /** A segment that goes on into the sources behind its own. */
+  async #readAcross(segment: Segment, buf: Uint8Array): Promise<boolean> {
+    const end = segment.offset + segment.length;
+    let at = segment.offset;
+    for (const source of this.#options.sources) {
+      const stop = Math.min(end, endOf(source));
+      if (stop <= at) continue;
+      const part = { ...segment, source, offset: at, length: stop - at };
+      if (!(await this.#readPart(part, buf.subarray(at - segment.offset, stop - segment.offset)))) return false;
+      at = stop;
+    }
+    return true;
+  }
+
+  #readPart(segment: Segment, buf: Uint8Array): Maybe<boolean> {
     const { source, offset } = segment;
     try {
       const done = this.#reader.read(source.backend, offset - source.targetOffset, buf);

@@ -25,6 +25,8 @@ export interface PlanOptions {
   readonly maxZero: number;
   /** Holes are data too. */
   readonly everything: boolean;
+  /** A unit in which one source ends and the next begins is one segment. */
+  readonly wholeUnits: boolean;
   /** Status cannot be had: take [offset, offset + length) as data, or throw. */
   onStatusError(error: unknown, offset: number): void;
 }
@@ -80,6 +82,7 @@ export class Planner {
       if (!source) return undefined;
       const end = endOf(source);
       if (this.#at >= end) {
+        if (this.#draft) this.#fillUnit(this.#draft);
         const last = this.#emitDraft(source);
         this.#nextSource();
         if (last) return last;
@@ -92,11 +95,28 @@ export class Planner {
     }
   }
 
+  /** Take the rest of its last unit from the sources that follow. */
+  #fillUnit(draft: { end: number }): void {
+    const { sources, unit, wholeUnits } = this.#options;
+    const last = sources.at(-1);
+    if (wholeUnits && last) draft.end = Math.max(draft.end, Math.min(alignUp(draft.end, unit), endOf(last)));
+    this.#at = draft.end;
+  }
+
+  /** Those that a unit before has taken whole are passed over. Parts of a live disk come in any order. */
   #nextSource(): void {
-    this.#sourceIndex++;
+    const { sources, wholeUnits } = this.#options;
     this.#known = undefined;
-    const next = this.#options.sources[this.#sourceIndex];
-    if (next) this.#at = startOf(next);
+    const taken = wholeUnits ? this.#at : 0;
+    let next = sources[++this.#sourceIndex];
+    while (next && endOf(next) <= taken) next = sources[++this.#sourceIndex];
+    if (next) this.#at = Math.max(taken, startOf(next));
+  }
+
+  /** What is left of the source is not a whole unit, and another source has the rest of it. */
+  #endsWithinUnit(end: number): boolean {
+    const { wholeUnits, unit, sources } = this.#options;
+    return wholeUnits && end % unit !== 0 && this.#sourceIndex < sources.length - 1;
   }
 
   /** What is at the current offset; asks the source when that is not known any more. */
@@ -148,7 +168,7 @@ export class Planner {
   #takeZero(source: CopySource, zeroEnd: number, end: number): Segment | undefined {
     const { unit, joinGap, minZero, maxZero } = this.#options;
     if (!this.#draft) {
-      const whole = zeroEnd === end ? end : alignDown(zeroEnd, unit);
+      const whole = zeroEnd === end && !this.#endsWithinUnit(end) ? end : alignDown(zeroEnd, unit);
       // Less than a unit before data: part of a unit that holds data.
       if (whole <= this.#at) return this.#takeData(source, zeroEnd);
       return this.#emit(source, { offset: this.#at, end: Math.min(whole, this.#at + maxZero), kind: 'zero' });
@@ -156,7 +176,7 @@ export class Planner {
     const gap = zeroEnd - this.#at;
     if (gap <= joinGap && gap >= minZero && zeroEnd < end) return this.#takeData(source, zeroEnd);
     const unitEnd = Math.min(zeroEnd, alignUp(this.#at, unit));
-    if (unitEnd === zeroEnd && zeroEnd < end) return this.#takeData(source, zeroEnd);
+    if (unitEnd === zeroEnd && (zeroEnd < end || this.#endsWithinUnit(end))) return this.#takeData(source, zeroEnd);
     this.#draft.end = Math.min(unitEnd, this.#draft.limit);
     this.#at = this.#draft.end;
     return this.#emitDraft(source);
@@ -190,6 +210,6 @@ function startOf({ targetOffset, part }: CopySource): number {
   return targetOffset + (part?.offset ?? 0);
 }
 
-function endOf({ targetOffset, part, backend }: CopySource): number {
+export function endOf({ targetOffset, part, backend }: CopySource): number {
   return targetOffset + (part ? part.offset + part.length : backend.size);
 }

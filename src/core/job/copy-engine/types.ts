@@ -81,6 +81,7 @@ export interface CopyOptions {
 export interface Segment {
   /** Its place in the order of writes. */
   readonly index: number;
+  /** Where it begins; a compressed cluster may go on into the sources behind it. */
   readonly source: CopySource;
   /** In the target, in bytes. */
   readonly offset: number;

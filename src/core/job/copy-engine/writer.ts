@@ -67,7 +67,7 @@ export class Writer {
       const start = offset + at;
       const length = Math.min(buf.length - at, this.#cluster - (start % this.#cluster));
       const cluster = buf.subarray(at, at + length);
-      // A part of a cluster (beside what is not copied, or between two sources) can only be stored as it is.
+      // A part of a cluster (beside what is not copied, or behind the last source) can only be stored as it is.
       const whole = start % this.#cluster === 0 && (length === this.#cluster || start + length === backend.size);
       if (this.#granularity > 0 && isZero(cluster)) collect(this.zero(start, length), pending);
       else collect(whole ? backend.writeCompressed(start, cluster) : backend.write(start, cluster), pending);

@@ -10,7 +10,7 @@ import type { Flags, TruncateOptions } from '../../block/driver.ts';
 import { Flag } from '../../block/driver.ts';
 import { FilterImage } from '../../block/filter.ts';
 import type { Edge } from '../../block/graph/edge.ts';
-import { Perm, type PermPair } from '../../block/permissions-bits.ts';
+import { Perm, type PermPair, type UserPermissions } from '../../block/permissions-bits.ts';
 import { totalLength } from '../../bytes/buffers.ts';
 import { NotSupported } from '../../errors/block-error.ts';
 
@@ -41,10 +41,15 @@ export class MirrorFilter extends FilterImage {
     this.#hollowsOut = hollowsOut;
   }
 
-  childPermissions(_child: string, _users: PermPair, usual: PermPair): PermPair {
+  /** Who wrote to the disk below would do so past the filter, and stay there when the job ends. */
+  childPermissions(_child: string, users: UserPermissions, usual: PermPair): PermPair {
     if (this.stopped) return { perm: 0, shared: Perm.ALL };
-    if (!this.#hollowsOut) return usual;
-    return { perm: usual.perm & ~Perm.CONSISTENT_READ, shared: usual.shared | Perm.WRITE };
+    // Being put in: those who will use it still use the disk below.
+    if (users.unused) return usual;
+    const shared = usual.shared & ~Perm.WRITE;
+    if (!this.#hollowsOut) return { perm: usual.perm, shared };
+    // What the job writes to the layers below does not change what is seen from here.
+    return { perm: usual.perm & ~Perm.CONSISTENT_READ, shared, sharedBelow: usual.shared | Perm.WRITE };
   }
 
   override write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {

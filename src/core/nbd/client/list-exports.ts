@@ -66,7 +66,7 @@ async function describe(
   const contexts = info && mode !== 'simple' ? await talk.contexts(Option.LIST_META_CONTEXT, name, []) : new Map();
   return {
     name,
-    description: info?.description ?? (description === '' ? undefined : description),
+    description: info?.description || description || undefined,
     size: info?.size,
     flags: info?.flags === undefined ? undefined : usableFlags(info.flags),
     blockSizes: info?.blockSizes,

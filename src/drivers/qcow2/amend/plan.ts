@@ -55,7 +55,7 @@ function checkBacking({ parts, fileName }: Disk, options: AmendOptions): void {
   const nowFormat = stringExtension(parts.extensions, ExtensionType.BACKING_FORMAT) ?? '';
   if ((file === undefined || file === now) && (format === undefined || format === nowFormat)) return;
   throw new NotSupported(`the backing file of '${fileName}' cannot be amended`, {
-    hint: "You can use 'img rebase' instead.",
+    followUp: "You can use 'img rebase' instead.",
   });
 }
 

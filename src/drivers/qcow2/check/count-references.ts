@@ -1,7 +1,15 @@
 /** The first half of a check and of a repair: walk all metadata and count the references to every cluster. */
 import { decodeCryptoExtension, ExtensionType, findExtension } from '../meta/extensions.ts';
 import { Limit } from '../meta/limits.ts';
-import { decodeSnapshotTable, isIncomplete, type SnapshotSalvage, type SnapshotTable } from '../meta/snapshot-table.ts';
+import {
+  type CutOff,
+  decodeSnapshotTable,
+  isIncomplete,
+  removeOverhanging,
+  SALVAGE_BYTES,
+  type SnapshotSalvage,
+  type SnapshotTable,
+} from '../meta/snapshot-table.ts';
 import { checkBitmaps } from './bitmaps.ts';
 import { checkL1, type L2References, noL2References, snapshotL1Places } from './l1.ts';
 import { forEachL2, L2Check } from './l2.ts';
@@ -58,29 +66,48 @@ export interface FoundSnapshots extends SnapshotTable, SnapshotSalvage {
 /** The snapshot table as it lies on disk. Throws CorruptImage for one that cannot be read. */
 async function readSnapshots(state: CheckState): Promise<FoundSnapshots> {
   const { header, file, fileName } = state.image;
-  const none = { extraDropped: 0, overhanging: 0, incomplete: [] };
+  const none = { cut: [], overhanging: 0, incomplete: [] };
   if (header.nbSnapshots === 0) return { snapshots: [], byteLength: 0, ...none };
   if (header.nbSnapshots > Limit.MAX_SNAPSHOTS && !state.fixing) {
-    throw state.unusable(`nb_snapshots is ${header.nbSnapshots}, the limit is ${Limit.MAX_SNAPSHOTS}`);
+    throw state.unusable(
+      `nb_snapshots is ${header.nbSnapshots}, the limit is ${Limit.MAX_SNAPSHOTS}`,
+      removeOverhanging(header.nbSnapshots - Limit.MAX_SNAPSHOTS),
+    );
   }
   const count = Math.min(header.nbSnapshots, Limit.MAX_SNAPSHOTS);
-  const most = Math.max(0, Math.min(Limit.MAX_SNAPSHOT_TABLE_BYTES + 65536, state.fileSize - header.snapshotsOffset));
-  for (let size = Math.min(most, 65536); ; ) {
+  const left = Math.max(0, Math.min(SALVAGE_BYTES, state.fileSize - header.snapshotsOffset));
+  for (let size = Math.min(left, 65536); ; ) {
     const bytes = new Uint8Array(size);
     await file.read(header.snapshotsOffset, bytes);
-    const salvage = { extraDropped: 0, overhanging: 0 };
+    const salvage: SnapshotSalvage = { cut: [], overhanging: 0 };
     const table = decodeSnapshotTable(bytes, count, fileName, state.fixing ? salvage : undefined);
     if ('snapshots' in table) {
+      if (state.fixing) announceCuts(state, salvage, header.nbSnapshots - count);
       const overhanging = salvage.overhanging + header.nbSnapshots - count;
       return { ...table, ...salvage, overhanging, incomplete: checkExtraData(state, table) };
     }
-    size = growBuffer(state, table.moreNeeded, { size, most });
+    size = growBuffer(state, table, { size, left });
   }
 }
 
-function growBuffer(state: CheckState, needed: number, { size, most }: { size: number; most: number }): number {
-  if (size < most) return Math.min(most, Math.max(needed, size * 4));
-  throw state.unusable(`the snapshot table needs ${needed} bytes, the file has ${size} left for it`);
+function announceCuts(state: CheckState, { cut, overhanging }: SnapshotSalvage, tooMany: number): void {
+  for (const { index, extraLength } of cut) {
+    const excess = `${extraLength} > ${Limit.MAX_SNAPSHOT_EXTRA_BYTES}`;
+    state.note(`Discarding too much extra metadata in snapshot table entry ${index} (${excess})`);
+  }
+  if (tooMany > 0) state.note(`Discarding ${tooMany} overhanging snapshots`);
+  if (overhanging > 0) state.note(`Discarding ${overhanging} overhanging snapshots (snapshot table is too big)`);
+}
+
+/** In a repair, what an entry has past the end of the file reads as zeroes: most likely its length is what is wrong. */
+function growBuffer(
+  state: CheckState,
+  { moreNeeded, fixedEnd }: CutOff,
+  { size, left }: { size: number; left: number },
+): number {
+  const most = state.fixing && fixedEnd <= left ? SALVAGE_BYTES : left;
+  if (size < most) return Math.min(most, Math.max(moreNeeded, size * 4));
+  throw state.unusable(`the snapshot table needs ${moreNeeded} bytes, the file has ${left} left for it`);
 }
 
 /** Indices of entries that lack data; reported here, unless they are going to be completed. */

@@ -26,9 +26,11 @@ export const SNAPSHOT_EXTRA_BYTES = 24;
 export interface Snapshot {
   l1TableOffset: number;
   l1Size: number;
+  /** Ends before the first NUL, as names do for other programs. */
   id: string;
   name: string;
-  /** The name as it was found, which need not be UTF-8. */
+  /** Both as they were found: they need not be UTF-8, and something may come after a NUL. */
+  idBytes?: Uint8Array;
   nameBytes?: Uint8Array;
   dateSec: number;
   dateNsec: number;
@@ -55,51 +57,82 @@ const pad = (length: number): number => Math.ceil(length / 8) * 8;
 /** What a repair gives up to get a table that can be used. */
 export interface SnapshotSalvage {
   /** Entries whose extra data was cut down to the limit. */
-  extraDropped: number;
+  readonly cut: { readonly index: number; readonly extraLength: number }[];
   /** Entries at the end that lie past the limit of the table. */
   overhanging: number;
 }
 
+/** The bytes that were given end within an entry. */
+export interface CutOff {
+  readonly moreNeeded: number;
+  /** Where the part of that entry ends that says how long it is. */
+  readonly fixedEnd: number;
+}
+
+/** Bytes in which entries to be salvaged are looked for: cut entries leave room, which may be as much as all the rest. */
+export const SALVAGE_BYTES = 2 * Limit.MAX_SNAPSHOT_TABLE_BYTES;
+
 /**
  * Decode `count` entries. `bytes` may hold more than the table; when it ends early, `moreNeeded` is returned:
- * the number of bytes with which to try again. With `salvage`, what is too large is cut instead of refused.
+ * the number of bytes with which to try again. With `salvage`, what is too large is cut instead of refused: first extra
+ * data, and then those entries at the end with which the table, written anew, would be larger than its limit.
  */
 export function decodeSnapshotTable(
   bytes: Uint8Array,
   count: number,
   fileName: string,
   salvage?: SnapshotSalvage,
-): SnapshotTable | { readonly moreNeeded: number } {
+): SnapshotTable | CutOff {
   const snapshots: Snapshot[] = [];
   let at = 0;
+  let size = 0;
   for (let index = 0; index < count; index++) {
-    if (at + ENTRY_BYTES > bytes.length) return { moreNeeded: at + ENTRY_BYTES };
+    if (at + ENTRY_BYTES > bytes.length) return { moreNeeded: at + ENTRY_BYTES, fixedEnd: at + ENTRY_BYTES };
     const values = ENTRY.decode(bytes, at);
-    const where = `'${fileName}': snapshot table entry ${index}`;
-    if (values.extraLength > Limit.MAX_SNAPSHOT_EXTRA_BYTES && !salvage) {
-      throw new CorruptImage(
-        `${where} has ${values.extraLength} bytes of extra data, the limit is ${Limit.MAX_SNAPSHOT_EXTRA_BYTES}`,
-      );
+    const { extraLength, idLength, nameLength } = values;
+    const keptExtra = Math.min(extraLength, Limit.MAX_SNAPSHOT_EXTRA_BYTES);
+    if (extraLength > keptExtra && !salvage) throw tooMuchExtra(fileName, index, extraLength);
+    const end = at + ENTRY_BYTES + pad(extraLength + idLength + nameLength);
+    size += ENTRY_BYTES + pad(keptExtra + idLength + nameLength);
+    if (size > Limit.MAX_SNAPSHOT_TABLE_BYTES || end > SALVAGE_BYTES) {
+      if (!salvage) throw tooLarge(fileName, { index, size, overhanging: count - index });
+      salvage.overhanging = count - index;
+      break;
     }
-    const end = at + ENTRY_BYTES + pad(values.extraLength + values.idLength + values.nameLength);
-    if (end > Limit.MAX_SNAPSHOT_TABLE_BYTES) {
-      if (salvage) {
-        salvage.overhanging = count - index;
-        break;
-      }
-      throw new CorruptImage(`${where} ends at ${end}, the table's limit is ${Limit.MAX_SNAPSHOT_TABLE_BYTES}`);
-    }
-    const textEnd = at + ENTRY_BYTES + values.extraLength + values.idLength + values.nameLength;
-    if (textEnd > bytes.length) return { moreNeeded: end };
+    const textEnd = at + ENTRY_BYTES + extraLength + idLength + nameLength;
+    if (textEnd > bytes.length) return { moreNeeded: end, fixedEnd: at + ENTRY_BYTES };
     const snapshot = decodeVariable(bytes.subarray(at + ENTRY_BYTES, textEnd), values);
-    if (snapshot.extra.length > Limit.MAX_SNAPSHOT_EXTRA_BYTES) {
-      snapshot.extra = copyOf(snapshot.extra, 0, Limit.MAX_SNAPSHOT_EXTRA_BYTES);
-      if (salvage) salvage.extraDropped++;
+    if (extraLength > keptExtra) {
+      snapshot.extra = copyOf(snapshot.extra, 0, keptExtra);
+      salvage?.cut.push({ index, extraLength });
     }
     snapshots.push(snapshot);
     at = end;
   }
   return { snapshots, byteLength: at };
+}
+
+function tooMuchExtra(fileName: string, index: number, length: number): CorruptImage {
+  const limit = Limit.MAX_SNAPSHOT_EXTRA_BYTES;
+  return new CorruptImage(
+    `'${fileName}': snapshot table entry ${index} has ${length} bytes of extra data, the limit is ${limit}`,
+    { code: 'EFBIG', hint: 'You can force-remove this extra metadata with img check -r all' },
+  );
+}
+
+function tooLarge(
+  fileName: string,
+  { index, size, overhanging }: { index: number; size: number; overhanging: number },
+): CorruptImage {
+  return new CorruptImage(
+    `'${fileName}': snapshot table entry ${index} ends at ${size}, the table's limit is ${Limit.MAX_SNAPSHOT_TABLE_BYTES}`,
+    { code: 'EFBIG', hint: removeOverhanging(overhanging) },
+  );
+}
+
+/** What to do about `count` snapshots too many. */
+export function removeOverhanging(count: number): string {
+  return `You can force-remove all ${count} overhanging snapshots with img check -r all`;
 }
 
 type Fixed = ReturnType<typeof ENTRY.decode>;
@@ -112,8 +145,9 @@ function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
   return {
     l1TableOffset: values.l1TableOffset,
     l1Size: values.l1Size,
-    id: Buffer.from(rest.subarray(values.extraLength, idEnd)).toString('utf8'),
-    name: Buffer.from(rest.subarray(idEnd, idEnd + values.nameLength)).toString('utf8'),
+    id: text(rest.subarray(values.extraLength, idEnd)),
+    name: text(rest.subarray(idEnd, idEnd + values.nameLength)),
+    idBytes: copyOf(rest, values.extraLength, idEnd),
     nameBytes: copyOf(rest, idEnd, idEnd + values.nameLength),
     dateSec: values.dateSec,
     dateNsec: values.dateNsec,
@@ -123,6 +157,11 @@ function decodeVariable(rest: Uint8Array, values: Fixed): Snapshot {
     icount: icount === ICOUNT_NONE ? undefined : icount,
     extra,
   };
+}
+
+function text(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Buffer.from(end < 0 ? bytes : bytes.subarray(0, end)).toString('utf8');
 }
 
 /** The entry lacks extra data that its version requires (VM state size and disk size). */
@@ -136,7 +175,7 @@ export function encodeSnapshotTable(snapshots: readonly Snapshot[]): Uint8Array 
 }
 
 function encodeSnapshot(snapshot: Snapshot): Uint8Array {
-  const id = Buffer.from(snapshot.id, 'utf8');
+  const id = snapshot.idBytes ?? Buffer.from(snapshot.id, 'utf8');
   const name = snapshot.nameBytes ?? Buffer.from(snapshot.name, 'utf8');
   const extra = new Uint8Array(Math.max(snapshot.extra.length, SNAPSHOT_EXTRA_BYTES));
   extra.set(snapshot.extra);

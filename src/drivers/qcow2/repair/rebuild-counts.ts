@@ -94,14 +94,16 @@ function forgetOldStructures(state: CheckState, table: RefcountTableCopy, freed:
   const { counts, image, fileSize } = state;
   const { clusterSize } = state.geometry;
   const from = image.header.refcountTableOffset;
-  const forget = (offset: number): void => {
-    const cluster = offset / clusterSize;
-    if (counts.add(cluster, -1) === 0) freed?.add(cluster);
-  };
+  const old: number[] = [];
   if (from + table.clusters * clusterSize - fileSize < clusterSize) {
-    for (let index = 0; index < table.clusters; index++) forget(from + index * clusterSize);
+    for (let index = 0; index < table.clusters; index++) old.push(from / clusterSize + index);
   }
   for (const [index, offset] of table.offsets.entries()) {
-    if (isCountedBlock(state, table, index)) forget(offset);
+    if (isCountedBlock(state, table, index)) old.push(offset / clusterSize);
+  }
+  for (const cluster of old.sort((a, b) => a - b)) {
+    const left = counts.add(cluster, -1);
+    state.note(`Repairing cluster ${cluster} refcount=${left + 1} reference=${left}`);
+    if (left === 0) freed?.add(cluster);
   }
 }

@@ -22,7 +22,6 @@ export async function cutSnapshots(state: CheckState, found: FoundSnapshots): Pr
   await file.write(HEADER_OFFSET.nbSnapshots, bytes);
   await file.flush();
   header.nbSnapshots = found.snapshots.length;
-  state.note(`Discarding ${found.overhanging} overhanging snapshots`);
   state.result.corruptionsFixed += found.overhanging;
 }
 
@@ -40,7 +39,7 @@ export async function rewriteSnapshots(
   found: FoundSnapshots,
   { table, from, freed }: RewriteOptions,
 ): Promise<RefcountTableCopy> {
-  if (found.extraDropped === 0 && found.incomplete.length === 0) return table;
+  if (found.cut.length === 0 && found.incomplete.length === 0) return table;
   const { header, file } = state.image;
   const { clusterSize } = state.geometry;
   const snapshots = found.snapshots.map((snapshot) => ({ ...snapshot, diskSize: snapshot.diskSize ?? header.size }));
@@ -64,6 +63,6 @@ export async function rewriteSnapshots(
   }
   await overwriteCounts(state, current);
   for (const index of found.incomplete) state.note(`Repairing snapshot table entry ${index} is incomplete`);
-  state.result.corruptionsFixed += found.extraDropped + found.incomplete.length;
+  state.result.corruptionsFixed += found.cut.length + found.incomplete.length;
   return current;
 }

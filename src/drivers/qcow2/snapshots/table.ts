@@ -99,13 +99,11 @@ export async function replaceSnapshots(disk: Disk, snapshots: readonly Snapshot[
 function storedBytes({ snapshots, header }: Disk): number {
   if (header.snapshotsOffset === 0 || header.nbSnapshots === 0) return 0;
   return snapshots.reduce((sum, each) => {
-    const variable = each.extra.length + Buffer.byteLength(each.id) + nameLength(each);
+    const idLength = each.idBytes?.length ?? Buffer.byteLength(each.id);
+    const nameLength = each.nameBytes?.length ?? Buffer.byteLength(each.name);
+    const variable = each.extra.length + idLength + nameLength;
     return sum + 40 + Math.ceil(variable / 8) * 8;
   }, 0);
-}
-
-function nameLength({ name, nameBytes }: Snapshot): number {
-  return nameBytes?.length ?? Buffer.byteLength(name);
 }
 
 /** Keep writes off the new places. */

@@ -28,8 +28,13 @@ import {
 } from '../../../../src/drivers/qcow2/meta/features.ts';
 import { splitGuestOffset } from '../../../../src/drivers/qcow2/meta/geometry.ts';
 import { decodeHeader, encodeHeader, validateHeader } from '../../../../src/drivers/qcow2/meta/header.ts';
+import { Limit } from '../../../../src/drivers/qcow2/meta/limits.ts';
 import { getRefcount, refcountByteRange, setRefcount } from '../../../../src/drivers/qcow2/meta/refcount-entry.ts';
-import { decodeSnapshotTable, encodeSnapshotTable } from '../../../../src/drivers/qcow2/meta/snapshot-table.ts';
+import {
+  decodeSnapshotTable,
+  encodeSnapshotTable,
+  type SnapshotSalvage,
+} from '../../../../src/drivers/qcow2/meta/snapshot-table.ts';
 import { setU64, viewOf } from '../../../../src/drivers/qcow2/meta/struct.ts';
 import { bitmapFixture, extendedGeometry, geometryWith, headerFixture, snapshotFixture } from '../support/records.ts';
 
@@ -205,6 +210,32 @@ describe('snapshot table', () => {
     }
     viewOf(bytes).setUint32(36, 1025);
     expect(() => decodeSnapshotTable(bytes, 1, 'x')).toThrow('1025 bytes of extra data, the limit is 1024');
+  });
+
+  it('takes names up to the first NUL, and writes back what comes after it', () => {
+    const bytes = encodeSnapshotTable([snapshotFixture({ id: '1\u0000x', name: '\u0000rest' })]);
+    const table = decodeSnapshotTable(bytes, 1, 'x');
+    if (!('snapshots' in table)) throw new Error('cut off');
+    expect(table.snapshots[0]).toMatchObject({ id: '1', name: '' });
+    expect(Buffer.from(encodeSnapshotTable(table.snapshots)).equals(bytes)).toBe(true);
+  });
+
+  it('salvages as many entries as its limit allows once their extra data is cut', () => {
+    const name = 'n'.repeat(65535);
+    const entry = (extra: number) =>
+      encodeSnapshotTable([snapshotFixture({ name, id: 'i'.repeat(65535), extra: new Uint8Array(extra) })]);
+    const size = entry(1024).length;
+    const fitting = Math.floor(Limit.MAX_SNAPSHOT_TABLE_BYTES / size);
+    const whole = Array.from({ length: fitting }, (_, index) => entry(index === 1 ? 200_000 : 1024));
+    const bytes = Buffer.concat([...whole, entry(1024)]);
+    expect(() => decodeSnapshotTable(bytes, fitting + 1, 'x')).toThrow('entry 1 has 200000 bytes');
+    const salvage: SnapshotSalvage = { cut: [], overhanging: 0 };
+    const table = decodeSnapshotTable(bytes, fitting + 1, 'x', salvage);
+    if (!('snapshots' in table)) throw new Error('cut off');
+    expect(salvage).toEqual({ cut: [{ index: 1, extraLength: 200_000 }], overhanging: 1 });
+    expect(table.snapshots).toHaveLength(fitting);
+    expect(table.byteLength).toBe(bytes.length - size);
+    expect(encodeSnapshotTable(table.snapshots).length).toBe(fitting * size);
   });
 });
 

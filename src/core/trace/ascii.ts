@@ -1,0 +1,68 @@
+/**
+ * ASCII text and decimal numbers put down in words of four bytes, which takes a quarter of the stores. A last word may
+ * have bytes too many: what is put down next overwrites them, and a buffer needs room for three more.
+ */
+
+export interface Text {
+  readonly words: Uint32Array;
+  /** Bytes. */
+  readonly length: number;
+}
+
+export function asciiText(ascii: string): Text {
+  const { length } = ascii;
+  const padded = Buffer.alloc(Math.ceil(length / 4) * 4);
+  padded.write(ascii, 'latin1');
+  return { words: Uint32Array.from({ length: padded.length / 4 }, (_, at) => padded.readUInt32LE(at * 4)), length };
+}
+
+/** What stands at byte `at` of `from`. */
+export function textAt(from: DataView, at: number, length: number): Text {
+  const words = new Uint32Array(Math.ceil(length / 4));
+  for (let word = 0; word < words.length; word++) words[word] = from.getUint32(at + word * 4, true);
+  return { words, length };
+}
+
+/** Put `text` down at byte `at` of `out`; where it ends. */
+export function putText(out: DataView, at: number, { words, length }: Text): number {
+  for (let word = 0; word << 2 < length; word++) out.setUint32(at + (word << 2), words[word] ?? 0, true);
+  return at + length;
+}
+
+/** Words of 0 to 9999 in four digits, and in as many as they have. */
+const PADDED = digitWords((value) => String(value).padStart(4, '0'));
+const PLAIN = digitWords(String);
+
+function digitWords(digits: (value: number) => string): Uint32Array {
+  const bytes = Buffer.alloc(40_000);
+  for (let value = 0; value < 10_000; value++) bytes.write(digits(value), value * 4, 'latin1');
+  return Uint32Array.from({ length: 10_000 }, (_, value) => bytes.readUInt32LE(value * 4));
+}
+
+/** Put a whole number from 0 to 2^53 down at byte `at`, in decimal; where it ends. */
+export function putDecimal(out: DataView, at: number, value: number): number {
+  if (value < 1e8) return putShort(out, at, value | 0);
+  const high = Math.floor(value / 1e8);
+  const next = high < 1e8 ? putShort(out, at, high | 0) : putDecimal(out, at, high);
+  const low = (value - high * 1e8) | 0;
+  const middle = (low / 10_000) | 0;
+  out.setUint32(next, PADDED[middle] ?? 0, true);
+  out.setUint32(next + 4, PADDED[low - middle * 10_000] ?? 0, true);
+  return next + 8;
+}
+
+/** A whole number below 10^8. */
+function putShort(out: DataView, at: number, value: number): number {
+  if (value < 10_000) return putFirst(out, at, value);
+  const high = (value / 10_000) | 0;
+  const next = putFirst(out, at, high);
+  out.setUint32(next, PADDED[value - high * 10_000] ?? 0, true);
+  return next + 4;
+}
+
+/** A whole number below 10^4. */
+function putFirst(out: DataView, at: number, value: number): number {
+  out.setUint32(at, PLAIN[value] ?? 0, true);
+  if (value < 100) return at + (value < 10 ? 1 : 2);
+  return at + (value < 1000 ? 3 : 4);
+}

@@ -130,6 +130,32 @@ describe('bin', () => {
     expect(packsIn(join(folder, 'code')).map((path) => basename(path))).toEqual(['img', 'img-check']);
   });
 
+  test('an image needs nothing of Node that brings much along', async () => {
+    const folder = tempDir();
+    const hook = join(folder, 'hook.cjs');
+    const list = "require('node:fs').writeSync(2, process.moduleLoadList.join('\\n'))";
+    writeFileSync(hook, `process.on('exit', () => ${list});`);
+    writeFileSync(join(folder, 'empty.cjs'), '');
+    const image = join(folder, 'small.qcow2');
+    const loaded = async (...words: string[]) => {
+      const { stderr } = await execa(process.execPath, ['--require', hook, ...words]);
+      return new Set(stderr.split('\n').flatMap((line) => /^NativeModule (.*)/.exec(line)?.[1] ?? []));
+    };
+    const anyway = await loaded(join(folder, 'empty.cjs'));
+    expect(anyway).toContain('fs');
+    await loaded(programPath('img'), 'create', '-f', 'qcow2', image, '1M');
+    for (const words of [
+      ['info', image],
+      ['measure', '-O', 'qcow2', image],
+      ['snapshot', '-c', 'a', image],
+      ['compare', image, image],
+    ]) {
+      const more = [...(await loaded(programPath('img'), ...words))].filter((name) => !anyway.has(name));
+      const heavy = /^(stream|v8|perf_hooks|module|fs\/promises|timers\/promises|net|tls|crypto|worker_threads|zlib)$/;
+      expect(more.filter((name) => heavy.test(name))).toEqual([]);
+    }
+  });
+
   test('the bundles are ASCII, as which they are read', () => {
     const folder = join(dirname(programPath('img')), '..', 'dist', 'cli');
     const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });

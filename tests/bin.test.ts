@@ -136,7 +136,7 @@ describe('bin', () => {
     const list = "require('node:fs').writeSync(2, process.moduleLoadList.join('\\n'))";
     writeFileSync(hook, `process.on('exit', () => ${list});`);
     writeFileSync(join(folder, 'empty.cjs'), '');
-    const image = join(folder, 'small.qcow2');
+    const [image, overlay] = [join(folder, 'small.qcow2'), join(folder, 'overlay.qcow2')] as const;
     const loaded = async (...words: string[]) => {
       const { stderr } = await execa(process.execPath, ['--require', hook, ...words]);
       return new Set(stderr.split('\n').flatMap((line) => /^NativeModule (.*)/.exec(line)?.[1] ?? []));
@@ -149,6 +149,9 @@ describe('bin', () => {
       ['measure', '-O', 'qcow2', image],
       ['snapshot', '-c', 'a', image],
       ['compare', image, image],
+      ['create', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay],
+      ['rebase', '-b', image, '-F', 'qcow2', overlay],
+      ['commit', overlay],
     ]) {
       const more = [...(await loaded(programPath('img'), ...words))].filter((name) => !anyway.has(name));
       const heavy = /^(stream|v8|perf_hooks|module|fs\/promises|timers\/promises|net|tls|crypto|worker_threads|zlib)$/;

@@ -38,6 +38,7 @@ export {
   pageSize,
   residentPages,
 } from './page-cache.ts';
+export { randomBytes } from './random.ts';
 export { readAll } from './read-all.ts';
 export { duplicateDescriptor, setUnixSendBuffer } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

@@ -58,6 +58,22 @@ describe('bin', () => {
     expect((await run({ UV_THREADPOOL_SIZE: '3' })).stdout).toMatch(/^3 /);
   });
 
+  test('it leaves at once, last of all, unless Node or its streams have something left to do', async () => {
+    const program = (uses: string) => `exports.main = async () => { ${uses} return 5; };
+      exports.leave = (status) => require('node:fs').writeSync(1, 'left ' + status);
+      process.on('exit', () => require('node:fs').writeSync(1, 'ended, '));`;
+    const run = async (uses: string, env: Record<string, string> = {}, ...args: string[]) => {
+      const words = [...args, join(fakeProgram(program(uses)), 'bin', 'img')];
+      const unset = { NODE_OPTIONS: '', NODE_V8_COVERAGE: '', NODE_COMPILE_CACHE: '' };
+      const { exitCode, stdout } = await execa(process.execPath, words, { env: { ...unset, ...env }, reject: false });
+      return [exitCode, stdout];
+    };
+    expect(await run('')).toEqual([5, 'ended, left 5']);
+    expect(await run("process.stdin.on('data', () => {}).unref?.(); process.stdin.destroy();")).toEqual([5, 'ended, ']);
+    expect(await run('', { NODE_OPTIONS: '--no-warnings' })).toEqual([5, 'ended, ']);
+    expect(await run('', {}, '--no-warnings')).toEqual([5, 'ended, ']);
+  });
+
   test('without a home of its own a program runs, and keeps its code nowhere', async () => {
     const folder = fakeProgram('exports.main = async () => 5;');
     const cwd = join(folder, 'work');

@@ -27,6 +27,7 @@ export {
   type ReadObserver,
 } from './host-file.ts';
 export { readKey } from './keyring.ts';
+export { leave } from './leave.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
 export {

@@ -15,7 +15,7 @@ let loadedAtStart: string[] = [];
 
 beforeAll(async () => {
   const input = { sample: join(import.meta.dirname, 'sample-program.ts') };
-  const bundle = await rolldown({ input, platform: 'node', logLevel: 'silent' });
+  const bundle = await rolldown({ input, platform: 'node', transform: { target: 'es2022' }, logLevel: 'silent' });
   const { output } = await bundle.write({
     dir: folder,
     format: 'cjs',

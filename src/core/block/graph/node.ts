@@ -52,6 +52,8 @@ export class Node implements EdgeParent {
   modes: OpenModes;
   /** Kept by name although nothing above uses it. */
   held = false;
+  /** A filter whose users have gone to what it filters: it needs nothing of that any more. */
+  leaving = false;
   /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */
   lent: { jobs: number; readonly own: CommonOptions } | undefined;
   /** The job whose filter it is: that must be able to take it out at any time, so no other may hold the link to it. */

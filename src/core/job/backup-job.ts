@@ -80,9 +80,9 @@ export class BackupBody implements JobBody {
 
   async run(job: Job): Promise<void> {
     const snapshot = this.#snapshot ?? (await this.begin(job));
-    if (this.#plan.sync === 'none') return this.#waitForEnd(job);
     this.#total = snapshot.wanted.count;
     job.setTotal(this.#total);
+    if (this.#plan.sync === 'none') return this.#waitForEnd(job);
     if (this.#plan.sync === 'top') await this.#forgetLowerLayers(job, snapshot);
     await this.#pass(job, snapshot);
     // What was ignored is tried again.
@@ -163,7 +163,12 @@ export class BackupBody implements JobBody {
         held = allocated || length === 0;
         part += length;
       }
-      if (!held) snapshot.wanted.clear(at, granularity);
+      if (!held) {
+        const before = snapshot.wanted.count;
+        snapshot.wanted.clear(at, granularity);
+        this.#total -= before - snapshot.wanted.count;
+        job.setTotal(this.#total);
+      }
       this.#tell(job, snapshot);
     }
   }

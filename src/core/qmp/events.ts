@@ -100,7 +100,7 @@ const records = [
   }),
   event({
     name: 'SHUTDOWN',
-    help: 'The program ends',
+    help: 'The program ends (ours: a storage daemon of QEMU does not tell)',
     data: {
       guest: bool({ help: 'Always false: there is no guest', ...required }),
       reason: choice(['host-qmp-quit', 'host-signal'], { help: 'Who asked for it', ...required }),

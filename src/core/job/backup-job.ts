@@ -33,6 +33,8 @@ export interface BackupOptions {
   readonly bitmap?: string | undefined;
   readonly bitmapMode?: BitmapMode | undefined;
   readonly compressed?: boolean;
+  /** The source is a temporary one: what has been copied is discarded there. */
+  readonly discardSource?: boolean;
   readonly onSourceError?: ErrorPolicy;
   readonly onTargetError?: ErrorPolicy;
   /** When saving fails that a write waits for: fail the write (default), or give up the backup. */
@@ -116,10 +118,11 @@ export class BackupBody implements JobBody {
       filter.held = true;
       filter.owner = job;
       this.#filter = filter;
-      // Nobody else may use the disk now, but who does later must not write to it past the filter.
-      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
       const snapshot = filter.image.pointInTime;
       if (!snapshot) throw new Error('the copy-before-write filter has no snapshot');
+      snapshot.discardsSource = this.#options.discardSource ?? false;
+      // Nobody else may use the disk now, but who does later must not write to it past the filter.
+      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
       this.#snapshot = snapshot;
       this.#frozen = this.#bitmap?.freeze(job.describe());
       if (this.#frozen && sync === 'bitmap') restrict(snapshot, this.#frozen.bits);
@@ -192,7 +195,7 @@ export class BackupBody implements JobBody {
     const { onSourceError = 'report', onTargetError = 'report', compressed = false } = this.#options;
     for (;;) {
       try {
-        return await snapshot.save(offset, length, compressed);
+        return await snapshot.save(offset, length, { compressed, discard: true });
       } catch (thrown) {
         const error = asBlockError(thrown);
         const side = error.data?.side === 'read' ? 'read' : 'write';

@@ -11,6 +11,7 @@ import type { IoKind } from '../accounting/counters.ts';
 import type { Extent, Flags, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { BlockGraph } from '../graph/block-graph.ts';
+import { hurrying } from '../graph/drain.ts';
 import type { Edge, EdgeParent } from '../graph/edge.ts';
 import type { Node } from '../graph/node.ts';
 import { type OpenSettings, openNode } from '../graph/open.ts';
@@ -293,7 +294,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
     try {
       // What is still being written here must be done before the permission to do so is given back.
       if (!edge.node.modes.readOnly) {
-        await edge.node.io.tracker.settled();
+        await hurrying(edge.node, () => edge.node.io.tracker.settled());
         await edge.node.io.flush();
       }
     } catch (error) {

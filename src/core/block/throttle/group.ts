@@ -120,6 +120,8 @@ export class ThrottleGroup {
         request.pass();
       }
     }
+    // Nothing may be left that a timer would keep the program for.
+    if (this.#stopTimer) this.#start();
   }
 
   #leak(): void {

@@ -195,6 +195,8 @@ export interface Image {
   /** Of a fault injector: requests held at events, and requests with a name. */
   readonly breakpoints?: BreakpointCapability;
   readonly labels?: LabelCapability;
+  /** Whether somebody waits for all requests here to end: what holds them back for long lets them go meanwhile. */
+  hurry?(on: boolean): void;
   /** Prepare other options on a running image; commit or abort follows. */
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */

@@ -74,7 +74,7 @@ export class NbdServer {
     }
     this.#exports.delete(name);
     for (const [connection] of users) connection.stop();
-    await Promise.all(users.map(([, ended]) => ended));
+    await target.backend.ending(() => Promise.all(users.map(([, ended]) => ended)));
     await target.close();
   }
 
@@ -98,7 +98,12 @@ export class NbdServer {
     this.#waiting = [];
     const ends = [...this.#connections.values()];
     for (const connection of this.#connections.keys()) connection.stop();
-    await Promise.all(ends);
+    let end = (): Promise<unknown> => Promise.all(ends);
+    for (const { backend } of this.#exports.values()) {
+      const inner = end;
+      end = () => backend.ending(inner);
+    }
+    await end();
     const results = await Promise.allSettled([...this.#exports.values()].map((target) => target.close()));
     this.#exports.clear();
     for (const result of results) if (result.status === 'rejected') throw result.reason;

@@ -144,13 +144,15 @@ export class Node implements EdgeParent {
     return this.#drained > 0;
   }
 
-  /** Counted only; `drain.ts` holds back the users. */
+  /** What is under way is waited for; `drain.ts` holds back the users. */
   drainBegin(): void {
     this.#drained++;
+    if (this.#drained === 1) this.image.hurry?.(true);
   }
 
   drainEnd(): void {
     this.#drained--;
+    if (this.#drained === 0) this.image.hurry?.(false);
   }
 
   /**

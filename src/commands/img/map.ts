@@ -47,10 +47,7 @@ export const map = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
-    strictBase: {
-      ...shared.strictBase,
-      help: 'Refuse an image whose backing file has changed since it was made on it',
-    },
+    strictBase: shared.strictBase,
   },
   examples: [
     ['img map disk.qcow2', 'Which data lies where'],
@@ -59,7 +56,7 @@ export const map = command({
   ],
   run: ({ arguments: { file }, options }, io) =>
     // Where data lies is as true on a changed base as on any.
-    withImages(io, { ...options, changedBase: 'ignore' }, async (images) => {
+    withImages(io, options, async (images) => {
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { image, size } = await images.open(request, { forceShare: options.forceShare });
       const { start = 0, length = size } = options;

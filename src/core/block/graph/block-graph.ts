@@ -14,7 +14,7 @@ export interface GraphSettings {
   readonly drivers: DriverList;
   readonly references: ReferencePolicy;
   /** What to do about an image whose backing file has changed since it was made on it; default: warn. */
-  readonly changedBase?: 'warn' | 'refuse' | 'ignore';
+  readonly changedBase?: 'warn' | 'refuse';
   /** Lines for the user that are no errors. */
   warn(message: string): void;
   /** A line for the user as it stands; default: as a warning. */

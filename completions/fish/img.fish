@@ -637,7 +637,7 @@ complete -c img -n '__img_using map' -l svg -r -F -d 'The same as a picture alon
 complete -c img -n '__img_using map' -s U -l force-share -d 'Open the image even while another program writes to it'
 complete -c img -n '__img_using map' -l object -x -a '(__img_objects)' -d 'Define an object'
 complete -c img -n '__img_using map' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
-complete -c img -n '__img_using map' -l strict-base -d 'Refuse an image, rather than warn, when its backing file was written to since the image was made on it, or the length or time of that file is another one'
+complete -c img -n '__img_using map' -l strict-base -d 'Refuse an image when its backing file was written to since the image was made on it, which is warned of otherwise, or the length or time of that file is another one'
 complete -c img -n '__img_using map' -s h -l help -d 'Show this help'
 
 complete -c img -n __img_first -a checksum -d 'Print a checksum of the content of a disk'

@@ -86,11 +86,11 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs, strictBase }: Surroundings): BlockGraph {
+function newGraph(io: Io, { refs, strictBase, changedBase: otherwise }: Surroundings): BlockGraph {
   return new BlockGraph({
     drivers: driverList,
     references: refs,
-    changedBase: changedBase(strictBase),
+    changedBase: changedBase(strictBase, otherwise),
     ...userLines(io),
     signal: io.signal,
   });
@@ -100,6 +100,8 @@ function newGraph(io: Io, { refs, strictBase }: Surroundings): BlockGraph {
 export interface Surroundings {
   readonly refs: ReferencePolicy;
   readonly strictBase?: boolean;
+  /** Without `strictBase`; default: warn. */
+  readonly changedBase?: 'warn' | 'warn-certain';
   readonly objects: readonly UserObject[];
   /** Exit status when an object cannot be defined; default that of any failure. */
   readonly openStatus?: number;

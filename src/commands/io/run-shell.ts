@@ -56,7 +56,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
   await using graph = new BlockGraph({
     drivers: driverList,
     references: options.refs,
-    changedBase: changedBase(options.strictBase),
+    changedBase: changedBase(options.strictBase, 'warn-certain'),
     warn: (message) => {
       shell.printer.flush();
       lines.warn(message);

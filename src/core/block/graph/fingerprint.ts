@@ -61,7 +61,7 @@ function statOf(overlay: string, name: string): fs.BigIntStats | undefined {
 interface Change {
   /** What is different, in words. */
   readonly what: string;
-  /** Its disk was written to; length and time of a file change with what has nothing to do with the disk, too. */
+  /** Its disk is another one; a file gets another length and time by what has nothing to do with the disk, too. */
   readonly certain: boolean;
 }
 
@@ -80,7 +80,7 @@ export function changeOfBase(node: Node): Change | undefined {
   if (!same(was, now, 32, 40) || !same(was, now, 4, 8)) return { what: 'it was written to', certain: true };
   if (!same(was, now, 8, 16)) {
     const what = `its size was ${was.readBigUInt64BE(8)} bytes and is ${now.readBigUInt64BE(8)}`;
-    return { what, certain: false };
+    return { what, certain: base.layer.driver.name === 'raw' };
   }
   if (same(was, now, 16, 28)) return undefined;
   return { what: `it was last modified at ${timeOf(now)}, not at ${timeOf(was)}`, certain: false };
@@ -131,6 +131,7 @@ export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changed
   }
   if (!(await showsBase(node))) return;
   const name = node.image.backing?.fileName ?? '';
+  if (policy.changedBase === 'warn-certain' && !change.certain) return;
   const changed = `${change.certain ? 'has' : 'may have'} changed since the image was made on it: ${change.what}`;
   const message = `the backing file '${name}' of '${node.fileName}' ${changed}`;
   if (policy.changedBase !== 'refuse') {

@@ -129,9 +129,9 @@ export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changed
     await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
     return;
   }
+  if (policy.changedBase === 'warn-certain' && !change.certain) return;
   if (!(await showsBase(node))) return;
   const name = node.image.backing?.fileName ?? '';
-  if (policy.changedBase === 'warn-certain' && !change.certain) return;
   const changed = `${change.certain ? 'has' : 'may have'} changed since the image was made on it: ${change.what}`;
   const message = `the backing file '${name}' of '${node.fileName}' ${changed}`;
   if (policy.changedBase !== 'refuse') {

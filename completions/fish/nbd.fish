@@ -579,6 +579,7 @@ complete -c nbd -n '__nbd_using ""' -l pid-file -r -F -d 'File that holds the nu
 complete -c nbd -n '__nbd_using ""' -s v -l verbose -d 'With --fork, keep standard error'
 complete -c nbd -n '__nbd_using ""' -l log -x -a 'text json' -d 'How to tell of clients and failures on standard error'
 complete -c nbd -n '__nbd_using ""' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
+complete -c nbd -n '__nbd_using ""' -l strict-base -d 'Refuse an image, rather than warn, when its backing file was written to since the image was made on it, or the length or time of that file is another one'
 complete -c nbd -n '__nbd_using ""' -l trace -r -F -d 'Record all requests to the opened images in FILE'
 complete -c nbd -n '__nbd_using ""' -s T -x -d 'Accepted for compatibility: there are no trace events'
 complete -c nbd -n '__nbd_using ""' -s V -l version -d 'Show the version'

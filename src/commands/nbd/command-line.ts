@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from '../../core/nbd/index.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command, type OptionSpecs, type Parsed } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
+import { STRICT_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
 
@@ -197,6 +198,7 @@ const options = {
     help: 'How to tell of clients and failures on standard error; json tells all, an object a line',
   },
   refs: REFS_OPTION,
+  strictBase: STRICT_BASE_OPTION,
   trace: TRACE_OPTION,
   tracePatterns: TRACE_PATTERN_OPTION,
   version: { short: 'V', long: 'version', help: 'Show the version' },

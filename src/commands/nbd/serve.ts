@@ -3,8 +3,9 @@ import { Closer } from '../../core/async/closer.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { type ListenAddress, NbdServer, type ServerEvent, tlsEntrance } from '../../core/export/index.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, userLines } from '../cli/io.ts';
+import type { Io } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
+import { changedBase } from '../cli/strict-base-option.ts';
 import { tellReady } from './background.ts';
 import type { NbdOptions } from './command-line.ts';
 import { eventLog, type LogEvent } from './event-log.ts';
@@ -29,12 +30,18 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
   const { options, requests, traceFile } = serving;
   const closer = new Closer();
   try {
-    const graph = new BlockGraph({ drivers: driverList, references: options.refs, ...userLines(io) });
+    const log = eventLog(io, { format: options.log });
+    const graph = new BlockGraph({
+      drivers: driverList,
+      references: options.refs,
+      changedBase: changedBase(options.strictBase),
+      warn: (message) => log({ type: 'remark', kind: 'warning', message }),
+      note: (message) => log({ type: 'remark', kind: 'note', message }),
+    });
     const overlays = new Closer();
     closer.push(() => overlays.close());
     closer.push(() => graph.close());
     await addObjects(graph, options.objects, io.signal);
-    const log = eventLog(io, { format: options.log });
     const life = new Life(options);
     const server = new NbdServer({
       shared: options.shared,

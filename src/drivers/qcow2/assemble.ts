@@ -37,7 +37,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
       entrySize: geometry.clusterSize,
       maxBytes: sizes.refcount,
       writeUnit: 512,
-      relieve: () => writer.relieveRefcounts(),
+      relieve: () => writer.writeCounts(),
     }),
     geometry,
     fileName,

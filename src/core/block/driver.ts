@@ -325,6 +325,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** A line for the user as it stands: one of several about the same thing. */
+  note(line: string): void;
   /** Tell whoever watches that the image, while in use, proved damaged. */
   damaged(damage: Damage): void;
   /** Aborted when nobody waits any longer for the image to open. */

@@ -47,8 +47,12 @@ export class BlockGraph implements AsyncDisposable {
 
   tellDamage(nodeName: string, damage: Damage): void {
     const line = damageLine(damage);
-    if (line !== undefined) (this.settings.note ?? this.settings.warn)(line);
+    if (line !== undefined) this.note(line);
     for (const listener of this.damageListeners) listener(nodeName, damage);
+  }
+
+  note(line: string): void {
+    (this.settings.note ?? this.settings.warn)(line);
   }
 
   find(name: string): Node {

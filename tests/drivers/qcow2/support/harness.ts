@@ -68,6 +68,7 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     sniff: () => undefined,
     damaged: (damage) => setup.damages?.push(damage),
     warn: (message) => setup.warnings?.push(message),
+    note: (line) => setup.warnings?.push(line),
     dirtyBitmap: () => {
       throw new Error('no bitmaps here');
     },

@@ -35,7 +35,7 @@ module.exports = class Code {
 
   /** The program `name` in `folder`; undefined where there is none. `cache` is the folder for all compiled code, if any. */
   static of(folder, name, cache) {
-    const text = readIfThere(join(folder, `${name}.cjs`), 'latin1');
+    const text = readIfThere(join(folder, `${name}.cjs`))?.latin1Slice();
     return text === undefined ? undefined : new Code(folder, name, text, cache);
   }
 
@@ -153,9 +153,9 @@ class Pack {
   }
 }
 
-function readIfThere(path, encoding) {
+function readIfThere(path) {
   try {
-    return fs.readFileSync(path, encoding);
+    return fs.readFileSync(path);
   } catch {
     return undefined;
   }

@@ -23,7 +23,7 @@ module.exports = function writePack(file, before, scripts, times) {
       fs.closeSync(fd);
     }
     fs.renameSync(temporary, file);
-    removeStale(dirname(folder));
+    if (before === undefined) removeStale(dirname(folder));
   } catch {
     // no room, no right
     try {

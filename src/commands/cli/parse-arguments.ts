@@ -1,9 +1,8 @@
 /**
  * The command line of one subcommand, read as getopt_long reads it: options and arguments in any order,
- * `-fraw`, grouped flags, `--long=value`, unique beginnings of long names, `--`. The scanning is Node's own
- * `parseArgs`; what it does not know (beginnings, values that are missing, what is unknown) is added here.
+ * `-fraw`, grouped flags, `--long=value`, unique beginnings of long names, `--`. Node's own `parseArgs` knows no
+ * beginnings and no missing values, and costs every program a millisecond when it starts.
  */
-import { parseArgs } from 'node:util';
 import { Usage } from '../../core/errors/block-error.ts';
 import { closest } from '../../core/options/closest.ts';
 import {
@@ -69,45 +68,65 @@ function takenLast(record: AnyCommand, words: readonly string[]): string | undef
 }
 
 type Scan = { given: Given[]; operands: string[]; help: boolean };
-type ScanOptions = Record<string, { type: 'string' | 'boolean'; short?: string }>;
 
 /** Options and operands in order; stops at a request for help, so that an error behind it does not matter. */
 function scan(specs: OptionSpecs, words: readonly string[]): Scan {
-  const { options, keys } = scanOptions(specs);
-  const { tokens } = parseArgs({ args: [...words], options, strict: false, allowPositionals: true, tokens: true });
   const result: Scan = { given: [], operands: [], help: false };
-  for (const token of tokens) {
-    if (token.kind === 'positional') result.operands.push(token.value);
-    if (token.kind !== 'option') continue;
-    const key = keys.get(token.rawName.startsWith('--') ? `--${token.name}` : token.rawName);
-    const spec = key === undefined ? undefined : specs[key];
-    if (key === undefined || spec === undefined) throw unknownOption(token.rawName, specs);
-    if (key === HELP_KEY && spec === HELP) return { ...result, help: true };
-    result.given.push({ key, name: fullName(token.rawName, spec), value: valueFor(token.rawName, token.value, spec) });
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at] ?? '';
+    if (word === '--') {
+      result.operands.push(...words.slice(at + 1));
+      break;
+    }
+    if (!word.startsWith('-') || word === '-') {
+      result.operands.push(word);
+      continue;
+    }
+    for (const { raw, attached } of word.startsWith('--') ? longOption(word) : shortOptions(specs, word)) {
+      const [key, spec] = findOption(specs, raw);
+      if (key === HELP_KEY && spec === HELP) return { ...result, help: true };
+      const value = attached ?? (takesNext(spec) ? words[++at] : undefined);
+      result.given.push({ key, name: fullName(raw, spec), value: valueFor(raw, value, spec) });
+    }
   }
   return result;
 }
 
-/** Node's description of the options, with every unique beginning of a long name as a name of its own. */
-function scanOptions(specs: OptionSpecs): { options: ScanOptions; keys: Map<string, string> } {
-  const options: ScanOptions = {};
-  const keys = new Map<string, string>();
-  const longs = Object.values(specs).flatMap((spec) => spec.long ?? []);
-  for (const [key, spec] of Object.entries(specs)) {
-    const type = spec.value !== undefined && spec.bare === undefined ? 'string' : 'boolean';
-    if (spec.short !== undefined) {
-      options[`-${spec.short}`] = { type, short: spec.short };
-      keys.set(`-${spec.short}`, key);
-    }
-    for (let length = spec.long?.length ?? 0; length > 0; length--) {
-      const name = spec.long?.slice(0, length) ?? '';
-      if (name !== spec.long && (longs.includes(name) || longs.filter((long) => long.startsWith(name)).length > 1))
-        continue;
-      options[name] = { type };
-      keys.set(`--${name}`, key);
-    }
+/** An option as typed, without and with what is attached to it as its value. */
+type Typed = { readonly raw: string; readonly attached: string | undefined };
+
+function longOption(word: string): readonly Typed[] {
+  const equals = word.indexOf('=', 3);
+  return equals < 0
+    ? [{ raw: word, attached: undefined }]
+    : [{ raw: word.slice(0, equals), attached: word.slice(equals + 1) }];
+}
+
+/** The letters of a group; the first that takes a value has what follows it, if anything does. */
+function* shortOptions(specs: OptionSpecs, word: string): Generator<Typed> {
+  for (let at = 1; at < word.length; at++) {
+    const raw = `-${word[at]}`;
+    const rest = word.slice(at + 1);
+    if (rest !== '' && takesNext(findOption(specs, raw)[1])) return yield { raw, attached: rest };
+    yield { raw, attached: undefined };
   }
-  return { options, keys };
+}
+
+/** Its value is the next word where none is attached. */
+function takesNext(spec: OptionSpec): boolean {
+  return spec.value !== undefined && spec.bare === undefined;
+}
+
+/** By its letter, its long name, or a beginning that only one has. @throws Usage */
+function findOption(specs: OptionSpecs, raw: string): readonly [key: string, spec: OptionSpec] {
+  // The help of all commands is the first: one that a command has itself is meant before it.
+  const all = Object.entries(specs).reverse();
+  const long = raw.startsWith('--') ? raw.slice(2) : undefined;
+  const exact = all.find(([, spec]) => (long === undefined ? `-${spec.short}` === raw : spec.long === long));
+  const begun = long ? all.filter(([, spec]) => spec.long?.startsWith(long)) : [];
+  const found = exact ?? (begun.length === 1 ? begun[0] : undefined);
+  if (found === undefined) throw unknownOption(raw, specs);
+  return found;
 }
 
 function fullName(raw: string, spec: OptionSpec): string {
@@ -125,12 +144,13 @@ function valueFor(raw: string, value: string | undefined, spec: OptionSpec): str
 }
 
 function unknownOption(raw: string, specs: OptionSpecs): Usage {
+  const isLong = raw.startsWith('--') && raw !== '--';
   const longs = Object.values(specs).flatMap((spec) =>
     spec.long === undefined || spec.hidden ? [] : `--${spec.long}`,
   );
-  const possible = raw.startsWith('--') ? longs.filter((long) => long.startsWith(raw)) : [];
+  const possible = isLong ? longs.filter((long) => long.startsWith(raw)) : [];
   if (possible.length > 1) return new Usage(`option '${raw}' is ambiguous: it may be ${possible.join(', ')}`);
-  const near = raw.startsWith('--') ? closest(raw, longs, 1)[0] : undefined;
+  const near = isLong ? closest(raw, longs, 1)[0] : undefined;
   return new Usage(`unknown option '${raw}'${near === undefined ? '' : ` (did you mean '${near}'?)`}`);
 }
 

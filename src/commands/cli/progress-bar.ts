@@ -24,6 +24,7 @@ export function barView(io: Io): { show(state: State, last: boolean): void; clos
   bar.start(1, 0, figures({ phase: '', done: 0, total: 0 }, 0, null));
   return {
     show(state, last) {
+      state.meter.add(state.done);
       const left = last ? 0 : state.meter.timeLeft(state.total);
       bar.setTotal(Math.max(1, state.total));
       bar.update(last ? Math.max(1, state.total) : state.done, figures(state, state.meter.rate(), left));

@@ -42,7 +42,7 @@ export interface ProgressOptions {
   readonly step?: number;
 }
 
-/** Ways to show it; `last` is set for the final one of a command that succeeded. */
+/** Ways to show it; `last` is set for the final one of a command that succeeded. Who shows a rate feeds its meter. */
 interface View {
   show(state: State, last: boolean): void;
   close(): void;
@@ -84,8 +84,8 @@ class Tracker implements Progress {
   }
 
   update(done: number, total: number): void {
-    this.#state = { ...this.#state, done, total };
-    this.#state.meter.add(done);
+    const { phase, meter } = this.#state;
+    this.#state = { phase, done, total, meter };
     this.#view.show(this.#state, false);
     if (this.#asked) this.#answer();
   }
@@ -151,6 +151,7 @@ function jsonView(io: Io): View {
   let phase: string | undefined;
   return {
     show(state, last) {
+      state.meter.add(state.done);
       const now = clock();
       if (!last && now < next && state.phase === phase) return;
       next = now + JSON_INTERVAL_MS;

@@ -2,15 +2,16 @@
  * Giving space back and taking it: punched holes, ranges of zeroes, preallocation, discards.
  *
  * Each operation answers true when it is done and false when the file cannot do it, in which case the layer above
- * writes zeroes or does without. What a file has refused once is not tried again. All of them run on the thread pool:
- * the filesystem may have to wait for its journal, a device for its flash.
+ * writes zeroes or does without. What a file has refused once is not tried again. They run on the thread pool: the
+ * filesystem may have to wait for its journal or for pages on their way to the disk, a device for its flash. Only where
+ * memory is the storage, short ranges are done at once.
  */
 import { constants } from 'node:os';
 import { addressOf } from './address.ts';
 import { hostError } from './errno.ts';
 import type { HostFile } from './host-file.ts';
 import { REQUEST } from './ioctl.ts';
-import { inPool, libc } from './libc.ts';
+import { inPool, libc, negativeErrno } from './libc.ts';
 
 const FALLOC = { allocate: 0, keepSize: 1, punchHole: 2, zeroRange: 0x10 } as const;
 const { EINTR, EINVAL, ENODEV, ENOSYS, ENOTTY, EOPNOTSUPP, EPERM, ESPIPE } = constants.errno;
@@ -22,6 +23,9 @@ const REFUSED_RANGE: readonly number[] = [EINVAL, EPERM];
 
 /** Zeroes are written in pieces of this size where the system cannot reserve space. */
 const ZERO_PIECE = 1024 * 1024;
+
+/** Where the pages are the storage, up to this many bytes take less time than the way to the thread pool and back. */
+const AT_ONCE = 1024 * 1024;
 
 type Operation = 'punch' | 'zero' | 'allocate' | 'discard' | 'zeroOut';
 
@@ -120,7 +124,11 @@ export class HostSpace {
   #fallocate(operation: Operation, mode: number, offset: number, length: number): Promise<boolean> {
     const fallocate = libc('fallocate');
     if (fallocate === undefined) return Promise.resolve(false);
-    return this.#try(operation, (fd) => inPool(fallocate, [fd, mode, offset, length]));
+    return this.#try(operation, async (fd) => {
+      if (!this.#file.inMemory || length > AT_ONCE) return inPool(fallocate, [fd, mode, offset, length]);
+      const result = fallocate(fd, mode, offset, length);
+      return result === -1 ? negativeErrno() : result;
+    });
   }
 
   #deviceRange(operation: Operation, request: number, offset: number, length: number): Promise<boolean> {

@@ -326,27 +326,29 @@ export class Allocator {
 
   /**
    * Lower the counts of clusters that nothing on disk points at any more. Space that is given back to the host
-   * is given back before anyone can take it again: the mutex is held until the discard has ended.
+   * is given back before anyone can take it again: the mutex is held until the discards have ended.
    */
   release(list: readonly FreedClusters[], host: ReleaseHost): Maybe<void> {
-    return this.mutex.run(() => this.#releaseFrom(list, host, 0));
+    return this.mutex.run(() => this.#releaseFrom(0, list, host, { runs: [] }));
   }
 
-  #releaseFrom(list: readonly FreedClusters[], host: ReleaseHost, from: number): Maybe<void> {
+  /** `discards` are those that have not been begun yet. */
+  #releaseFrom(from: number, list: readonly FreedClusters[], host: ReleaseHost, discards: Discards): Maybe<void> {
     for (let index = from; index < list.length; index++) {
       const item = list[index];
       if (!item) continue;
-      const discards: Discards | undefined = host.passes(item.reason) ? { runs: [] } : undefined;
+      const passes = host.passes(item.reason);
       const lower = (): Maybe<void> =>
         this.#refcounts.add(item.first, item.count, -1, (cluster) => {
           if (cluster < this.#hint) this.#hint = cluster;
           host.vacant(cluster);
-          if (discards) appendRun(discards, cluster);
+          if (passes) appendRun(discards, cluster);
         });
       const counted = after(this.announceCounting(item.first, item.count), lower);
-      const done = after(counted, () => all(discards?.runs.map((run) => host.discard(run.first, run.count)) ?? []));
-      if (done instanceof Promise) return done.then(() => this.#releaseFrom(list, host, index + 1));
+      const done = after(counted, () => (discards.runs.length < DISCARDS_AT_ONCE ? undefined : begin(discards, host)));
+      if (done instanceof Promise) return done.then(() => this.#releaseFrom(index + 1, list, host, discards));
     }
+    return begin(discards, host);
   }
 }
 
@@ -359,7 +361,16 @@ export interface ReleaseHost {
 }
 
 interface Discards {
-  readonly runs: { readonly first: number; count: number }[];
+  runs: { readonly first: number; count: number }[];
+}
+
+/** Runs of clusters that are given back to the host side by side. */
+const DISCARDS_AT_ONCE = 64;
+
+function begin(discards: Discards, host: ReleaseHost): Maybe<void> {
+  const { runs } = discards;
+  discards.runs = [];
+  return all(runs.map(({ first, count }) => host.discard(first, count)));
 }
 
 function appendRun(discards: Discards, cluster: number): void {

@@ -105,6 +105,8 @@ describe('parseArguments', () => {
     ['a b --fo', "option '--format' needs a value FMT"],
     ['a b -Z', "unknown option '-Z'"],
     ['a b -qZ', "unknown option '-Z'"],
+    ['a b -q-v', "unknown option '--'"],
+    ['a b --=x', "unknown option '--=x'"],
     ['a b --formt=raw', "unknown option '--formt' (did you mean '--format'?)"],
     ['a b --target', "option '--target' is ambiguous: it may be --target-is-zero, --target-image-opts"],
     ['a b --qui=1', "option '--quiet' takes no value"],

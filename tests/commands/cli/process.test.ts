@@ -15,7 +15,8 @@ let loadedAtStart: string[] = [];
 
 beforeAll(async () => {
   const input = { sample: join(import.meta.dirname, 'sample-program.ts') };
-  const bundle = await rolldown({ input, platform: 'node', transform: { target: 'es2022' }, logLevel: 'silent' });
+  const transform = { target: 'es2022' };
+  const bundle = await rolldown({ input, platform: 'node', transform, logLevel: 'silent' });
   const { output } = await bundle.write({
     dir: folder,
     format: 'cjs',

@@ -168,10 +168,10 @@ const options = {
     short: 'c',
     long: 'connect',
     value: 'DEVICE',
-    help: 'Make the export a disk of this machine (/dev/nbd0)',
-    conflicts: ['disconnect', 'port', 'bind'],
+    help: 'Make the image a disk of this machine (/dev/nbd0), in the background unless -v is given',
+    conflicts: ['disconnect', 'port', 'bind', 'tlsCreds'],
   },
-  disconnect: { short: 'd', long: 'disconnect', value: 'DEVICE', help: 'Take such a disk off' },
+  disconnect: { short: 'd', long: 'disconnect', value: 'DEVICE', help: 'Take such a disk off, and end its server' },
   objects: OBJECT_OPTION,
   tlsCreds: { long: 'tls-creds', value: 'ID', help: 'Credentials for TLS: without it nothing is served, or listed' },
   tlsAuthz: {

@@ -6,19 +6,21 @@ import type { Io } from '../cli/io.ts';
 export type LogEvent =
   | ServerEvent
   | { readonly type: 'listening'; readonly address: ListenAddress }
+  | { readonly type: 'disk'; readonly device: string; readonly image: string }
   | { readonly type: 'stopping'; readonly reason: string };
 
 export interface LogSettings {
   readonly format: 'text' | 'json' | undefined;
+  readonly verbose: boolean;
 }
 
-/** Where events go; without words for them only what failed is told. */
-export function eventLog(io: Io, { format }: LogSettings): (event: LogEvent) => void {
+/** Where events go; without words for them only what failed is told, and that a disk is there to whoever waits for it. */
+export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogEvent) => void {
   if (format === 'json') return (event) => io.stderr.write(`${JSON.stringify(jsonEvent(event))}\n`);
   const all = format === 'text';
   return (event) => {
     const line = textOf(event);
-    if (all || isFailure(event)) io.stderr.write(`${io.programName}: ${line}\n`);
+    if (all || isFailure(event) || (verbose && event.type === 'disk')) io.stderr.write(`${io.programName}: ${line}\n`);
   };
 }
 
@@ -39,6 +41,8 @@ function textOf(event: LogEvent): string {
   switch (event.type) {
     case 'listening':
       return `listening on ${addressOf(event.address)}`;
+    case 'disk':
+      return `NBD device ${event.device} is now connected to ${event.image}`;
     case 'stopping':
       return `stopping: ${event.reason}`;
     case 'connected':

@@ -26,6 +26,8 @@ const SIGNATURES = {
   ioctl: ['int', 'int', 'ulong', 'uintptr_t'],
   fcntl: ['int', 'int', 'int', 'uintptr_t'],
   setsockopt: ['int', 'int', 'int', 'int', 'uintptr_t', 'uint32_t'],
+  socket: ['int', 'int', 'int', 'int'],
+  socketpair: ['int', 'int', 'int', 'int', 'uintptr_t'],
   fstatfs: ['int', 'int', 'uintptr_t'],
   statx: ['int', 'int', 'uintptr_t', 'int', 'uint32_t', 'uintptr_t'],
   posix_fadvise: ['int', 'int', 'int64_t', 'int64_t', 'int'],

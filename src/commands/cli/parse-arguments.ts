@@ -138,6 +138,9 @@ function unknownOption(raw: string, specs: OptionSpecs): Usage {
 function checkCompany(specs: OptionSpecs, given: readonly Given[]): void {
   const named = new Map(given.map(({ key, name }) => [key, name]));
   for (const [key, name] of named) {
+    if (specs[key]?.once && given.filter((item) => item.key === key).length > 1) {
+      throw new SelfExplained(`option '${name}' can be given only once`);
+    }
     for (const other of specs[key]?.conflicts ?? []) {
       const otherName = named.get(other);
       if (otherName !== undefined)

@@ -137,10 +137,17 @@ const options = {
     help: 'Serve an internal snapshot, by id or name or as snapshot.id=ID,snapshot.name=NAME; nobody can write then',
     conflicts: ['snapshot'],
   },
-  nocache: { short: 'n', long: 'nocache', help: 'Bypass the page cache, as --cache=none', conflicts: ['cache'] },
+  nocache: {
+    short: 'n',
+    long: 'nocache',
+    once: true,
+    help: 'Bypass the page cache, as --cache=none',
+    conflicts: ['cache'],
+  },
   cache: {
     long: 'cache',
     value: 'MODE',
+    once: true,
     parse: cacheValue,
     offers: cacheModeNames,
     help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
@@ -148,12 +155,14 @@ const options = {
   aio: {
     long: 'aio',
     value: 'MODE',
+    once: true,
     choices: ['threads', 'native', 'io_uring'],
     help: 'How requests that have to wait are carried out: threads, native or io_uring',
   },
   discard: {
     long: 'discard',
     value: 'MODE',
+    once: true,
     choices: ['ignore', 'off', 'unmap', 'on'],
     default: 'ignore',
     help: 'Whether discards are passed on: ignore or unmap',

@@ -1,6 +1,6 @@
 /** `-c` and `-d`: exports as disks of this machine, `/dev/nbd0` and so on. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Closer } from '../../core/async/closer.ts';
+import { sleep } from '../../core/async/sleep.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { type Export, KernelDisk, type NbdServer } from '../../core/export/index.ts';
 import { NbdDevice } from '../../core/host/index.ts';
@@ -64,7 +64,8 @@ async function takeOff(device: NbdDevice, io: Io): Promise<void> {
 
 /** So that whoever goes on with the image finds it closed. */
 async function waitForEnd(pid: number, signal: AbortSignal): Promise<void> {
-  for (let waited = 0; waited < END_MS && isRunning(pid) && !signal.aborted; waited += WAIT_MS) await sleep(WAIT_MS);
+  for (let waited = 0; waited < END_MS && isRunning(pid) && !signal.aborted; waited += WAIT_MS)
+    await sleep(WAIT_MS, signal);
 }
 
 function isRunning(pid: number): boolean {

@@ -27,6 +27,7 @@ const SIGNATURES = {
   fcntl: ['int', 'int', 'int', 'uintptr_t'],
   setsockopt: ['int', 'int', 'int', 'int', 'uintptr_t', 'uint32_t'],
   socket: ['int', 'int', 'int', 'int'],
+  poll: ['int', 'uintptr_t', 'ulong', 'int'],
   socketpair: ['int', 'int', 'int', 'int', 'uintptr_t'],
   fstatfs: ['int', 'int', 'uintptr_t'],
   statx: ['int', 'int', 'uintptr_t', 'int', 'uint32_t', 'uintptr_t'],

@@ -9,7 +9,7 @@ import { constants as openFlags, readdirSync, readFileSync, readlinkSync, statSy
 import { type FileHandle, open } from 'node:fs/promises';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { sleep } from '../async/sleep.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { deviceNumbers } from './block-device.ts';
 import { hostError, systemCode } from './errno.ts';

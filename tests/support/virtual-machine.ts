@@ -2,7 +2,7 @@
  * A small virtual machine with a kernel of its own, for what cannot be tried on the machine that runs the tests: it sees
  * the files of this one, read-only, has a /tmp and a /run of its own, and runs one script as root.
  *
- * It takes qemu-system-x86_64, busybox, /dev/kvm and a kernel with its modules: that of the system (/boot, /lib/modules)
+ * It takes qemu-system-x86_64, busybox and a kernel with its modules: that of the system (/boot, /lib/modules)
  * or one unpacked into the folder that BLOCKYARD_KERNEL names (`dpkg-deb -x linux-image-….deb FOLDER`).
  */
 import { spawn } from 'node:child_process';
@@ -30,11 +30,6 @@ export function findMachine(modules: readonly string[]): Machine | string {
   if (qemu === undefined) return 'qemu-system-x86_64 is not installed (package qemu-system-x86)';
   const busybox = findProgram('busybox');
   if (busybox === undefined) return 'busybox is not installed (package busybox-static)';
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-  } catch {
-    return '/dev/kvm cannot be used';
-  }
   const root = process.env.BLOCKYARD_KERNEL ?? '/';
   const found = findKernel(root);
   if (found === undefined)
@@ -48,7 +43,8 @@ export async function runInMachine(machine: Machine, script: string, folder: str
   const initrd = join(folder, 'initrd');
   writeFileSync(initrd, cpioArchive(await initialFiles(machine, script)));
   const args = [
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-m', '1024', '-smp', '2', '-nodefaults', '-no-reboot'],
+    ...accelerators(),
+    ...['-cpu', 'max', '-m', '1024', '-smp', '2', '-nodefaults', '-no-reboot'],
     ...['-display', 'none', '-serial', 'stdio', '-kernel', machine.kernel, '-initrd', initrd],
     ...['-append', 'console=ttyS0 quiet panic=-1 hung_task_panic=0'],
     ...['-fsdev', 'local,id=root,path=/,security_model=none,readonly=on,multidevs=remap'],
@@ -62,6 +58,18 @@ export async function runInMachine(machine: Machine, script: string, folder: str
   clearTimeout(timer);
   if (signal !== null) throw new Error(`the virtual machine did not end within ${timeout} ms: ${text}`);
   return text.replaceAll('\r', '');
+}
+
+/** Where the processor can run a stock kernel in a machine it does, and it takes seconds rather than minutes. */
+function accelerators(): string[] {
+  const emulated = ['-accel', 'tcg,thread=multi'];
+  if (!/^flags.*\b(vmx|svm)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'))) return emulated;
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return ['-accel', 'kvm', ...emulated];
+  } catch {
+    return emulated;
+  }
 }
 
 function findProgram(name: string): string | undefined {

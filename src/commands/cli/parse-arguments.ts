@@ -213,7 +213,8 @@ function assignArguments(record: AnyCommand, operands: readonly string[]): Recor
   }
   if (next < operands.length) {
     const taken = specs.map(([, spec]) => spec.name).join(' ') || 'no argument';
-    throw new SelfExplained(`unexpected argument '${operands[next]}': '${record.name}' takes ${taken}`);
+    const takes = record.name === '' ? 'this takes' : `'${record.name}' takes`;
+    throw new SelfExplained(`unexpected argument '${operands[next]}': ${takes} ${taken}`);
   }
   return values;
 }

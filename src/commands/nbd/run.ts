@@ -16,8 +16,10 @@ export async function runNbd(line: NbdLine, io: Io): Promise<number> {
     return 0;
   }
   for (const pattern of options.tracePatterns) tracePattern(pattern, io);
-  if (options.disconnect !== undefined) {
-    return (await import('./kernel-device.ts')).disconnectDevice(options.disconnect, io);
+  if (options.disconnect) {
+    const { file } = line.arguments;
+    if (file === undefined) throw new Usage('the disk to take off is missing: nbd -d /dev/nbd0');
+    return (await import('./kernel-device.ts')).disconnectDevice(file, io);
   }
   if (options.list) return (await import('./list.ts')).list(line, io);
   const requests = exportRequests(line);

@@ -29,6 +29,15 @@ describe('nbd refuses in one line', () => {
     ],
     ['a device that is not there', ['-c', '/dev/nbd99', 'x'], "'/dev/nbd99' is not there"],
     [
+      'a socket in a folder that is not there',
+      ['-k', '/no/such/s', '-f', 'raw', '/dev/null'],
+      "'/no/such/s': No such file",
+    ],
+    ['a host that is not there', ['-b', 'no.such.invalid', '-p', '0', '-f', 'raw', '/dev/null'], 'no.such.invalid:0: '],
+    ['an address of others', ['-b', '192.0.2.1', '-p', '0', '-f', 'raw', '/dev/null'], 'none of this machine'],
+    ['two images', ['-k', '/tmp/never', 'x', 'y'], "unexpected argument 'y': this takes FILE"],
+    ['no disk to take off', ['-d'], 'the disk to take off is missing'],
+    [
       'several images for one disk',
       ['-c', '/dev/nbd99', '--export', 'name=a,file=x', '--export', 'file=y'],
       'FILE says',

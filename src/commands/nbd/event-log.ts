@@ -6,6 +6,7 @@ import { type Io, userLines } from '../cli/io.ts';
 type Told =
   | ServerEvent
   | { readonly type: 'listening'; readonly address: ListenAddress }
+  | { readonly type: 'disk'; readonly device: string; readonly image: string }
   | { readonly type: 'stopping'; readonly reason: string };
 
 /** What is said of an image that is opened or in use: a line under the program's name, or one as it stands. */
@@ -19,16 +20,19 @@ export type LogEvent = Told | Remark;
 
 export interface LogSettings {
   readonly format: 'text' | 'json' | undefined;
+  readonly verbose: boolean;
 }
 
-/** Where events go; without words for them only what failed is told. */
-export function eventLog(io: Io, { format }: LogSettings): (event: LogEvent) => void {
+/** Where events go; without words for them only what failed is told, and that a disk is there to whoever waits for it. */
+export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogEvent) => void {
   if (format === 'json') return (event) => io.stderr.write(`${JSON.stringify(jsonEvent(event))}\n`);
   const all = format === 'text';
   const lines = userLines(io);
   return (event) => {
-    if (event.type === 'remark') lines[event.kind === 'warning' ? 'warn' : 'note'](event.message);
-    else if (all || isFailure(event)) io.stderr.write(`${io.programName}: ${textOf(event)}\n`);
+    if (event.type === 'remark') return lines[event.kind === 'warning' ? 'warn' : 'note'](event.message);
+    const isTold = all || isFailure(event) || (verbose && event.type === 'disk');
+    if (isTold) io.stderr.write(`${io.programName}: ${textOf(event)}
+`);
   };
 }
 
@@ -50,6 +54,8 @@ function textOf(event: Told): string {
   switch (event.type) {
     case 'listening':
       return `listening on ${addressOf(event.address)}`;
+    case 'disk':
+      return `NBD device ${event.device} is now connected to ${event.image}`;
     case 'stopping':
       return `stopping: ${event.reason}`;
     case 'connected':

@@ -9,6 +9,7 @@ import { asBlockError, BlockError } from '../errors/block-error.ts';
 import type { Export } from './export.ts';
 import { Connection, type ConnectionSettings } from './nbd-connection.ts';
 import { type ListenAddress, Listener } from './nbd-listener.ts';
+import { plainSession, type Session } from './nbd-session.ts';
 import { payloads } from './payload-memory.ts';
 import type { ServerCredentials } from './server-credentials.ts';
 
@@ -89,6 +90,15 @@ export class NbdServer {
     return listener.address;
   }
 
+  /**
+   * Serve `target` on a socket whose other end knows it already: there is no negotiation, and no waiting in line.
+   * Resolves at its end, whatever that is; it is told as an event.
+   */
+  attach(target: Export, socket: Socket, minimumBlock: number): Promise<void> {
+    socket.on('error', () => undefined);
+    return this.#serve(socket, ++this.#lastId, plainSession(target, minimumBlock));
+  }
+
   /** Take no more clients, finish the requests under way, close the connections, then the exports. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -119,11 +129,11 @@ export class NbdServer {
       this.#tell({ type: 'refused', client: id });
       return;
     }
-    if (shared === 0 || this.#connections.size < shared) this.#serve(socket, id);
+    if (shared === 0 || this.#connections.size < shared) void this.#serve(socket, id);
     else this.#waiting.push({ socket, id });
   }
 
-  #serve(socket: Socket, id: number): void {
+  #serve(socket: Socket, id: number, session?: Session): Promise<void> {
     this.#tell({ type: 'connected', client: id });
     let served = false;
     const settings: ConnectionSettings = {
@@ -133,6 +143,7 @@ export class NbdServer {
         multiConn: this.#settings.shared !== 1,
       },
       handshakeLimit: this.#settings.handshakeLimit,
+      session,
       memory: () => payloads.share(this.#connections.size),
       failed: (command, error) => this.#tell({ type: 'request-failed', client: id, command, error }),
       serving: ({ target }) => {
@@ -148,11 +159,10 @@ export class NbdServer {
       this.#tell({ type: 'disconnected', client: id, served, ...why });
       this.#admit();
     };
-    this.#connections.set(
-      connection,
-      connection.run().then(() => ended(), ended),
-    );
+    const end = connection.run().then(() => ended(), ended);
+    this.#connections.set(connection, end);
     socket.resume();
+    return end;
   }
 
   /** Let those in line come in. One that has left meanwhile is noticed as soon as something is read from it. */
@@ -160,7 +170,7 @@ export class NbdServer {
     const { shared } = this.#settings;
     while (!this.#stopping && this.#waiting.length > 0 && (shared === 0 || this.#connections.size < shared)) {
       const next = this.#waiting.shift();
-      if (next && !next.socket.destroyed) this.#serve(next.socket, next.id);
+      if (next && !next.socket.destroyed) void this.#serve(next.socket, next.id);
     }
   }
 

@@ -28,6 +28,7 @@ export {
 } from './host-file.ts';
 export { readKey } from './keyring.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
+export { NbdDevice, type NbdDisk } from './nbd-device.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
 export {
   type Advice,
@@ -39,5 +40,5 @@ export {
   residentPages,
 } from './page-cache.ts';
 export { readAll } from './read-all.ts';
-export { duplicateDescriptor, setUnixSendBuffer } from './sockets.ts';
+export { duplicateDescriptor, setUnixSendBuffer, socketPair } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

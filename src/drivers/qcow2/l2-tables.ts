@@ -33,6 +33,13 @@ export function l2Slice(disk: DiskView, l1Index: number, l2Index: number): Maybe
   return disk.l2.get(offset + slice * disk.l2.entrySize);
 }
 
+/** The same slice where it is in memory, for looking at it only: undefined for any other case. */
+export function cachedSlice(disk: DiskView, l1Index: number, l2Index: number): Table | undefined {
+  if (l1Index >= disk.l1.entries) return undefined;
+  const slice = Math.floor(l2Index / disk.sliceEntries);
+  return disk.l2.peek(tableOffset(disk, l1Index) + slice * disk.l2.entrySize);
+}
+
 /**
  * The slice, which may be changed: the table exists and belongs to the active disk alone. When it had to wait
  * it gives undefined, and the caller starts over.

@@ -1,5 +1,5 @@
 import { asBlockError } from '../../errors/block-error.ts';
-import { Accounting } from '../accounting/accounting.ts';
+import type { Accounting } from '../accounting/accounting.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
@@ -40,7 +40,6 @@ export class Node implements EdgeParent {
   readonly driver: Driver;
   readonly image: Image;
   readonly io: NodeIo;
-  readonly accounts = new Accounting();
   readonly probed: boolean;
   /** The backing file is another than the header says. */
   backingOverridden: boolean;
@@ -86,6 +85,10 @@ export class Node implements EdgeParent {
 
   get node(): Node {
     return this;
+  }
+
+  get accounts(): Accounting {
+    return this.io.accounts;
   }
 
   child(name: string): Edge | undefined {

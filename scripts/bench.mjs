@@ -1,12 +1,13 @@
 // npm run bench [-- arguments]: build, then bundle tests/bench/bench.ts and run it with Node. It is bundled because
-// Node 20 does not run TypeScript; packages stay outside, and the current folder is the project's.
+// Node 20 does not run TypeScript; packages stay outside, and the current folder is the project's. What it starts in a
+// process of its own (cached-reads.ts) is bundled too.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from './build.mjs';
 import { installIfNeeded, root, run } from './project.mjs';
 
 const entry = join(root, 'tests', 'bench', 'bench.ts');
-const output = join(root, 'node_modules', '.cache', 'blockyard', 'bench.mjs');
+const output = join(root, 'node_modules', '.cache', 'blockyard');
 
 installIfNeeded();
 if (!existsSync(entry)) {
@@ -17,16 +18,18 @@ const status = await build({ types: false, ifNeeded: true });
 if (status !== 0) process.exit(status);
 
 const { rolldown } = await import('rolldown');
-const session = await rolldown({
-  input: entry,
-  cwd: root,
-  platform: 'node',
-  tsconfig: false,
-  external: (id) => !id.startsWith('.') && !id.startsWith('/') && !id.includes('oxc-project'),
-  transform: { target: 'es2022' },
-});
-await session.write({ file: output, format: 'es', sourcemap: 'inline', codeSplitting: false });
-await session.close();
+for (const name of ['bench', 'cached-reads']) {
+  const session = await rolldown({
+    input: join(root, 'tests', 'bench', `${name}.ts`),
+    cwd: root,
+    platform: 'node',
+    tsconfig: false,
+    external: (id) => !id.startsWith('.') && !id.startsWith('/') && !id.includes('oxc-project'),
+    transform: { target: 'es2022' },
+  });
+  await session.write({ file: join(output, `${name}.mjs`), format: 'es', sourcemap: 'inline', codeSplitting: false });
+  await session.close();
+}
 // Node reads all these certificates whenever it starts, which is the machine's business and not ours to measure.
 delete process.env.NODE_EXTRA_CA_CERTS;
-process.exitCode = run(process.execPath, ['--enable-source-maps', output, ...process.argv.slice(2)]);
+process.exitCode = run(process.execPath, ['--enable-source-maps', join(output, 'bench.mjs'), ...process.argv.slice(2)]);

@@ -8,7 +8,7 @@ export { Backend } from './core/block/backend/backend.ts';
 export { cacheModeNames } from './core/block/backend/cache-mode.ts';
 export type { Extent, ImageInfo, TruncateOptions } from './core/block/driver.ts';
 export { Flag } from './core/block/driver.ts';
-export { BlockGraph } from './core/block/graph/block-graph.ts';
+export { BlockGraph, type ChangedBasePolicy } from './core/block/graph/block-graph.ts';
 export { Node } from './core/block/graph/node.ts';
 export { operations } from './core/block/graph/operations.ts';
 export type { ReferencePolicy } from './core/block/graph/references.ts';

@@ -1,6 +1,6 @@
 import { Backend } from '../core/block/backend/backend.ts';
 import { cacheMode } from '../core/block/backend/cache-mode.ts';
-import { BlockGraph } from '../core/block/graph/block-graph.ts';
+import { BlockGraph, type ChangedBasePolicy } from '../core/block/graph/block-graph.ts';
 import { type OperationPart, operations } from '../core/block/graph/operations.ts';
 import type { ReferencePolicy } from '../core/block/graph/references.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName } from '../core/block/graph/spec.ts';
@@ -13,6 +13,11 @@ export interface GraphOptions {
    * or below, or all. Default all; for images of unknown origin use less.
    */
   readonly references?: ReferencePolicy;
+  /**
+   * What to do about an overlay whose backing file is not what it was when the overlay was made: `warn` (the default),
+   * `warn-certain` (only where its disk is known to have been written to), or `refuse` to open it.
+   */
+  readonly changedBase?: ChangedBasePolicy;
   /** Told what is worth knowing but no error. */
   warn?(message: string): void;
 }
@@ -37,6 +42,7 @@ export function newGraph(options: GraphOptions = {}): BlockGraph {
   return new BlockGraph({
     drivers: driverList,
     references: options.references ?? 'all',
+    changedBase: options.changedBase ?? 'warn',
     warn: (message) => options.warn?.(message),
   });
 }

@@ -7,6 +7,7 @@
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { ACCOUNTS, benchAccounts } from './accounts.ts';
 import { type BenchCase, benchCases } from './cases.ts';
 import { type Files, filesIn, Sources } from './files.ts';
 import { type MannersResult, measureManners } from './manners.ts';
@@ -39,7 +40,7 @@ class Bench {
     const cases = benchCases(this.#files).filter(({ name }) => this.#isWanted(name));
     if (this.#options.list) {
       process.stdout.write(
-        `${[...cases.map(({ name }) => name), ...nbdNames, ...nbdCopyNames, 'start-up', 'manners'].join('\n')}\n`,
+        `${[...cases.map(({ name }) => name), ...nbdNames, ...nbdCopyNames, ACCOUNTS, 'start-up', 'manners'].join('\n')}\n`,
       );
       return;
     }
@@ -68,6 +69,7 @@ class Bench {
         print,
       });
     }
+    if (this.#isWanted(ACCOUNTS)) benchAccounts(this.#folder, this.#options.rounds, print);
     const startUp = this.#isWanted('start-up') ? this.#startUp() : undefined;
     if (startUp) print(startUpLine(startUp));
     const manners = this.#isWanted('manners') ? await this.#manners() : undefined;

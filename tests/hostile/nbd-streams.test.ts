@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { startNbd } from '../support/nbd-program.ts';
 import { contextData, infoData, optionBytes, RawClient, requestBytes, u16, u32 } from '../support/nbd-raw-client.ts';
 import { serveMemory } from '../support/nbd-server.ts';
 import { Random, seeds } from '../support/random.ts';
@@ -33,6 +34,24 @@ test('a conversation cut off at each of its bytes', async () => {
   for (let length = 0; length <= whole.length; length++) await sendAndLeave(path, whole.subarray(0, length), 4000);
   await expectServed(path);
   await expect.poll(() => server.connections).toBe(0);
+});
+
+test.each(['structured', 'extended'] as const)('status of 4 GiB - 1 and more, %s', async (form) => {
+  const options = 'driver=null-co,size=8G,read-zeroes=on';
+  const { socket } = await startNbd(['-t', '-r', '--image-opts', options]);
+  const client = await RawClient.open(socket);
+  await client.go('', form, ['base:allocation']);
+  const extended = form === 'extended';
+  for (const [offset, length, error] of [
+    [0, 2 ** 32 - 1, 0],
+    [2 ** 32 + 1, 2 ** 32 - 1, 0],
+    [2 ** 32 + 2, 2 ** 32 - 1, 22],
+    ...(extended ? ([[0, 2 ** 33, 0]] as const) : []),
+  ] as const) {
+    client.socket.write(requestBytes({ command: 7, offset, length }, extended));
+    expect((await client.reply()).error).toBe(error);
+  }
+  client.end();
 });
 
 /** All kinds of options, then all kinds of requests. */

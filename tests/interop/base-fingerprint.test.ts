@@ -1,12 +1,16 @@
 /** What an overlay records of its base: told when it has changed, kept by QEMU, renewed by commit and rebase. */
 import { statSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { img, imgOutput, runProgram } from '../support/cli.ts';
+import { img, imgOutput, programPath, runProgram } from '../support/cli.ts';
+import { startNbd } from '../support/nbd-program.ts';
 import { peersFor, qemuImg, qemuIo } from '../support/peers.ts';
+import { StorageDaemon } from '../support/storage-daemon.ts';
 import { tempDir } from '../support/temp.ts';
+import { start } from '../support/tracked-child.ts';
 
-const CHANGED = /^img: warning: the backing file 'base\.qcow2' of '.*top\.qcow2' has changed since[^\n]*\n$/;
+const CHANGED =
+  /^(img|io): warning: the backing file 'base\.qcow2' of '.*top\.qcow2' (has|may have) changed since[^\n]*\n$/;
 
 interface Pair {
   readonly base: string;
@@ -48,8 +52,15 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a base that is written
     const { said, strict } = await look();
     expect(said).toMatch(CHANGED);
     expect(strict).toBe(REFUSED);
-    // Neither who tries things out on layers nor who asks where data lies is told.
-    expect(await runProgram('io', ['-c', 'read 0 64k', top])).toMatchObject({ code: 0, stderr: '' });
+    const read = ['-c', 'read -P 0 2M 64k', top];
+    // Neither who tries things out on layers nor who asks where data lies is told of what need not be a change.
+    expect(await runProgram('io', read)).toMatchObject({ code: 0, stderr: '' });
+    const refused = await runProgram('io', ['--strict-base', ...read]);
+    expect(refused).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/^io: .* may have changed since/),
+    });
     expect(await img(['map', top])).toMatchObject({ code: 0, stderr: '' });
     expect((await img(['map', '--strict-base', top])).code).toBe(1);
   });
@@ -111,7 +122,74 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a base that is written
     expect((await runProgram('io', ['-c', 'write -P 8 0 64k', base])).code).toBe(0);
     utimesSync(base, second, second);
     const { said, strict } = await look();
-    expect(said).toContain('it was written to');
+    expect(said).toContain('has changed since the image was made on it: it was written to');
     expect(strict).toBe(REFUSED);
+    const told = { code: 0, stderr: expect.stringMatching(CHANGED) };
+    expect(await runProgram('io', ['-c', 'read 0 64k', top])).toMatchObject(told);
+    expect(await img(['map', top])).toMatchObject(told);
   });
+
+  test('is recorded by a commit that is broken off, too', async () => {
+    const { base, top, look } = await makePair();
+    await qemuIo(top, ['write -P 3 0 4M']);
+    await imgOutput(['rebase', '-u', '-b', 'base.qcow2', '-F', 'qcow2', top]);
+    const before = statSync(base).mtimeMs;
+    const running = start(programPath('img'), ['commit', '-d', '-r', '512k', top]);
+    await expect.poll(() => statSync(base).mtimeMs, { timeout: 20_000 }).not.toBe(before);
+    await running.end('SIGINT');
+    expect(await look()).toEqual(SILENT);
+  });
+
+  test('is told by a server, and by a storage daemon for each overlay that is opened', async () => {
+    const { base, top } = await makePair();
+    await qemuIo(top, ['write -P 3 2M 64k']);
+    await qemuIo(base, ['write 4M 1M']);
+    const server = await startNbd(['-r', '-t', '-f', 'qcow2', top]);
+    expect(server.output()).toMatch(
+      /^nbd: warning: the backing file 'base\.qcow2' of '.*' may have changed since .*\n$/,
+    );
+    const telling = await startNbd(['-r', '-t', '--log=json', '-f', 'qcow2', top]);
+    const [first = ''] = telling.output().split('\n');
+    expect(JSON.parse(first)).toMatchObject({ event: 'warning', message: expect.stringContaining('may have changed') });
+    const refused = await runProgram('nbd', ['--strict-base', '-r', '-f', 'qcow2', '-k', `${top}.sock`, top]);
+    expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('may have changed') });
+
+    const overlay = { driver: 'qcow2', 'node-name': 'top', 'read-only': true, file: { driver: 'file', filename: top } };
+    const daemon = await StorageDaemon.start(dirname(top));
+    await daemon.run('blockdev-add', overlay);
+    expect(daemon.running.output()).toMatch(/^nbd: warning: the backing file .* may have changed since .*\n$/);
+    const strict = await StorageDaemon.start(dirname(top), ['--strict-base']);
+    await expect(strict.run('blockdev-add', overlay)).rejects.toThrow(/may have changed since/);
+  });
+
+  test.each(['lazy_refcounts=off', 'lazy_refcounts=on'])(
+    'is as the snapshot of a running image leaves it, with %s',
+    async (options) => {
+      const folder = tempDir();
+      const [base, top] = [join(folder, 'base.qcow2'), join(folder, 'top.qcow2')];
+      await imgOutput(['create', '-q', '-f', 'qcow2', '-o', options, base, '8M']);
+      await imgOutput(['bitmap', '--add', base, 'b']);
+      const daemon = await StorageDaemon.start(folder);
+      await daemon.run('blockdev-add', {
+        driver: 'qcow2',
+        'node-name': 'disk',
+        file: { driver: 'file', filename: base },
+      });
+      // Made while the base is still written to, as those are that know where they will stand.
+      await imgOutput(['create', '-q', '-u', '-f', 'qcow2', '-b', base, '-F', 'qcow2', top, '8M']);
+      await daemon.run('block-export-add', { type: 'nbd', id: 'e', 'node-name': 'disk', writable: true });
+      const write = (pattern: number): Promise<unknown> =>
+        qemuIo(daemon.uri('disk'), [`write -P ${pattern} 1M 64k`], ['-f', 'raw']);
+      await write(1);
+      const file = { driver: 'file', filename: top };
+      await daemon.run('blockdev-add', { driver: 'qcow2', 'node-name': 'top', file, backing: null });
+      await daemon.run('blockdev-snapshot', { node: 'disk', overlay: 'top' });
+      await write(2);
+      await daemon.run('quit');
+      await daemon.running.ended();
+      expect(await img(['checksum', '--strict-base', top])).toMatchObject({ code: 0, stderr: '' });
+      await qemuIo(base, ['write -P 9 3M 64k']);
+      expect((await img(['checksum', '--strict-base', top])).code).toBe(REFUSED);
+    },
+  );
 });

@@ -44,6 +44,30 @@ describe('the library', () => {
     expect(zero).toBe(true);
   });
 
+  test('tells of a backing file that was changed, and refuses an overlay of it', async () => {
+    const dir = tempDir();
+    const [base, top] = [join(dir, 'base.raw'), join(dir, 'top.qcow2')];
+    fs.writeFileSync(base, Buffer.alloc(MiB));
+    await createImage(top, { format: 'qcow2', backing: { fileName: 'base.raw', format: 'raw' } });
+    {
+      await using disk = await openImage(top, { writable: true });
+      await disk.write(0, Buffer.alloc(4096, 1));
+    }
+    const told: string[] = [];
+    const look = async (changedBase: 'warn' | 'warn-certain' | 'refuse'): Promise<readonly string[]> => {
+      told.length = 0;
+      await using _disk = await openImage(top, { changedBase, warn: (line) => void told.push(line) });
+      return [...told];
+    };
+    expect(await look('refuse')).toEqual([]);
+    fs.utimesSync(base, 1, 1);
+    expect(await look('warn')).toEqual([expect.stringContaining('may have changed')]);
+    expect(await look('warn-certain')).toEqual([]);
+    await expect(look('refuse')).rejects.toThrow('may have changed');
+    fs.truncateSync(base, 2 * MiB);
+    expect(await look('warn-certain')).toEqual([expect.stringContaining('has changed')]);
+  });
+
   test('puts images of one graph under the same permissions', async () => {
     const file = join(tempDir(), 'a.raw');
     await createImage(file, { size: MiB });

@@ -144,6 +144,16 @@ export class MemoryFile {
     return file;
   }
 
+  /** A file as a process leaves it that is killed at `time`: what it had handed over is there, in this order. */
+  afterKill(time: number, random: Random): MemoryFile {
+    const file = new MemoryFile(this.#start);
+    for (const change of this.changes) {
+      if (change.begun > time) break;
+      if (change.ended <= time || random.chance(0.5)) file.#apply(change);
+    }
+    return file;
+  }
+
   /** Some sectors of a change only. */
   #applyTorn(change: Change, random: Random): void {
     for (let at = 0; at < change.length; ) {

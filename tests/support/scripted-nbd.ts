@@ -26,6 +26,8 @@ export interface Script {
   readonly flags?: number;
   /** Accept structured replies, with the context `base:allocation` as number 0. */
   readonly structured?: boolean;
+  /** Close a connection when it was sent so many bytes. */
+  readonly cut?: number;
   /** Send each byte by itself. */
   readonly dribble?: boolean;
 }
@@ -108,6 +110,7 @@ class Session {
   #received = Buffer.alloc(0);
   #phase: 'flags' | 'options' | 'requests' = 'flags';
   #sending: Promise<void> = Promise.resolve();
+  #sent = 0;
 
   constructor(client: Socket, script: Script, log: string[], number: number) {
     this.#client = client;
@@ -124,17 +127,21 @@ class Session {
     });
   }
 
-  #send(bytes: Buffer | null): void {
+  #send(message: Buffer | null): void {
     this.#sending = this.#sending.then(async () => {
-      if (bytes === null) {
+      const { cut = Number.POSITIVE_INFINITY } = this.#script;
+      if (message === null) {
         this.#client.destroy();
         return;
       }
+      const bytes = message.subarray(0, cut - this.#sent);
+      this.#sent += bytes.length;
       const step = this.#script.dribble ? 1 : bytes.length;
       for (let at = 0; at < bytes.length && !this.#client.destroyed; at += step) {
         this.#client.write(bytes.subarray(at, at + step));
         if (step === 1) await new Promise((resolve) => setImmediate(resolve));
       }
+      if (this.#sent === cut) this.#client.end();
     });
   }
 

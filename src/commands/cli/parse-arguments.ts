@@ -158,6 +158,9 @@ function unknownOption(raw: string, specs: OptionSpecs): Usage {
 function checkCompany(specs: OptionSpecs, given: readonly Given[]): void {
   const named = new Map(given.map(({ key, name }) => [key, name]));
   for (const [key, name] of named) {
+    if (specs[key]?.once && given.filter((item) => item.key === key).length > 1) {
+      throw new SelfExplained(`option '${name}' can be given only once`);
+    }
     for (const other of specs[key]?.conflicts ?? []) {
       const otherName = named.get(other);
       if (otherName !== undefined)
@@ -230,7 +233,8 @@ function assignArguments(record: AnyCommand, operands: readonly string[]): Recor
   }
   if (next < operands.length) {
     const taken = specs.map(([, spec]) => spec.name).join(' ') || 'no argument';
-    throw new SelfExplained(`unexpected argument '${operands[next]}': '${record.name}' takes ${taken}`);
+    const takes = record.name === '' ? 'this takes' : `'${record.name}' takes`;
+    throw new SelfExplained(`unexpected argument '${operands[next]}': ${takes} ${taken}`);
   }
   return values;
 }

@@ -54,6 +54,8 @@ export interface OptionSpec {
   readonly bare?: string;
   /** May be given several times: values are collected, a flag is counted. Otherwise the last one wins. */
   readonly repeat?: true;
+  /** Given a second time it is refused. */
+  readonly once?: true;
   readonly help: string;
   /** As it would be typed; parsed like a typed value. */
   readonly default?: string;

@@ -18,6 +18,8 @@ export const bitmap = command({
   description: [
     'A dirty bitmap says which parts of the disk have been written to since it was made or cleared; backups that copy ' +
       'only what has changed go by it. It records while it is enabled.',
+    'While an image is written to, its bitmaps are marked in use in it, from the first change of the disk on: who dies ' +
+      'after that leaves bitmaps that can only be removed, who dies before it leaves them as they were.',
     'Several actions are carried out in the order in which they are given; when one fails, those behind it are not ' +
       'begun.',
   ],

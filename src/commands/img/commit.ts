@@ -67,6 +67,9 @@ export const commit = command({
         await runWithProgress(io, job, options);
         if (!options.keep && options.base === undefined) await top.layer.image.makeEmpty?.();
       } catch (error) {
+        // What has been written shows in the overlay just the same: the base is no other than that.
+        await image.close().catch(() => undefined);
+        if (depth === 1) await recordBase(images.graph, imageSpec(request));
         throw namingImage(file, error, 'commit');
       }
       await image.close();

@@ -5,6 +5,7 @@ import { BlockError } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
 import { hex, writeText } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
+import { LAX_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { sizeValue } from '../cli/values.ts';
 import { shared, withImages } from './open-image.ts';
 
@@ -47,10 +48,7 @@ export const map = command({
     forceShare: shared.forceShare,
     objects: shared.objects,
     refs: shared.refs,
-    strictBase: {
-      ...shared.strictBase,
-      help: 'Refuse an image whose backing file has changed since it was made on it',
-    },
+    strictBase: LAX_BASE_OPTION,
   },
   examples: [
     ['img map disk.qcow2', 'Which data lies where'],
@@ -59,7 +57,7 @@ export const map = command({
   ],
   run: ({ arguments: { file }, options }, io) =>
     // Where data lies is as true on a changed base as on any.
-    withImages(io, { ...options, changedBase: 'ignore' }, async (images) => {
+    withImages(io, { ...options, changedBase: 'warn-certain' }, async (images) => {
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { image, size } = await images.open(request, { forceShare: options.forceShare });
       const { start = 0, length = size } = options;

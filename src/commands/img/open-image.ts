@@ -20,6 +20,7 @@ import { PROGRESS_OPTION } from '../cli/progress.ts';
 import { type OptionSpecs, withStatus } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
 import { FAILED } from '../cli/report.ts';
+import { changedBase, STRICT_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { traced } from '../cli/trace-option.ts';
 
 /** Options that several subcommands have. */
@@ -65,10 +66,7 @@ export const shared = {
   quiet: { short: 'q', long: 'quiet', help: 'Print errors only' },
   objects: OBJECT_OPTION,
   refs: REFS_OPTION,
-  strictBase: {
-    long: 'strict-base',
-    help: 'Refuse an image whose backing file has changed since it was made on it, rather than warn',
-  },
+  strictBase: STRICT_BASE_OPTION,
 } as const satisfies OptionSpecs;
 
 /** Options of all that opens an image with its backing chain. */
@@ -88,11 +86,11 @@ export function cacheValue(text: string, option: string): CacheMode {
 }
 
 /** The graph of one run of a command. Close it when done: that closes whatever is still open in it. */
-function newGraph(io: Io, { refs, strictBase = false, changedBase = 'warn' }: Surroundings): BlockGraph {
+function newGraph(io: Io, { refs, strictBase, changedBase: otherwise }: Surroundings): BlockGraph {
   return new BlockGraph({
     drivers: driverList,
     references: refs,
-    changedBase: strictBase ? 'refuse' : changedBase,
+    changedBase: changedBase(strictBase, otherwise),
     ...userLines(io),
     signal: io.signal,
   });
@@ -103,7 +101,7 @@ export interface Surroundings {
   readonly refs: ReferencePolicy;
   readonly strictBase?: boolean;
   /** Without `strictBase`; default: warn. */
-  readonly changedBase?: 'warn' | 'ignore';
+  readonly changedBase?: 'warn' | 'warn-certain';
   readonly objects: readonly UserObject[];
   /** Exit status when an object cannot be defined; default that of any failure. */
   readonly openStatus?: number;

@@ -31,6 +31,9 @@ export const snapshot = command({
     'With --sizes a further column tells the bytes that each snapshot alone holds: what removing it would free. The ' +
       'list for programs (--output=json) has them in any case, as exclusive-size.',
     'Where one snapshot has for its name what another has for its id, -a takes the id and -d the name.',
+    'Killed at any moment, the disk and its snapshots are as before or as afterwards. A check in between may complain ' +
+      'of leaks, and of OFLAG_COPIED flags that do not fit their counts; a qcow2 image of version 3 is marked dirty ' +
+      'then, and mended when it is next opened for writing, one of version 2 by img check -r all.',
   ],
   arguments: { file: { name: 'FILE', help: 'The image' } },
   options: {

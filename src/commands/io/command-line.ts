@@ -4,6 +4,7 @@ import { cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
+import { LAX_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { cacheWord } from './commands/open.ts';
 import { diskFlags } from './disk-flags.ts';
@@ -45,6 +46,7 @@ export const commandLine = command({
     misalign: { short: 'm', long: 'misalign', help: 'Give drivers buffers that are not aligned in memory' },
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it; needs -r' },
     refs: REFS_OPTION,
+    strictBase: LAX_BASE_OPTION,
     trace: TRACE_OPTION,
     tracePatterns: TRACE_PATTERN_OPTION,
     version: { short: 'V', long: 'version', help: 'Show the version' },

@@ -17,6 +17,7 @@ import { addObjects, OBJECT_OPTION } from '../cli/object-value.ts';
 import { PROGRESS_OPTION, startProgress } from '../cli/progress.ts';
 import { command } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
+import { changedBase, LAX_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { TRACE_OPTION, traceFile } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
 import { cacheWord } from './commands/open.ts';
@@ -58,6 +59,7 @@ export const replay = command({
     ...diskFlags,
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it' },
     refs: REFS_OPTION,
+    strictBase: LAX_BASE_OPTION,
     speed: { long: 'speed', value: 'N', parse: speedValue, default: '1', help: 'So many times as fast as recorded' },
     asap: { long: 'asap', help: 'As fast as possible, with the recorded order and overlap' },
     depth: {
@@ -123,7 +125,12 @@ export const replay = command({
       return 0;
     }
     if (file === undefined) throw new Usage('an IMAGE is needed, unless there is --export-fio');
-    await using graph = new BlockGraph({ drivers: driverList, references: options.refs, ...userLines(io) });
+    await using graph = new BlockGraph({
+      drivers: driverList,
+      references: options.refs,
+      changedBase: changedBase(options.strictBase, 'warn-certain'),
+      ...userLines(io),
+    });
     await addObjects(graph, options.objects, io.signal);
     const request = { name: file, format: options.format, imageOpts: options.imageOpts };
     const opened = await openImage(graph, request, modesOf(options, io));

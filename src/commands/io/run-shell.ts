@@ -3,6 +3,7 @@ import type { ReferencePolicy } from '../../core/block/graph/references.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, userLines } from '../cli/io.ts';
 import { addObjects, type UserObject } from '../cli/object-value.ts';
+import { changedBase } from '../cli/strict-base-option.ts';
 import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { versionText } from '../cli/version.ts';
 import { commandTable } from './commands/index.ts';
@@ -28,6 +29,7 @@ interface ShellOptions {
   readonly misalign: boolean;
   readonly forceShare: boolean;
   readonly refs: ReferencePolicy;
+  readonly strictBase: boolean;
   readonly trace: string | undefined;
   readonly tracePatterns: readonly string[];
   readonly version: boolean;
@@ -54,8 +56,7 @@ export async function runShell(line: ParsedLine, io: Io): Promise<number> {
   await using graph = new BlockGraph({
     drivers: driverList,
     references: options.refs,
-    // Who tries things out on the layers of a chain knows what they did to them.
-    changedBase: 'ignore',
+    changedBase: changedBase(options.strictBase, 'warn-certain'),
     warn: (message) => {
       shell.printer.flush();
       lines.warn(message);

@@ -5,6 +5,7 @@ import { DEFAULT_PORT } from '../../core/nbd/index.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command, type OptionSpecs, type Parsed } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
+import { STRICT_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 import { integerValue } from '../cli/values.ts';
 
@@ -137,10 +138,17 @@ const options = {
     help: 'Serve an internal snapshot, by id or name or as snapshot.id=ID,snapshot.name=NAME; nobody can write then',
     conflicts: ['snapshot'],
   },
-  nocache: { short: 'n', long: 'nocache', help: 'Bypass the page cache, as --cache=none', conflicts: ['cache'] },
+  nocache: {
+    short: 'n',
+    long: 'nocache',
+    once: true,
+    help: 'Bypass the page cache, as --cache=none',
+    conflicts: ['cache'],
+  },
   cache: {
     long: 'cache',
     value: 'MODE',
+    once: true,
     parse: cacheValue,
     offers: cacheModeNames,
     help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writeback)',
@@ -148,12 +156,14 @@ const options = {
   aio: {
     long: 'aio',
     value: 'MODE',
+    once: true,
     choices: ['threads', 'native', 'io_uring'],
     help: 'How requests that have to wait are carried out: threads, native or io_uring',
   },
   discard: {
     long: 'discard',
     value: 'MODE',
+    once: true,
     choices: ['ignore', 'off', 'unmap', 'on'],
     default: 'ignore',
     help: 'Whether discards are passed on: ignore or unmap',
@@ -168,10 +178,14 @@ const options = {
     short: 'c',
     long: 'connect',
     value: 'DEVICE',
-    help: 'Make the export a disk of this machine (/dev/nbd0)',
-    conflicts: ['disconnect', 'port', 'bind'],
+    help: 'Make the image a disk of this machine (/dev/nbd0), in the background unless -v is given',
+    conflicts: ['disconnect', 'port', 'bind', 'tlsCreds'],
   },
-  disconnect: { short: 'd', long: 'disconnect', value: 'DEVICE', help: 'Take such a disk off' },
+  disconnect: {
+    short: 'd',
+    long: 'disconnect',
+    help: 'Take the disk FILE (/dev/nbd0) off with all stored that was written to it, and end its server',
+  },
   objects: OBJECT_OPTION,
   tlsCreds: { long: 'tls-creds', value: 'ID', help: 'Credentials for TLS: without it nothing is served, or listed' },
   tlsAuthz: {
@@ -197,13 +211,14 @@ const options = {
     help: 'How to tell of clients and failures on standard error; json tells all, an object a line',
   },
   refs: REFS_OPTION,
+  strictBase: STRICT_BASE_OPTION,
   trace: TRACE_OPTION,
   tracePatterns: TRACE_PATTERN_OPTION,
   version: { short: 'V', long: 'version', help: 'Show the version' },
 } as const satisfies OptionSpecs;
 
 const operands = {
-  file: { name: 'FILE', optional: true, help: 'The image to serve' },
+  file: { name: 'FILE', optional: true, help: 'The image to serve, or the disk to take off' },
 } as const;
 
 export type NbdLine = Parsed<typeof operands, typeof options>;
@@ -215,6 +230,7 @@ export const commandLine = command({
   description: [
     'Serving ends when the last client has left, unless -t is given, and on SIGTERM, SIGINT or SIGHUP: requests under way are finished, all is flushed, and the status is 0.',
     "With --blockdev, --chardev, --monitor, --qmp, --nbd-server, --stats or --metrics it is a daemon that a control socket directs: 'nbd help daemon' tells more.",
+    'With -c the kernel is the client, and the only one unless -k is given too: the image is a disk of this machine until -d takes it off, or a signal ends the serving. That takes the driver nbd of Linux 4.12 or later, and root.',
     'With socket activation (LISTEN_FDS) the socket comes from the service manager, and -b, -p and -k do not apply.',
   ],
   arguments: operands,
@@ -222,6 +238,8 @@ export const commandLine = command({
   examples: [
     ['nbd -f qcow2 -k /run/disk.sock disk.qcow2', 'Serve an image to one client on a unix socket'],
     ['nbd -r -t -e 0 -f raw disk.raw', 'Serve a raw image for reading to anybody, on TCP port 10809'],
+    ['nbd -c /dev/nbd0 disk.qcow2', 'Make an image a disk of this machine, to mount its partitions /dev/nbd0p1 …'],
+    ['nbd -d /dev/nbd0', 'Take it off again'],
     ['nbd -t -e 0 --export name=a,file=a.qcow2 --export name=b,file=b.raw,format=raw,read-only=on', 'Two exports'],
   ],
   statuses: [

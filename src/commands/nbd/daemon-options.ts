@@ -1,6 +1,7 @@
 /** The command line of the storage daemon: records in the order of which the graph is built. */
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
+import { STRICT_BASE_OPTION } from '../cli/strict-base-option.ts';
 
 export const daemonCommand = command({
   name: 'daemon',
@@ -61,6 +62,7 @@ export const daemonCommand = command({
       repeat: true,
       help: "Show the statistics in Prometheus' text format at http://HOST:PORT/metrics",
     },
+    strictBase: STRICT_BASE_OPTION,
     daemonize: { long: 'daemonize', help: 'Go into the background once all is ready' },
     pidfile: { long: 'pidfile', value: 'PATH', help: 'Write the number of the process to a file' },
     trace: { short: 'T', long: 'trace', value: 'PATTERN', repeat: true, hidden: true, help: 'Not for this program' },

@@ -7,6 +7,7 @@ import { driverList } from '../../drivers/index.ts';
 import { type Io, userLines } from '../cli/io.ts';
 import { objectValue } from '../cli/object-value.ts';
 import type { ParsedAny } from '../cli/record.ts';
+import { changedBase } from '../cli/strict-base-option.ts';
 import { VERSION, versionText } from '../cli/version.ts';
 import { becomeDaemon, isDaemon, tellReady } from './background.ts';
 import { Chardevs } from './daemon-chardev.ts';
@@ -28,7 +29,12 @@ export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<
   if (given.some(({ key }) => key === 'trace')) throw new NotSupported('--trace is not for this program');
   if (options.daemonize === true && !isDaemon(io)) return becomeDaemon(false, io);
   const life = new Life();
-  const graph = new BlockGraph({ drivers: driverList, references: 'all', ...userLines(io) });
+  const graph = new BlockGraph({
+    drivers: driverList,
+    references: 'all',
+    changedBase: changedBase(options.strictBase === true),
+    ...userLines(io),
+  });
   const service = new BlockService({
     graph,
     jobs: new JobList(),

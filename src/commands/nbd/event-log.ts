@@ -1,33 +1,49 @@
 /** What a server has to tell, on standard error: lines for a person, or an object a line for a program. */
 import type { ListenAddress, ServerEvent } from '../../core/export/index.ts';
 import { commandName } from '../../core/nbd/index.ts';
-import type { Io } from '../cli/io.ts';
+import { type Io, userLines } from '../cli/io.ts';
 
-export type LogEvent =
+type Told =
   | ServerEvent
   | { readonly type: 'listening'; readonly address: ListenAddress }
+  | { readonly type: 'disk'; readonly device: string; readonly image: string }
   | { readonly type: 'stopping'; readonly reason: string };
+
+/** What is said of an image that is opened or in use: a line under the program's name, or one as it stands. */
+interface Remark {
+  readonly type: 'remark';
+  readonly kind: 'warning' | 'note';
+  readonly message: string;
+}
+
+export type LogEvent = Told | Remark;
 
 export interface LogSettings {
   readonly format: 'text' | 'json' | undefined;
+  readonly verbose: boolean;
 }
 
-/** Where events go; without words for them only what failed is told. */
-export function eventLog(io: Io, { format }: LogSettings): (event: LogEvent) => void {
+/** Where events go; without words for them only what failed is told, and that a disk is there to whoever waits for it. */
+export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogEvent) => void {
   if (format === 'json') return (event) => io.stderr.write(`${JSON.stringify(jsonEvent(event))}\n`);
   const all = format === 'text';
+  const lines = userLines(io);
   return (event) => {
-    const line = textOf(event);
-    if (all || isFailure(event)) io.stderr.write(`${io.programName}: ${line}\n`);
+    if (event.type === 'remark') return lines[event.kind === 'warning' ? 'warn' : 'note'](event.message);
+    const isTold = all || isFailure(event) || (verbose && event.type === 'disk');
+    if (isTold)
+      io.stderr.write(`${io.programName}: ${textOf(event)}
+`);
   };
 }
 
-function isFailure(event: LogEvent): boolean {
+function isFailure(event: Told): boolean {
   return event.type === 'request-failed' || (event.type === 'disconnected' && event.error !== undefined);
 }
 
 function jsonEvent(event: LogEvent): Readonly<Record<string, unknown>> {
   const time = new Date().toISOString();
+  if (event.type === 'remark') return { time, event: event.kind, message: event.message };
   const { type, ...rest } = event;
   const named = event.type === 'request-failed' ? { ...rest, command: commandName(event.command) } : rest;
   if (!('error' in event) || event.error === undefined) return { time, event: type, ...named };
@@ -35,10 +51,12 @@ function jsonEvent(event: LogEvent): Readonly<Record<string, unknown>> {
   return { time, event: type, ...named, error: { code, message } };
 }
 
-function textOf(event: LogEvent): string {
+function textOf(event: Told): string {
   switch (event.type) {
     case 'listening':
       return `listening on ${addressOf(event.address)}`;
+    case 'disk':
+      return `NBD device ${event.device} is now connected to ${event.image}`;
     case 'stopping':
       return `stopping: ${event.reason}`;
     case 'connected':

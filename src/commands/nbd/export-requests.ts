@@ -40,6 +40,9 @@ export function exportRequests({ arguments: { file }, options }: NbdLine): Expor
   const requests: ExportRequest[] = options.exports.map(parseExport);
   if (file !== undefined) requests.unshift(mainExport(file, options));
   if (requests.length === 0) throw new Usage('an image is missing: FILE or --export name=NAME,file=FILE');
+  if (options.connect !== undefined && file === undefined && requests.length > 1) {
+    throw new Usage('with -c, FILE says which image becomes the disk');
+  }
   const names = new Set<string>();
   for (const { name } of requests) {
     if (names.has(name)) throw new Usage(`two exports have the name '${name}'`);

@@ -8,8 +8,11 @@ import type { NbdOptions } from './command-line.ts';
 /** The first descriptor that a service manager hands over. */
 const FIRST_FD = 3;
 
-/** Where to listen: as the options say, or what the service manager handed over. */
-export function listenAddress(options: NbdOptions, io: Io): ListenAddress {
+/**
+ * Where to listen: as the options say, or what the service manager handed over; undefined where the kernel is to be the
+ * only client.
+ */
+export function listenAddress(options: NbdOptions, io: Io): ListenAddress | undefined {
   const { socket, bind = '0.0.0.0', port = DEFAULT_PORT } = options;
   if (isActivated(io)) {
     if (
@@ -22,6 +25,7 @@ export function listenAddress(options: NbdOptions, io: Io): ListenAddress {
     }
     return { type: 'fd', fd: FIRST_FD };
   }
+  if (socket === undefined && options.connect !== undefined) return undefined;
   if (socket === undefined) return { type: 'inet', host: bind, port };
   if (!path.isAbsolute(socket)) throw new Usage(`socket path '${socket}' is not absolute`);
   return { type: 'unix', path: socket };

@@ -29,7 +29,7 @@ export async function openExport(graph: BlockGraph, request: ExportRequest, sett
     const backend = await openBackend(graph, request, settings);
     const bitmaps: BitmapSource[] = [];
     try {
-      for (const name of request.bitmaps) bitmaps.push(exportedBitmap(backend.image, name, request));
+      for (const name of new Set(request.bitmaps)) bitmaps.push(exportedBitmap(backend.image, name, request));
       const { name, description, readOnly, allocationDepth } = request;
       return new Export({ name, description, readOnly, allocationDepth, bitmaps, backend });
     } catch (error) {

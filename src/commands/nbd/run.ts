@@ -6,7 +6,6 @@ import { versionText } from '../cli/version.ts';
 import { becomeDaemon, isDaemon } from './background.ts';
 import type { NbdLine } from './command-line.ts';
 import { exportRequests } from './export-requests.ts';
-import { refuseConnect, refuseDisconnect } from './kernel-device.ts';
 import { listenAddress } from './listen-address.ts';
 import { serve } from './serve.ts';
 
@@ -17,14 +16,20 @@ export async function runNbd(line: NbdLine, io: Io): Promise<number> {
     return 0;
   }
   for (const pattern of options.tracePatterns) tracePattern(pattern, io);
-  if (options.disconnect !== undefined) refuseDisconnect(options.disconnect);
-  if (options.connect !== undefined) refuseConnect(options.connect);
+  if (options.disconnect) {
+    const { file } = line.arguments;
+    if (file === undefined) throw new Usage('the disk to take off is missing: nbd -d /dev/nbd0');
+    return (await import('./kernel-device.ts')).disconnectDevice(file, io);
+  }
   if (options.list) return (await import('./list.ts')).list(line, io);
   const requests = exportRequests(line);
   const address = listenAddress(options, io);
   const traced = options.trace === undefined ? undefined : traceFile(options.trace, io);
-  if (options.fork && !isDaemon(io)) {
-    if (address.type === 'fd')
+  if (options.connect !== undefined) (await import('./kernel-device.ts')).assertDevice(options.connect);
+  // A disk is there for others than whoever makes it: without -v it is made in the background.
+  const inBackground = options.fork || (options.connect !== undefined && !options.verbose);
+  if (inBackground && !isDaemon(io)) {
+    if (address?.type === 'fd')
       throw new Usage('--fork does not go with socket activation: the service manager has it in the background');
     return becomeDaemon(options.verbose, io);
   }

@@ -3,8 +3,9 @@ import { Closer } from '../../core/async/closer.ts';
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { type ListenAddress, NbdServer, type ServerEvent, tlsEntrance } from '../../core/export/index.ts';
 import { driverList } from '../../drivers/index.ts';
-import { type Io, userLines } from '../cli/io.ts';
+import type { Io } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
+import { changedBase } from '../cli/strict-base-option.ts';
 import { tellReady } from './background.ts';
 import type { NbdOptions } from './command-line.ts';
 import { eventLog, type LogEvent } from './event-log.ts';
@@ -15,7 +16,8 @@ import { writePidFile } from './pid-file.ts';
 export interface Serving {
   readonly options: NbdOptions;
   readonly requests: readonly ExportRequest[];
-  readonly address: ListenAddress;
+  /** Undefined where nobody but the kernel is served. */
+  readonly address: ListenAddress | undefined;
   readonly traceFile: string | undefined;
 }
 
@@ -29,13 +31,19 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
   const { options, requests, traceFile } = serving;
   const closer = new Closer();
   try {
-    const graph = new BlockGraph({ drivers: driverList, references: options.refs, ...userLines(io) });
+    const log = eventLog(io, { format: options.log, verbose: options.verbose && !options.fork });
+    const graph = new BlockGraph({
+      drivers: driverList,
+      references: options.refs,
+      changedBase: changedBase(options.strictBase),
+      warn: (message) => log({ type: 'remark', kind: 'warning', message }),
+      note: (message) => log({ type: 'remark', kind: 'note', message }),
+    });
     const overlays = new Closer();
     closer.push(() => overlays.close());
     closer.push(() => graph.close());
     await addObjects(graph, options.objects, io.signal);
-    const log = eventLog(io, { format: options.log });
-    const life = new Life(options);
+    const life = new Life(options, persists(serving));
     const server = new NbdServer({
       shared: options.shared,
       maxConnections: options.maxConnections,
@@ -72,22 +80,42 @@ interface Started {
   log(event: LogEvent): void;
 }
 
-async function start({ options, address }: Serving, { server, log, closer, io }: Started): Promise<void> {
-  const bound = await server.listen(address, backlogOf(options));
+async function start(serving: Serving, { server, log, closer, io }: Started): Promise<void> {
+  const { options, address } = serving;
+  const bound = address && (await server.listen(address, backlogOf(options)));
   if (options.pidFile !== undefined) closer.push(writePidFile(options.pidFile));
-  log({ type: 'listening', address: bound });
+  if (bound) log({ type: 'listening', address: bound });
+  if (options.connect !== undefined) await connectDisk(serving, { server, log, closer, io }, options.connect);
   tellReady(io);
+}
+
+async function connectDisk(serving: Serving, { server, log, closer }: Started, path: string): Promise<void> {
+  const { options, requests } = serving;
+  const [request] = requests;
+  const [target] = server.exports.values();
+  if (!request || !target) return;
+  const { connectDevice } = await import('./kernel-device.ts');
+  const settings = { path, target, multiConn: options.shared !== 1, ends: !persists(serving) };
+  await connectDevice(server, settings, closer);
+  log({ type: 'disk', device: path, image: request.file });
+}
+
+/** It goes on without clients: there is a way for others to come. */
+function persists({ options, address }: Serving): boolean {
+  return options.persistent && address !== undefined;
 }
 
 /** When the process is to end. */
 class Life {
   readonly #options: NbdOptions;
+  readonly #persistent: boolean;
   #idle: NodeJS.Timeout | undefined;
   #end: ((reason: string) => void) | undefined;
   readonly #ended: Promise<string>;
 
-  constructor(options: NbdOptions) {
+  constructor(options: NbdOptions, persistent: boolean) {
     this.#options = options;
+    this.#persistent = persistent;
     this.#ended = new Promise((resolve) => {
       this.#end = resolve;
     });
@@ -111,7 +139,7 @@ class Life {
     if (event.type === 'connected') clearTimeout(this.#idle);
     if (event.type !== 'disconnected' || server.connections > 0) return;
     // Failed negotiations do not count: who only looked for a server has not been served.
-    if (event.served && !this.#options.persistent) this.#end?.('the last client has left');
+    if (event.served && !this.#persistent) this.#end?.('the last client has left');
     else this.#watchIdle(server);
   }
 

@@ -21,13 +21,17 @@ const EVEN_SHARE = 1 / 20;
 export interface Clock {
   /** Milliseconds, never going back. */
   now(): number;
-  /** Call `action` after `ms` milliseconds; returns how to prevent that. */
+  /** Call `action` after `ms` milliseconds, for 0 as soon as others had their turn; returns how to prevent that. */
   after(ms: number, action: () => void): () => void;
 }
 
 export const systemClock: Clock = {
   now: clock,
   after(ms, action) {
+    if (ms === 0) {
+      const turn = setImmediate(action);
+      return () => clearImmediate(turn);
+    }
     const timer = setTimeout(action, Math.min(ms, MAX_TIMER_MS));
     return () => clearTimeout(timer);
   },

@@ -22,6 +22,12 @@ export type Damage =
       readonly length: number;
       /** What went wrong; absent where the content differs. */
       readonly error?: string;
+    }
+  | {
+      /** Too few children have succeeded, or agree, for a request of the node itself. */
+      readonly kind: 'no-quorum';
+      readonly offset: number;
+      readonly length: number;
     };
 
 /** The line that tells a user of it, as QEMU's programs have it; undefined for what is told otherwise. */

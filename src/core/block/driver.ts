@@ -195,6 +195,8 @@ export interface Image {
   /** Of a fault injector: requests held at events, and requests with a name. */
   readonly breakpoints?: BreakpointCapability;
   readonly labels?: LabelCapability;
+  /** Whether somebody waits for all requests here to end: what holds them back for long lets them go meanwhile. */
+  hurry?(on: boolean): void;
   /** Prepare other options on a running image; commit or abort follows. */
   readonly reopen?: ReopenCapability;
   /** Forget cached metadata, e.g. after a change of owner. */
@@ -323,6 +325,8 @@ export interface OpenContext<O extends Options = Options> {
   sniff(head: Uint8Array): string | undefined;
   /** A line for the user that is no error. */
   warn(message: string): void;
+  /** A line for the user as it stands: one of several about the same thing. */
+  note(line: string): void;
   /** Tell whoever watches that the image, while in use, proved damaged. */
   damaged(damage: Damage): void;
   /** Aborted when nobody waits any longer for the image to open. */

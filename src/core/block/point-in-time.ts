@@ -11,10 +11,18 @@ export interface PointInTimeCapability {
   readonly readable: DirtyBitmap;
   /** Why it is lost: saving failed, and the disk was changed nevertheless. */
   readonly failure: BlockError | undefined;
+  /** The disk is a temporary one that is read once: what {@link save} with `discard` has copied is discarded there. */
+  discardsSource: boolean;
   /** Save what is wanted of a range; the error says by `data.side` whether reading or writing failed. */
-  save(offset: number, length: number, compressed: boolean): Promise<void>;
+  save(offset: number, length: number, how?: SaveOptions): Promise<void>;
   read(offset: number, buf: Uint8Array): Promise<void>;
   status(offset: number, length: number): Maybe<Extent>;
-  /** Nobody reads that range any more, so it need not be saved. */
-  discard(offset: number, length: number): void;
+  /** Nobody reads that range any more, so it need not be saved, nor kept. */
+  discard(offset: number, length: number): Maybe<void>;
+}
+
+export interface SaveOptions {
+  readonly compressed?: boolean;
+  /** As `discardsSource` says. */
+  readonly discard?: boolean;
 }

@@ -4,15 +4,12 @@
  */
 import { BlockError } from '../errors/block-error.ts';
 import type { TlsCredentials, TlsEndpoint } from './tls-credentials.ts';
-import { credentialFile } from './tls-files.ts';
+import { type CredentialFolder, credentialFile } from './tls-files.ts';
 import { clientHandshake, serverHandshake } from './tls-handshake.ts';
 import { readPriority, type TlsPriority, withLevel } from './tls-priority.ts';
 
-export interface PskSettings {
+export interface PskSettings extends CredentialFolder {
   readonly id: string;
-  /** How errors call them. */
-  readonly what: string;
-  readonly dir: string;
   readonly endpoint: TlsEndpoint;
   /** Of the client. */
   readonly username: string;
@@ -37,9 +34,9 @@ const CIPHERS = [
 ].join(':');
 
 /** Read `keys.psk`. @throws BlockError that names file and line. */
-export function pskCredentials(settings: PskSettings): TlsCredentials {
+export async function pskCredentials(settings: PskSettings): Promise<TlsCredentials> {
   const { id, endpoint, what, dir, username } = settings;
-  const keys = readKeys(dir, what);
+  const keys = await readKeys(settings);
   const priority = readPriority(settings.priority, what);
   const context = {
     ciphers: withLevel(CIPHERS, priority),
@@ -80,9 +77,10 @@ function acceptor(
   };
 }
 
-function readKeys(dir: string, what: string): ReadonlyMap<string, Buffer> {
+async function readKeys(folder: CredentialFolder): Promise<ReadonlyMap<string, Buffer>> {
+  const { dir, what } = folder;
   const keys = new Map<string, Buffer>();
-  const lines = credentialFile(dir, 'keys.psk', what).toString('utf8').split('\n');
+  const lines = (await credentialFile(folder, 'keys.psk')).toString('utf8').split('\n');
   for (const [index, line] of lines.entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue;
     const [, user = '', key = ''] = /^(.+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line) ?? [];

@@ -7,16 +7,13 @@ import tls from 'node:tls';
 import { BlockError } from '../errors/block-error.ts';
 import { checkCertificates } from './tls-certificate.ts';
 import type { TlsCredentials, TlsEndpoint } from './tls-credentials.ts';
-import { credentialFile, optionalFile } from './tls-files.ts';
+import { type CredentialFolder, credentialFile, optionalFile } from './tls-files.ts';
 import { clientHandshake, serverHandshake } from './tls-handshake.ts';
 import { distinguishedName } from './tls-name.ts';
 import { readPriority, type TlsPriority, withLevel } from './tls-priority.ts';
 
-export interface X509Settings {
+export interface X509Settings extends CredentialFolder {
   readonly id: string;
-  /** How errors call them. */
-  readonly what: string;
-  readonly dir: string;
   readonly endpoint: TlsEndpoint;
   /** The other end has to show a certificate of the same authority. */
   readonly verifyPeer: boolean;
@@ -33,10 +30,10 @@ interface Loaded {
 }
 
 /** Read and check the files. @throws BlockError that names the file. */
-export function x509Credentials(settings: X509Settings): TlsCredentials {
+export async function x509Credentials(settings: X509Settings): Promise<TlsCredentials> {
   const { id, endpoint } = settings;
   const priority = readPriority(settings.priority, settings.what);
-  const { context } = load(settings, priority);
+  const { context } = await load(settings, priority);
   return {
     id,
     endpoint,
@@ -46,20 +43,20 @@ export function x509Credentials(settings: X509Settings): TlsCredentials {
   };
 }
 
-function load(settings: X509Settings, priority: TlsPriority): Loaded {
+async function load(settings: X509Settings, priority: TlsPriority): Promise<Loaded> {
   const { dir, what, endpoint, password, sanityCheck } = settings;
-  const ca = credentialFile(dir, 'ca-cert.pem', what);
-  const crl = optionalFile(dir, 'ca-crl.pem', what);
+  const ca = await credentialFile(settings, 'ca-cert.pem');
+  const crl = await optionalFile(settings, 'ca-crl.pem');
   const read = endpoint === 'server' ? credentialFile : optionalFile;
-  const cert = read(dir, `${endpoint}-cert.pem`, what);
-  const key = read(dir, `${endpoint}-key.pem`, what);
+  const cert = await read(settings, `${endpoint}-cert.pem`);
+  const key = await read(settings, `${endpoint}-key.pem`);
   if ((cert === undefined) !== (key === undefined)) {
     const missing = cert === undefined ? 'cert' : 'key';
     throw new BlockError(`${what}: '${dir}' has no ${endpoint}-${missing}.pem to go with the other`, {
       code: 'ENOENT',
     });
   }
-  const dhparam = endpoint === 'server' ? optionalFile(dir, 'dh-params.pem', what) : undefined;
+  const dhparam = endpoint === 'server' ? await optionalFile(settings, 'dh-params.pem') : undefined;
   if (sanityCheck) checkCertificates({ dir, what, endpoint, ca, cert });
   const context: tls.SecureContextOptions = {
     ca,

@@ -13,12 +13,15 @@ import type { Export } from './export.ts';
 import { Channel } from './nbd-channel.ts';
 import { negotiate } from './nbd-handshake.ts';
 import type { Negotiation, Offer } from './nbd-negotiation.ts';
+import type { Session } from './nbd-session.ts';
 import { Transmission, type TransmissionSettings } from './nbd-transmission.ts';
 
 export interface ConnectionSettings extends TransmissionSettings {
   readonly offer: Offer;
   /** Milliseconds that the negotiation may take; 0 for no limit. */
   readonly handshakeLimit: number;
+  /** Where it was agreed on in another way: there is no negotiation then. */
+  readonly session?: Session | undefined;
   /** Negotiation has ended with this session. */
   serving(connection: Connection): void;
 }
@@ -41,7 +44,7 @@ export class Connection {
     this.#settings = settings;
     setUnixSendBuffer(socket, SEND_BUFFER);
     // Of a socket that may be put under TLS, the reading is TLS's.
-    this.#channel = settings.offer.credentials ? Channel.on(socket) : Channel.onAccepted(socket);
+    this.#channel = settings.offer.credentials && !settings.session ? Channel.on(socket) : Channel.onAccepted(socket);
     this.#plain = this.#channel.socket;
   }
 
@@ -53,7 +56,8 @@ export class Connection {
   /** Serve the client until it is gone. Throws what was wrong with it, after the connection is closed. */
   async run(): Promise<void> {
     try {
-      const { session, channel } = await this.#negotiate();
+      const agreed = this.#settings.session;
+      const { session, channel } = agreed ? { session: agreed, channel: this.#channel } : await this.#negotiate();
       this.#channel = channel;
       if (session && this.#stopped === undefined) {
         this.#target = session.target;

@@ -1,6 +1,7 @@
 /** Where clients come in. */
-import { lstatSync, unlinkSync } from 'node:fs';
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { dirname } from 'node:path';
 import { asBlockError, BlockError, errnoText } from '../errors/block-error.ts';
 
 export type ListenAddress =
@@ -78,9 +79,19 @@ async function makeWay(path: string): Promise<void> {
   unlinkSync(path);
 }
 
+const REASONS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the address is in use',
+  EADDRNOTAVAIL: 'the address is none of this machine',
+  ENOTFOUND: 'there is no host of this name',
+  EAI_AGAIN: 'the name of the host cannot be looked up',
+};
+
 function listenError(address: ListenAddress, error: NodeJS.ErrnoException): BlockError {
-  const { code } = asBlockError(error);
-  const why = error.code === 'EADDRINUSE' ? 'the address is in use' : errnoText(error.code ?? error.message);
+  // Node says so of a folder that is not there.
+  const nowhere = address.type === 'unix' && error.code === 'EACCES' && !existsSync(dirname(address.path));
+  const name = nowhere ? 'ENOENT' : (error.code ?? error.message);
+  const why = REASONS[name] ?? errnoText(name);
+  const code = nowhere ? 'ENOENT' : asBlockError(error).code;
   return new BlockError(`cannot listen on ${addressText(address)}: ${why}`, { code, cause: error });
 }
 

@@ -20,7 +20,7 @@ import type { Export } from './export.ts';
 import { listed, type MetaContext } from './meta-contexts.ts';
 import { Channel } from './nbd-channel.ts';
 import { type Negotiation, OptionRefused, reply } from './nbd-negotiation.ts';
-import type { Session } from './nbd-session.ts';
+import { plainSession, type Session } from './nbd-session.ts';
 
 export interface OptionHandler {
   /** Longest data it takes, in bytes; longer data is passed over and refused. */
@@ -170,15 +170,9 @@ function exportOf({ offer }: Negotiation, name: string): Export {
 
 function sessionOn(negotiation: Negotiation, target: Export, minimumBlock: number): Session {
   const { form, selected } = negotiation;
-  return {
-    target,
-    size: target.size,
-    form,
-    // They hold for the export they were chosen for.
-    contexts: selected?.target === target && form !== 'simple' ? selected.contexts : [],
-    minimumBlock,
-    maximumPayload: target.blockSizes.maximum,
-  };
+  // They hold for the export they were chosen for.
+  const contexts = selected?.target === target && form !== 'simple' ? selected.contexts : [];
+  return { ...plainSession(target, minimumBlock), form, contexts };
 }
 
 function exportFlags({ offer, form }: Negotiation, target: Export, session: Session, option?: number): number {

@@ -154,16 +154,37 @@ interface Run {
 }
 
 /** A run of data (at most a piece) or of zeroes. */
-function runAt({ session: { target } }: Transmission, offset: number, length: number): Maybe<Run> {
+function runAt(transmission: Transmission, offset: number, length: number): Maybe<Run> {
   const piece = Math.min(length, payloads.piece);
   if (length < WORTH_A_LOOK) return { length: piece, zero: false };
-  return after(target.backend.chainStatus(offset, length), (extent) => {
+  return after(transmission.session.target.backend.chainStatus(offset, length), (extent) => {
     if (extent.length === 0) return { length: piece, zero: false };
     if (extent.zero) return { length: extent.length, zero: true };
-    // Alternating small runs would make more headers than data: what is short is sent as data.
-    const data = Math.min(piece, Math.max(extent.length, WORTH_A_LOOK));
-    return { length: data, zero: false };
+    return dataFrom(transmission, offset, { known: extent.length, piece });
   });
+}
+
+/**
+ * Data of which `known` bytes are known to be such, up to the next zeroes or a whole piece: that it lies here and there
+ * is of no interest to the client. Alternating small runs would make more headers than data: what is short is sent as data.
+ */
+function dataFrom(
+  transmission: Transmission,
+  offset: number,
+  { known, piece }: { readonly known: number; readonly piece: number },
+): Maybe<Run> {
+  let length = Math.max(known, WORTH_A_LOOK);
+  while (length < piece) {
+    const next = transmission.session.target.backend.chainStatus(offset + length, piece - length);
+    // What has to be waited for had better be asked for when this part is on its way.
+    if (next instanceof Promise) {
+      next.catch(() => undefined);
+      break;
+    }
+    if (next.zero || next.length === 0) break;
+    length += next.length;
+  }
+  return { length: Math.min(piece, length), zero: false };
 }
 
 /** A long read in one chunk or none: the header says the whole length, then comes the data as it is read. */

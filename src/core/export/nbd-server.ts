@@ -9,6 +9,7 @@ import { asBlockError, BlockError } from '../errors/block-error.ts';
 import type { Export } from './export.ts';
 import { Connection, type ConnectionSettings } from './nbd-connection.ts';
 import { type ListenAddress, Listener } from './nbd-listener.ts';
+import { plainSession, type Session } from './nbd-session.ts';
 import { payloads } from './payload-memory.ts';
 import type { ServerCredentials } from './server-credentials.ts';
 
@@ -74,7 +75,7 @@ export class NbdServer {
     }
     this.#exports.delete(name);
     for (const [connection] of users) connection.stop();
-    await Promise.all(users.map(([, ended]) => ended));
+    await target.backend.ending(() => Promise.all(users.map(([, ended]) => ended)));
     await target.close();
   }
 
@@ -89,6 +90,15 @@ export class NbdServer {
     return listener.address;
   }
 
+  /**
+   * Serve `target` on a socket whose other end knows it already: there is no negotiation, and no waiting in line.
+   * Resolves at its end, whatever that is; it is told as an event.
+   */
+  attach(target: Export, socket: Socket, minimumBlock: number): Promise<void> {
+    socket.on('error', () => undefined);
+    return this.#serve(socket, ++this.#lastId, plainSession(target, minimumBlock));
+  }
+
   /** Take no more clients, finish the requests under way, close the connections, then the exports. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -98,7 +108,12 @@ export class NbdServer {
     this.#waiting = [];
     const ends = [...this.#connections.values()];
     for (const connection of this.#connections.keys()) connection.stop();
-    await Promise.all(ends);
+    let end = (): Promise<unknown> => Promise.all(ends);
+    for (const { backend } of this.#exports.values()) {
+      const inner = end;
+      end = () => backend.ending(inner);
+    }
+    await end();
     const results = await Promise.allSettled([...this.#exports.values()].map((target) => target.close()));
     this.#exports.clear();
     for (const result of results) if (result.status === 'rejected') throw result.reason;
@@ -114,11 +129,11 @@ export class NbdServer {
       this.#tell({ type: 'refused', client: id });
       return;
     }
-    if (shared === 0 || this.#connections.size < shared) this.#serve(socket, id);
+    if (shared === 0 || this.#connections.size < shared) void this.#serve(socket, id);
     else this.#waiting.push({ socket, id });
   }
 
-  #serve(socket: Socket, id: number): void {
+  #serve(socket: Socket, id: number, session?: Session): Promise<void> {
     this.#tell({ type: 'connected', client: id });
     let served = false;
     const settings: ConnectionSettings = {
@@ -128,6 +143,7 @@ export class NbdServer {
         multiConn: this.#settings.shared !== 1,
       },
       handshakeLimit: this.#settings.handshakeLimit,
+      session,
       memory: () => payloads.share(this.#connections.size),
       failed: (command, error) => this.#tell({ type: 'request-failed', client: id, command, error }),
       serving: ({ target }) => {
@@ -143,11 +159,10 @@ export class NbdServer {
       this.#tell({ type: 'disconnected', client: id, served, ...why });
       this.#admit();
     };
-    this.#connections.set(
-      connection,
-      connection.run().then(() => ended(), ended),
-    );
+    const end = connection.run().then(() => ended(), ended);
+    this.#connections.set(connection, end);
     socket.resume();
+    return end;
   }
 
   /** Let those in line come in. One that has left meanwhile is noticed as soon as something is read from it. */
@@ -155,7 +170,7 @@ export class NbdServer {
     const { shared } = this.#settings;
     while (!this.#stopping && this.#waiting.length > 0 && (shared === 0 || this.#connections.size < shared)) {
       const next = this.#waiting.shift();
-      if (next && !next.socket.destroyed) this.#serve(next.socket, next.id);
+      if (next && !next.socket.destroyed) void this.#serve(next.socket, next.id);
     }
   }
 

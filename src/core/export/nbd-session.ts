@@ -15,3 +15,9 @@ export interface Session {
   /** Longest payload of a read or write, in bytes. */
   readonly maximumPayload: number;
 }
+
+/** What a client has that asked for nothing but `target`. */
+export function plainSession(target: Export, minimumBlock: number): Session {
+  const { size, blockSizes } = target;
+  return { target, size, form: 'simple', contexts: [], minimumBlock, maximumPayload: blockSizes.maximum };
+}

@@ -38,8 +38,8 @@ import { totalLength } from './vectors.ts';
 
 /** Reads longer than this go to the thread pool even when they are cached. */
 export const INLINE_READ_LIMIT = 256 * 1024;
-/** Writes longer than this go to the thread pool. */
-export const INLINE_WRITE_LIMIT = 64 * 1024;
+/** Writes longer than this go to the thread pool; up to here handing them over costs more than copying them. */
+export const INLINE_WRITE_LIMIT = 256 * 1024;
 const PAGE = 4096;
 
 export interface HostFileOptions extends OpenOptions {

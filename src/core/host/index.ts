@@ -29,6 +29,7 @@ export {
 export { readKey } from './keyring.ts';
 export { leave } from './leave.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
+export { NbdDevice, type NbdDisk } from './nbd-device.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
 export {
   type Advice,
@@ -41,5 +42,5 @@ export {
 } from './page-cache.ts';
 export { randomBytes } from './random.ts';
 export { readAll } from './read-all.ts';
-export { duplicateDescriptor, setUnixSendBuffer } from './sockets.ts';
+export { duplicateDescriptor, setUnixSendBuffer, socketPair } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

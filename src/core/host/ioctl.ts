@@ -7,6 +7,7 @@ export const REQUEST = {
   hdioGetGeo: 0x0301,
   blkRoGet: 0x125e,
   blkSszGet: 0x1268,
+  blkFlushBuf: 0x1261,
   blkDiscard: 0x1277,
   blkPbszGet: 0x127b,
   blkZeroOut: 0x127f,

@@ -6,9 +6,16 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { sleep } from '../async/sleep.ts';
 import { BlockError, Cancelled } from '../errors/block-error.ts';
+import { addressOf } from './address.ts';
+import { libc } from './libc.ts';
 
 /** Milliseconds between two looks at whether there is data. */
 const WAIT_MS = 20;
+
+/** `struct pollfd`: a descriptor, what is asked for, and what is the case. */
+const POLLFD = { revents: 6, bytes: 8 } as const;
+/** Somebody had it open for writing, and has no more. */
+const POLLHUP = 0x10;
 
 /**
  * Read `file` to its end.
@@ -25,7 +32,7 @@ export async function readAll(file: string, limit: number, signal?: AbortSignal)
       if (signal?.aborted) throw new Cancelled();
       const count = readSome(fd, buf.subarray(length));
       // A pipe that nobody has opened for writing yet looks as if it had ended.
-      const waits = count === undefined || (count === 0 && isPipe && length === 0);
+      const waits = count === undefined || (count === 0 && isPipe && length === 0 && !hasEnded(fd));
       if (waits) await sleep(WAIT_MS);
       else if (count === 0) return Buffer.from(buf.subarray(0, length));
       else length += count;
@@ -44,4 +51,13 @@ function readSome(fd: number, buf: Uint8Array): number | undefined {
     if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return undefined;
     throw error;
   }
+}
+
+/** True for a pipe that was opened for writing and closed again since it was opened here; false where that is not told. */
+function hasEnded(fd: number): boolean {
+  const poll = libc('poll');
+  if (poll === undefined) return false;
+  const record = new DataView(new ArrayBuffer(POLLFD.bytes));
+  record.setInt32(0, fd, true);
+  return poll(addressOf(record), 1, 0) > 0 && (record.getInt16(POLLFD.revents, true) & POLLHUP) !== 0;
 }

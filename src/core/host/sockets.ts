@@ -1,9 +1,15 @@
 /** What Node does not offer of sockets. */
 import type { Socket } from 'node:net';
+import { NotSupported } from '../errors/block-error.ts';
 import { addressOf } from './address.ts';
-import { libc } from './libc.ts';
+import { hostError } from './errno.ts';
+import { libc, negativeErrno } from './libc.ts';
 
 const F_DUPFD_CLOEXEC = 1030;
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+/** Also of sockets: not for programs that this one starts. */
+export const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 
@@ -27,7 +33,23 @@ export function duplicateDescriptor(socket: Socket): number | undefined {
  */
 export function setUnixSendBuffer(socket: Socket, bytes: number): void {
   const fd = socket.remoteAddress === undefined ? descriptorOf(socket) : undefined;
-  if (fd === undefined) return;
+  if (fd !== undefined) setSendBuffer(fd, bytes);
+}
+
+/** The descriptors of two unix sockets that are connected with each other, each of which may hold `buffer` bytes. */
+export function socketPair(buffer: number): readonly [number, number] {
+  const call = libc('socketpair');
+  if (call === undefined) throw new NotSupported('this system has no pairs of sockets that can be used');
+  const pair = new Int32Array(2);
+  if (call(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, addressOf(pair)) < 0) {
+    throw hostError('make', 'a pair of sockets', negativeErrno());
+  }
+  const [first = -1, second = -1] = pair;
+  for (const fd of [first, second]) setSendBuffer(fd, buffer);
+  return [first, second];
+}
+
+function setSendBuffer(fd: number, bytes: number): void {
   const value = Int32Array.of(bytes);
   libc('setsockopt')?.(fd, SOL_SOCKET, SO_SNDBUF, addressOf(value), value.byteLength);
 }

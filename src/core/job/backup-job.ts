@@ -33,6 +33,8 @@ export interface BackupOptions {
   readonly bitmap?: string | undefined;
   readonly bitmapMode?: BitmapMode | undefined;
   readonly compressed?: boolean;
+  /** The source is a temporary one: what has been copied is discarded there. */
+  readonly discardSource?: boolean;
   readonly onSourceError?: ErrorPolicy;
   readonly onTargetError?: ErrorPolicy;
   /** When saving fails that a write waits for: fail the write (default), or give up the backup. */
@@ -80,9 +82,9 @@ export class BackupBody implements JobBody {
 
   async run(job: Job): Promise<void> {
     const snapshot = this.#snapshot ?? (await this.begin(job));
-    if (this.#plan.sync === 'none') return this.#waitForEnd(job);
     this.#total = snapshot.wanted.count;
     job.setTotal(this.#total);
+    if (this.#plan.sync === 'none') return this.#waitForEnd(job);
     if (this.#plan.sync === 'top') await this.#forgetLowerLayers(job, snapshot);
     await this.#pass(job, snapshot);
     // What was ignored is tried again.
@@ -116,10 +118,11 @@ export class BackupBody implements JobBody {
       filter.held = true;
       filter.owner = job;
       this.#filter = filter;
-      // Nobody else may use the disk now, but who does later must not write to it past the filter.
-      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
       const snapshot = filter.image.pointInTime;
       if (!snapshot) throw new Error('the copy-before-write filter has no snapshot');
+      snapshot.discardsSource = this.#options.discardSource ?? false;
+      // Nobody else may use the disk now, but who does later must not write to it past the filter.
+      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
       this.#snapshot = snapshot;
       this.#frozen = this.#bitmap?.freeze(job.describe());
       if (this.#frozen && sync === 'bitmap') restrict(snapshot, this.#frozen.bits);
@@ -163,7 +166,12 @@ export class BackupBody implements JobBody {
         held = allocated || length === 0;
         part += length;
       }
-      if (!held) snapshot.wanted.clear(at, granularity);
+      if (!held) {
+        const before = snapshot.wanted.count;
+        snapshot.wanted.clear(at, granularity);
+        this.#total -= before - snapshot.wanted.count;
+        job.setTotal(this.#total);
+      }
       this.#tell(job, snapshot);
     }
   }
@@ -187,7 +195,7 @@ export class BackupBody implements JobBody {
     const { onSourceError = 'report', onTargetError = 'report', compressed = false } = this.#options;
     for (;;) {
       try {
-        return await snapshot.save(offset, length, compressed);
+        return await snapshot.save(offset, length, { compressed, discard: true });
       } catch (thrown) {
         const error = asBlockError(thrown);
         const side = error.data?.side === 'read' ? 'read' : 'write';

@@ -3,7 +3,10 @@ import { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { resolveName } from '../block/graph/file-name.ts';
 import { fingerprintOf } from '../block/graph/fingerprint.ts';
+import type { Node } from '../block/graph/node.ts';
+import { realName } from '../block/graph/opening.ts';
 import { operations } from '../block/graph/operations.ts';
+import { changeModes } from '../block/graph/reopen.ts';
 import { type NodeSpec, specFromFileName } from '../block/graph/spec.ts';
 
 /**
@@ -24,6 +27,26 @@ export async function recordBase(graph: BlockGraph, spec: NodeSpec, noFlush = fa
     await backing.record(fingerprintOf(fileName, backing.fileName, generation));
   } catch {
     // The image is what it is without.
+  }
+}
+
+/**
+ * The same for an overlay in use, whose backing file `base` has only now become one: nobody writes to it any more, and
+ * what it has not written out yet must not look like a change later on. Nothing where the header names another file.
+ */
+export async function recordBaseInUse(graph: BlockGraph, overlay: Node, base: Node): Promise<void> {
+  const { backing } = overlay.image;
+  const { layer } = base;
+  if (!backing?.record || backing.fileName === undefined || overlay.modes.readOnly) return;
+  try {
+    if (realName(resolveName(overlay.fileName, backing.fileName)) !== realName(layer.fileName)) return;
+    await layer.io.bitmaps.save();
+    await layer.io.flush();
+    // Reopened as it is: counts that lag behind are written, too.
+    await changeModes(graph, [{ node: layer, readOnly: layer.modes.readOnly, own: layer.own }]);
+    await backing.record(fingerprintOf(overlay.fileName, backing.fileName, layer.image.generation?.value));
+  } catch {
+    // As above.
   }
 }
 

@@ -5,6 +5,7 @@ import { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
+import { hostError } from '../host/index.ts';
 import { createImage } from './create-image.ts';
 
 export interface TemporaryOverlay {
@@ -17,7 +18,7 @@ export interface TemporaryOverlay {
 /** A temporary qcow2 image that takes the writes meant for the image of `spec`. */
 export async function makeTemporaryOverlay(graph: BlockGraph, spec: NodeSpec): Promise<TemporaryOverlay> {
   const size = await sizeOf(graph, spec);
-  const folder = fs.mkdtempSync(path.join(process.env.TMPDIR ?? temporaryFolder(), 'blockyard-overlay-'));
+  const folder = newFolder(process.env.TMPDIR ?? temporaryFolder());
   const dispose = (): void => fs.rmSync(folder, { recursive: true, force: true });
   try {
     const filename = path.join(folder, 'overlay.qcow2');
@@ -26,6 +27,15 @@ export async function makeTemporaryOverlay(graph: BlockGraph, spec: NodeSpec): P
   } catch (error) {
     dispose();
     throw error;
+  }
+}
+
+function newFolder(parent: string): string {
+  try {
+    return fs.mkdtempSync(path.join(parent, 'blockyard-overlay-'));
+  } catch (error) {
+    const hint = 'TMPDIR names the folder for temporary overlays';
+    throw hostError('make a temporary overlay in', parent, error, { hint });
   }
 }
 

@@ -17,6 +17,7 @@ import { asking } from '../block/graph/refusal.ts';
 import { addOverlay, replaceNode, setBacking } from '../block/graph/reshape.ts';
 import { snapshotCreate, snapshotNode, snapshotRemove } from '../block/graph/snapshot-operations.ts';
 import { BlockError } from '../errors/block-error.ts';
+import { recordBaseInUse } from '../job/record-base.ts';
 import type { Fields } from '../options/field.ts';
 import {
   bool,
@@ -50,7 +51,7 @@ export interface Action {
 export interface Performed {
   readonly undo: Undo;
   /** Cannot fail. */
-  readonly commit?: () => void;
+  readonly commit?: () => void | Promise<void>;
 }
 
 function action<const F extends Fields>(record: {
@@ -170,7 +171,7 @@ async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<P
     overlay.held = held;
     await graph.closeIfUnused(overlay);
   };
-  return { undo };
+  return { undo, commit: () => recordBaseInUse(graph, overlay, node) };
 }
 
 const internal = action({

@@ -20,6 +20,10 @@ export const backupFields = {
     help: 'When saving what is about to be changed fails: fail the write, or the backup',
     default: 'break-guest-write',
   }),
+  'discard-source': bool({
+    help: 'Discard in the disk what has been copied: for one that is temporary, as a snapshot-access node is',
+    default: false,
+  }),
   'x-perf': group(
     {
       'max-workers': integer({ help: 'Pieces under way at a time', default: 8, min: 1, max: 1024 }),
@@ -52,6 +56,7 @@ export async function prepareBackup(
     bitmap: args.bitmap,
     bitmapMode: args['bitmap-mode'],
     compressed: args.compress,
+    discardSource: args['discard-source'],
     onSourceError: policy(args['on-source-error']),
     onTargetError: policy(args['on-target-error']),
     onCbwError: args['on-cbw-error'],

@@ -87,6 +87,16 @@ const records = [
     data: { id: text({ help: 'Id of the export', ...required }) },
   }),
   event({
+    name: 'QUORUM_FAILURE',
+    help: 'A request of a quorum fails: too few children succeed, or agree',
+    data: {
+      reference: text({ help: 'Name of the quorum', ...required }),
+      'sector-num': integer({ help: 'First sector of 512 bytes', ...required }),
+      'sectors-count': integer({ help: 'How many', ...required }),
+    },
+    limit: { ms: 1000, key: () => '' },
+  }),
+  event({
     name: 'QUORUM_REPORT_BAD',
     help: 'A child of a quorum differs from the others, or failed',
     data: {
@@ -100,7 +110,7 @@ const records = [
   }),
   event({
     name: 'SHUTDOWN',
-    help: 'The program ends',
+    help: 'The program ends (ours: a storage daemon of QEMU does not tell)',
     data: {
       guest: bool({ help: 'Always false: there is no guest', ...required }),
       reason: choice(['host-qmp-quit', 'host-signal'], { help: 'Who asked for it', ...required }),
@@ -119,6 +129,7 @@ export type EventName =
   | 'BLOCK_IMAGE_CORRUPTED'
   | 'BLOCK_WRITE_THRESHOLD'
   | 'BLOCK_EXPORT_DELETED'
+  | 'QUORUM_FAILURE'
   | 'QUORUM_REPORT_BAD'
   | 'SHUTDOWN';
 

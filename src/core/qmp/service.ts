@@ -104,12 +104,19 @@ export class BlockService {
       return;
     }
     const first = Math.floor(damage.offset / SECTOR);
+    const sectors = {
+      'sector-num': first,
+      'sectors-count': Math.ceil((damage.offset + damage.length) / SECTOR) - first,
+    };
+    if (damage.kind === 'no-quorum') {
+      this.events.emit('QUORUM_FAILURE', { reference: nodeName, ...sectors });
+      return;
+    }
     this.events.emit('QUORUM_REPORT_BAD', {
       type: damage.operation,
       ...(damage.error === undefined ? {} : { error: damage.error }),
       'node-name': damage.child,
-      'sector-num': first,
-      'sectors-count': Math.ceil((damage.offset + damage.length) / SECTOR) - first,
+      ...sectors,
     });
   }
 

@@ -32,7 +32,8 @@ export class CopyBeforeWriteImage extends FilterImage {
     // Being put in: those who will use it still use the disk below.
     if (users.unused) return usual;
     const reads = (users.perm & Perm.WRITE) !== 0 ? Perm.CONSISTENT_READ : 0;
-    return { perm: usual.perm | reads, shared: usual.shared & ~(Perm.WRITE | Perm.RESIZE) };
+    const discards = this.pointInTime.discardsSource ? Perm.WRITE : 0;
+    return { perm: usual.perm | reads | discards, shared: usual.shared & ~(Perm.WRITE | Perm.RESIZE) };
   }
 
   override write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
@@ -73,7 +74,7 @@ export class CopyBeforeWriteImage extends FilterImage {
 
   async #save(offset: number, length: number): Promise<void> {
     try {
-      await this.#inTime(this.pointInTime.save(offset, length, false));
+      await this.#inTime(this.pointInTime.save(offset, length));
     } catch (thrown) {
       const error = asBlockError(thrown);
       if (!this.#settings.breaksSnapshot) throw error;

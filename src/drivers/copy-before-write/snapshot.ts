@@ -13,7 +13,7 @@ import type { Extent } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { belowFilters, chainStatus } from '../../core/block/own-node.ts';
-import type { PointInTimeCapability } from '../../core/block/point-in-time.ts';
+import type { PointInTimeCapability, SaveOptions } from '../../core/block/point-in-time.ts';
 import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
 import { nextRun } from '../../core/bytes/zero.ts';
 import { asBlockError, BlockError, reworded } from '../../core/errors/block-error.ts';
@@ -25,6 +25,7 @@ export class Snapshot implements PointInTimeCapability {
   readonly wanted: DirtyBitmap;
   readonly readable: DirtyBitmap;
   failure: BlockError | undefined;
+  discardsSource = false;
   readonly #file: Edge;
   readonly #target: Edge;
   readonly #lock = new RangeLock();
@@ -43,7 +44,7 @@ export class Snapshot implements PointInTimeCapability {
     return this.failure === undefined && this.wanted.nextDirty(start, offset + length) >= 0;
   }
 
-  async save(offset: number, length: number, compressed: boolean): Promise<void> {
+  async save(offset: number, length: number, { compressed = false, discard = false }: SaveOptions = {}): Promise<void> {
     const { granularity, size } = this.wanted;
     const start = alignDown(offset, granularity);
     const end = Math.min(alignUp(offset + length, granularity), size);
@@ -53,6 +54,8 @@ export class Snapshot implements PointInTimeCapability {
         const range = this.wanted.nextDirtyRange(start, end, piece);
         if (!range) return;
         await this.#copy(range.offset, range.length, compressed);
+        // Still wanted: who writes there waits until it is done. That it cannot be done is no harm.
+        if (discard && this.discardsSource) await attempt(() => this.#file.discard(range.offset, range.length));
         this.wanted.clear(range.offset, range.length);
       }
     });
@@ -143,9 +146,24 @@ export class Snapshot implements PointInTimeCapability {
     }));
   }
 
-  discard(offset: number, length: number): void {
-    this.readable.clear(offset, length);
-    this.wanted.clear(offset, length);
+  async discard(offset: number, length: number): Promise<void> {
+    const { granularity, size } = this.wanted;
+    const start = alignUp(offset, granularity);
+    const end = offset + length >= size ? size : alignDown(offset + length, granularity);
+    if (end <= start) return;
+    await this.#lock.run(start, end, () => {
+      this.readable.clear(start, end - start);
+      this.wanted.clear(start, end - start);
+      return this.#target.discard(start, end - start);
+    });
+  }
+}
+
+async function attempt(action: () => Maybe<void>): Promise<void> {
+  try {
+    await action();
+  } catch {
+    // Nothing depends on it.
   }
 }
 

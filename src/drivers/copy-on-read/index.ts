@@ -11,7 +11,7 @@ import { Flag } from '../../core/block/driver.ts';
 import { FilterImage } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { belowFilters, chainStatus, exclusively, unitOf } from '../../core/block/own-node.ts';
-import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
+import { Perm, type PermPair, type UserPermissions } from '../../core/block/permissions-bits.ts';
 import { alignDown, alignUp } from '../../core/bytes/ranges.ts';
 import { isZero, nextRun } from '../../core/bytes/zero.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
@@ -49,8 +49,13 @@ class CopyOnReadImage extends FilterImage {
     this.#bottom = bottom;
   }
 
-  childPermissions(_child: string, _users: PermPair, usual: PermPair): PermPair {
-    return { ...usual, perm: usual.perm | Perm.WRITE_UNCHANGED, shared: usual.shared | Perm.WRITE_UNCHANGED };
+  /** Whoever wrote to the image past this filter might do so between the reading and the writing of a copy. */
+  childPermissions(_child: string, users: UserPermissions, usual: PermPair): PermPair {
+    const perm = usual.perm | Perm.WRITE_UNCHANGED;
+    const shared = usual.shared | Perm.WRITE_UNCHANGED;
+    // Being put in: those who will use it still use the disk below.
+    if (users.unused) return { ...usual, perm, shared };
+    return { perm, shared: shared & ~Perm.WRITE, sharedBelow: usual.sharedBelow ?? shared };
   }
 
   override read(offset: number, buf: Uint8Array): Maybe<void> {

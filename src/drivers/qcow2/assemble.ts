@@ -37,7 +37,7 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
       entrySize: geometry.clusterSize,
       maxBytes: sizes.refcount,
       writeUnit: 512,
-      relieve: () => writer.relieveRefcounts(),
+      relieve: () => writer.writeCounts(),
     }),
     geometry,
     fileName,
@@ -54,5 +54,6 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     announce: (event) => file.event(event),
   });
   const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });
-  disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace });
+  const again = (table: Uint8Array): void => assemble(disk, table, options);
+  disk.assemble({ l2, refcounts, allocator, writer, overlap, compressedSpace, again });
 }

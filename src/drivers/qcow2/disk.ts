@@ -132,6 +132,12 @@ export class Disk {
     this.sliceEntries = parts.l2.entrySize / this.geometry.l2EntrySize;
   }
 
+  /** New caches and counts, where the refcount table on disk is this one and nothing in memory is to be kept. */
+  reassemble(refcountTable: Uint8Array): void {
+    this.writeState.ready = false;
+    this.#assembled.again(refcountTable);
+  }
+
   get #assembled(): DiskParts {
     if (!this.#parts) throw new Error('the qcow2 disk is not assembled');
     return this.#parts;
@@ -280,6 +286,8 @@ export interface DiskParts {
   readonly writer: WriteOut;
   readonly overlap: OverlapCheck;
   readonly compressedSpace: CompressedSpace;
+  /** Make all of them anew for another refcount table. */
+  again(refcountTable: Uint8Array): void;
 }
 
 /** The numbers of an error's data, where it has them. */

@@ -109,6 +109,11 @@ function setDirtyBit(disk: Disk): Maybe<void> {
   return putDirtyBit(disk);
 }
 
+/** From now on, and after a crash, counts are not to be relied on. */
+export function markDirty(disk: Disk): Maybe<void> {
+  return disk.dirtyBit ? undefined : putDirtyBit(disk);
+}
+
 function putDirtyBit(disk: Disk): Maybe<void> {
   disk.header.incompatible |= Incompatible.DIRTY;
   return orUndo(

@@ -43,6 +43,16 @@ export class Grace {
     return result;
   }
 
+  /**
+   * The same for a request that has just been begun, and that took the places of what it touches from the tables in that
+   * same step: one that is done already needs no protection.
+   */
+  follow<T>(request: Maybe<T>): Maybe<T> {
+    if (!(request instanceof Promise)) return request;
+    const generation = this.enter();
+    return request.finally(() => this.leave(generation));
+  }
+
   passed(): Maybe<void> {
     if (this.#current.active === 0 && this.#older.length === 0) return;
     const closed: Closed = Object.assign(this.#current, { wake: undefined });

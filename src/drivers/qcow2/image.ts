@@ -35,6 +35,7 @@ import { beforeWrite, clearDirtyBit } from './first-write.ts';
 import { changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { makeEmpty } from './make-empty.ts';
+import { plainHost } from './mapping.ts';
 import { ExtensionType, stringExtension } from './meta/extensions.ts';
 import { fingerprint, generation, writeOwn } from './own-extensions.ts';
 import { read, readv } from './read.ts';
@@ -127,6 +128,12 @@ export class Qcow2Image implements Image {
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
     this.#assertIo();
+    const { disk } = this;
+    const host = disk.announces ? -1 : plainHost(disk, offset, buf.length, false);
+    return host < 0 ? this.#read(offset, buf) : disk.grace.follow(disk.content.read(host, buf, offset));
+  }
+
+  #read(offset: number, buf: Uint8Array): Maybe<void> {
     return this.#within(() => read(this.disk, offset, buf));
   }
 
@@ -136,11 +143,32 @@ export class Qcow2Image implements Image {
   }
 
   write(offset: number, buf: Uint8Array, _flags: Flags): Maybe<void> {
-    return this.#storing(() => writev(this.disk, offset, [buf], buf.length));
+    const { disk } = this;
+    const host = this.#ownHost(offset, buf.length);
+    if (host < 0) return this.#write(offset, [buf], buf.length);
+    return disk.grace.follow(disk.content.write(host, buf, 0, offset));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], _flags: Flags): Maybe<void> {
-    return this.#storing(() => writev(this.disk, offset, bufs, totalLength(bufs)));
+    const { disk } = this;
+    const length = totalLength(bufs);
+    const host = this.#ownHost(offset, length);
+    if (host < 0) return this.#write(offset, bufs, length);
+    return disk.grace.follow(disk.content.writev(host, bufs, 0, offset));
+  }
+
+  #write(offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
+    return this.#storing(() => writev(this.disk, offset, bufs, length));
+  }
+
+  /** Where to write where no table has to change and nothing has to be waited for; -1 else. */
+  #ownHost(offset: number, length: number): number {
+    const { disk } = this;
+    if (!disk.writeState.ready || disk.announces || !disk.inFlight.none) return -1;
+    disk.assertUsable();
+    const host = plainHost(disk, offset, length, true);
+    if (host >= 0) disk.assertNoOverlap(host, length);
+    return host;
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {

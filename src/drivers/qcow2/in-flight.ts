@@ -46,6 +46,10 @@ export class InFlight {
     range.end_();
   }
 
+  get none(): boolean {
+    return this.#ranges.length === 0;
+  }
+
   /** The lowest range that overlaps [first, end). */
   overlapping(first: number, end: number): InFlightRange | undefined {
     let lowest: InFlightRange | undefined;

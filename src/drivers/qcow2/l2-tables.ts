@@ -8,6 +8,7 @@ import type { Disk } from './disk.ts';
 import type { DiskView } from './disk-view.ts';
 import { entryHi, entryLo } from './meta/entries.ts';
 import { copyOf } from './meta/struct.ts';
+import { orUndo } from './sequence.ts';
 import type { Table } from './table-cache.ts';
 
 /** Host offset of the L2 table, 0 for none; a damaged entry is reported. */
@@ -30,6 +31,13 @@ export function l2Slice(disk: DiskView, l1Index: number, l2Index: number): Maybe
   if (offset === 0) return undefined;
   const slice = Math.floor(l2Index / disk.sliceEntries);
   return disk.l2.get(offset + slice * disk.l2.entrySize);
+}
+
+/** The same slice where it is in memory, for looking at it only: undefined for any other case. */
+export function cachedSlice(disk: DiskView, l1Index: number, l2Index: number): Table | undefined {
+  if (l1Index >= disk.l1.entries) return undefined;
+  const slice = Math.floor(l2Index / disk.sliceEntries);
+  return disk.l2.peek(tableOffset(disk, l1Index) + slice * disk.l2.entrySize);
 }
 
 /**
@@ -103,7 +111,12 @@ function allocateTable(disk: Disk): Maybe<number> {
   return after(disk.allocator.allocate(1, 'L2 table'), (cluster) => {
     const offset = cluster * disk.geometry.clusterSize;
     disk.allocator.touch(cluster + 1);
-    return disk.announcing('l2_alloc_write', () => offset);
+    // Of metadata the count is on disk even where others may lag behind: there is little of it, and much depends on it.
+    const counted = orUndo(
+      () => (disk.lazyRefcounts ? disk.writer.writeCounts() : undefined),
+      () => disk.allocator.free(cluster, 1, 'never'),
+    );
+    return after(counted, () => disk.announcing('l2_alloc_write', () => offset));
   });
 }
 

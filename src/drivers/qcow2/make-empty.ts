@@ -1,7 +1,8 @@
 /**
  * Emptying an image, so that its backing file shows everywhere. A crash at any moment leaves some of it not emptied.
  *
- * Without snapshots nothing but the active tables leads to a cluster, so whole tables go, unread by anybody afterwards:
+ * Where there is nothing but the disk in it, all of it goes at once (`start-over.ts`). Else, without snapshots, nothing
+ * but the active tables leads to a cluster, so whole tables go, unread by anybody afterwards:
  *
  *   L1 entries → flush → counts down → file cut off → what is free below its new end is given back
  */
@@ -10,12 +11,14 @@ import type { Disk } from './disk.ts';
 import { L1Table } from './l1-table.ts';
 import { copyOf } from './meta/struct.ts';
 import { dropReferences } from './snapshots/references.ts';
+import { canStartOver, startOver } from './start-over.ts';
 import { truncateFile } from './truncate.ts';
 
 /** Bytes emptied at a time: what is freed is counted down in between. */
 const STEP = 64 * 1024 * 1024 * 1024;
 
 export async function makeEmpty(disk: Disk): Promise<void> {
+  if (canStartOver(disk)) return startOver(disk);
   // Tables that snapshots share stay, and what lies in a data file is not counted.
   if (disk.header.nbSnapshots > 0 || disk.dataFile) return discardAll(disk);
   const { l1, geometry } = disk;

@@ -1,8 +1,8 @@
 /** From guest offsets to what lies there: the largest run that one look at the tables can tell. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import type { DiskView } from './disk-view.ts';
-import { l2Slice } from './l2-tables.ts';
-import { ClusterKind, clusterKind, hostOffset, similarEntries } from './meta/entries.ts';
+import { cachedSlice, l2Slice } from './l2-tables.ts';
+import { ClusterKind, clusterKind, hostOffset, isCopied, similarEntries } from './meta/entries.ts';
 import type { Table } from './table-cache.ts';
 
 export const RunKind = {
@@ -39,6 +39,35 @@ export function mapRun(disk: DiskView, offset: number, length: number): Maybe<Ru
   }
   if (!slice) return withoutTable(disk, l1Index, inTable, length);
   return mapInSlice(disk, slice, { l2Index, offset, length });
+}
+
+/**
+ * Host offset of `length` bytes at `offset` where they are plain data in one piece, told by tables that are in memory:
+ * the answer for nearly all requests, without an object or a promise. -1 for whatever else, also for what is damaged:
+ * {@link mapRun} tells then. With `own`, only clusters that are the active disk's alone.
+ */
+export function plainHost(disk: DiskView, offset: number, length: number, own: boolean): number {
+  const { l2Coverage, clusterSize, extendedL2 } = disk.geometry;
+  if (extendedL2 || disk.dataFile !== undefined) return -1;
+  const l1Index = Math.floor(offset / l2Coverage);
+  const inTable = offset - l1Index * l2Coverage;
+  const l2Index = Math.floor(inTable / clusterSize);
+  const table = cachedSlice(disk, l1Index, l2Index);
+  if (table === undefined || (own && !disk.l1.isCopied(l1Index))) return -1;
+  const { view } = table;
+  const at = (l2Index & (disk.sliceEntries - 1)) * 8;
+  const hi = view.getUint32(at);
+  const lo = view.getUint32(at + 4);
+  if (clusterKind(disk.geometry, hi, lo, false) !== ClusterKind.NORMAL || (own && !isCopied(hi))) return -1;
+  const host = hostOffset(hi, lo);
+  if (host % clusterSize !== 0) return -1;
+  const inCluster = inTable - l2Index * clusterSize;
+  if (inCluster + length > clusterSize) {
+    const to = at + Math.ceil((inCluster + length) / clusterSize) * 8;
+    if (to > view.byteLength || similarEntries(view, { from: at, to, entrySize: 8 }, clusterSize) * 8 < to - at)
+      return -1;
+  }
+  return host + inCluster;
 }
 
 /** All that the L1 entries without table cover, in one step. */

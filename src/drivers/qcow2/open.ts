@@ -180,7 +180,12 @@ async function repairIfDirty(image: CheckedImage, context: Context): Promise<voi
   const dirty = (image.header.incompatible & Incompatible.DIRTY) !== 0n;
   if (!dirty || modes.readOnly || modes.noIo || modes.forRepair) return;
   const { repairDirtyImage } = await import('./repair/dirty.ts');
-  if (await repairDirtyImage(image)) {
-    context.warn(`'${fileName}' was not closed cleanly: its reference counts have been repaired`);
-  }
+  let lines = 0;
+  await repairDirtyImage(image, (line) => {
+    if (++lines <= MOST_LINES) context.note(line);
+  });
+  if (lines > MOST_LINES) context.note(`${lines - MOST_LINES} more such lines about '${fileName}' are left out`);
 }
+
+/** Of what is told about a repair. */
+const MOST_LINES = 100;

@@ -7,15 +7,12 @@ import type { DiskView } from './disk-view.ts';
 import { mapRun, type Run, RunKind } from './mapping.ts';
 import { walk } from './sequence.ts';
 
-/** Fill `buf` from `offset`. */
+/** Fill `buf` from `offset`. What is plain data, and known to be, has gone the straight way already. */
 export function read(disk: DiskView, offset: number, buf: Uint8Array): Maybe<void> {
   const run = mapRun(disk, offset, buf.length);
   // The table is there now: what it says is asked again, since it must not be held across a wait.
   if (run instanceof Promise) return run.then(() => readv(disk, offset, [buf], buf.length));
-  if (run.length === buf.length) {
-    if (run.kind === RunKind.DATA && !disk.announces) return disk.content.read(run.host, buf, offset);
-    return readRun(disk, run, offset, [buf]);
-  }
+  if (run.length === buf.length) return readRun(disk, run, offset, [buf]);
   return readv(disk, offset, [buf], buf.length);
 }
 

@@ -8,7 +8,7 @@
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { CorruptImage } from '../../core/errors/block-error.ts';
 import type { Geometry } from './meta/geometry.ts';
-import { getRefcount, refcountByteRange, setRefcount } from './meta/refcount-entry.ts';
+import { getRefcount, lowerLargeRefcount, refcountByteRange, setRefcount } from './meta/refcount-entry.ts';
 import type { RefcountTable } from './refcount-table.ts';
 import type { Table, TableCache } from './table-cache.ts';
 
@@ -89,6 +89,10 @@ export class Refcounts {
       for (; done < to; done++) {
         const old = getRefcount(block.view, done - base, order);
         const value = old + delta;
+        if (old > Number.MAX_SAFE_INTEGER && delta < 0) {
+          lowerLargeRefcount(block.view, done - base, -delta);
+          continue;
+        }
         if (value < 0 || value > this.#geometry.refcountMax) throw this.#outOfBounds(done, old, delta);
         setRefcount(block.view, done - base, order, value);
         if (value === 0) freed?.(done);

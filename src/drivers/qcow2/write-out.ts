@@ -71,15 +71,21 @@ export class WriteOut {
     return pending === 0 && !l1.dirty && !refcounts.table.dirty && this.#releaseFailure === undefined;
   }
 
-  /** Refcount blocks may be written at any time; for a cache that is full of changed ones. */
-  relieveRefcounts(): Maybe<void> {
+  /** Counts may be written at any time: for a cache that is full of changed ones, and for those that are not to wait. */
+  writeCounts(): Maybe<void> {
     return this.#locked(() => {
-      const pieces = this.#disk.refcounts.cache.takeDirty();
-      const { cache } = this.#disk.refcounts;
+      const { cache, table } = this.#disk.refcounts;
+      const pieces = cache.takeDirty();
+      const entries = table.takeDirty();
       return orUndo(
-        () => this.#writePieces(cache, pieces, () => 'refblock_update_part'),
+        () =>
+          inOrder([
+            () => this.#writePieces(cache, pieces, blockEvents(entries)),
+            () => this.#writeRefcountTable(entries, pieces.length > 0),
+          ]),
         () => {
           for (const piece of pieces) cache.written(piece, true);
+          if (entries) table.restore(entries);
         },
       );
     });

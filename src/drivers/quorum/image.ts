@@ -136,9 +136,9 @@ export class QuorumImage implements Image {
       return { child, content };
     });
     const versions = endings.flatMap(({ value }) => (value ? [value] : []));
-    this.#assertEnough(versions.length, what, endings);
+    this.#assertEnough(versions.length, what, endings, asked);
     const groups = groupEqual(versions, (a, b) => Buffer.compare(a.content, b.content) === 0);
-    const winner = this.#elect(groups, offset, what);
+    const winner = this.#elect(groups, asked);
     const rejected = groups.slice(1).flat();
     for (const { child } of rejected) this.#report(child, asked);
     if (winner.content !== buf) buf.set(winner.content);
@@ -148,16 +148,17 @@ export class QuorumImage implements Image {
   }
 
   /** The version with enough votes. */
-  #elect(groups: readonly (readonly Version[])[], offset: number, what: string): Version {
+  #elect(groups: readonly (readonly Version[])[], asked: Asked): Version {
     const [first = [], second] = groups;
     const [winner] = first;
     if (this.#init.strict && winner && second?.[0]) {
       const other = second[0];
       const at = winner.content.findIndex((byte, index) => byte !== other.content[index]);
-      throw this.#failure(`contents differ at offset ${offset + at}`);
+      throw this.#failure(`contents differ at offset ${asked.offset + at}`);
     }
     if (winner && first.length >= this.#init.threshold) return winner;
-    throw this.#failure(`${what}: only ${first.length} children agree, and ${this.#init.threshold} have to`);
+    this.#lost(asked);
+    throw this.#failure(`${asked.what}: only ${first.length} children agree, and ${this.#init.threshold} have to`);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
@@ -200,7 +201,7 @@ export class QuorumImage implements Image {
 
   async #change(asked: Asked, run: (child: Edge) => Maybe<void>): Promise<void> {
     const endings = await this.#onAll(asked, run);
-    this.#assertEnough(endings.filter(({ error }) => !error).length, asked.what, endings);
+    this.#assertEnough(endings.filter(({ error }) => !error).length, asked.what, endings, asked);
   }
 
   async #onAll<T>(asked: Asked, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
@@ -214,8 +215,9 @@ export class QuorumImage implements Image {
   }
 
   /** Throws the error of most children when too few have succeeded. */
-  #assertEnough(succeeded: number, what: string, endings: readonly Ending<unknown>[]): void {
+  #assertEnough(succeeded: number, what: string, endings: readonly Ending<unknown>[], asked?: Asked): void {
     if (succeeded >= this.#init.threshold) return;
+    if (asked) this.#lost(asked);
     throw commonError(endings) ?? this.#failure(`${what} failed`);
   }
 
@@ -226,6 +228,11 @@ export class QuorumImage implements Image {
     this.#init.warn(`quorum '${this.#init.name}': child '${name}' is bad, ${what}: ${why}`);
     const cause = error === undefined ? {} : { error };
     this.#init.damaged({ kind: 'bad-child', child: name, operation, offset, length, ...cause });
+  }
+
+  /** A request for data fails. */
+  #lost({ operation, offset, length }: Asked): void {
+    if (operation !== 'flush' && length > 0) this.#init.damaged({ kind: 'no-quorum', offset, length });
   }
 
   #failure(message: string): BlockError {

@@ -32,8 +32,8 @@ class SnapshotAccessImage implements Image {
     return this.#snapshot.status(offset, length);
   }
 
-  discard(offset: number, length: number): void {
-    this.#snapshot.discard(offset, length);
+  discard(offset: number, length: number): Maybe<void> {
+    return this.#snapshot.discard(offset, length);
   }
 
   flush(): void {}

@@ -19,6 +19,7 @@ type ThrottleOptions = OptionsOf<typeof options>;
 
 class ThrottleImage extends FilterImage {
   #member: ThrottleMember;
+  #hurried = false;
   readonly reopen: ReopenCapability;
 
   /** `join` finds the group that options name. */
@@ -32,6 +33,7 @@ class ThrottleImage extends FilterImage {
           commit: () => {
             this.#member.release();
             this.#member = next;
+            next.limited = !this.#hurried;
           },
           abort: () => next.release(),
         };
@@ -76,6 +78,12 @@ class ThrottleImage extends FilterImage {
 
   override copyRangeTo(): Maybe<boolean> {
     return false;
+  }
+
+  /** Requests that wait here would hold up for long who waits for them. */
+  hurry(on: boolean): void {
+    this.#hurried = on;
+    this.#member.limited = !on;
   }
 
   override async close(): Promise<void> {

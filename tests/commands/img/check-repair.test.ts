@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Anatomy, BIT } from '../../drivers/qcow2/support/damage.ts';
 import { imgHere } from '../../support/img-here.ts';
-import { peersFor, qemuImg, qemuIo, runPeer } from '../../support/peers.ts';
-import { tempDirForSuite } from '../../support/temp.ts';
+import { peersFor, qemuImg, qemuImgCheck, qemuIo, runPeer } from '../../support/peers.ts';
+import { tempDir, tempDirForSuite } from '../../support/temp.ts';
 
 type Damage = (it: Anatomy) => void;
 
@@ -98,6 +98,33 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('img check -r', () => {
     expect(stderr).toContain(
       '\nRepairing cluster 6 refcount=5 reference=2\nRepairing cluster 7 refcount=1 reference=2\n',
     );
+  });
+
+  test('gives up extra data and snapshots that are too much, and says so', async () => {
+    const file = join(tempDir(), 'snapshots.qcow2');
+    await qemuImg(['create', '-q', '-f', 'qcow2', file, '64M']);
+    for (const name of ['one', 'two']) await qemuImg(['snapshot', '-c', name, file]);
+    const bytes = readFileSync(file);
+    const table = Number(bytes.readBigUInt64BE(64));
+    const [idLength, nameLength, extra] = [bytes.readUInt16BE(table + 12), bytes.readUInt16BE(table + 14), table + 36];
+    const second = table + 40 + Math.ceil((bytes.readUInt32BE(extra) + idLength + nameLength) / 8) * 8;
+    // The extra data of the second one reaches past the end of the file, its id and name with it.
+    bytes.writeUInt32BE(65536, second + 36);
+    writeFileSync(file, bytes);
+    const advice = 'You can force-remove this extra metadata with img check -r all';
+    const refused = await imgHere(['info', file]);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr.split('\n').slice(1)).toEqual([advice, '']);
+    const checked = await imgHere(['check', file]);
+    expect(checked).toMatchObject({ code: 1, stdout: '' });
+    expect(checked.stderr.split('\n').slice(1)).toEqual([advice, 'img: Check failed', '']);
+    const repaired = await imgHere(['check', '-r', 'all', file]);
+    expect(repaired.code).toBe(0);
+    expect(repaired.stderr).toContain('Discarding too much extra metadata in snapshot table entry 1 (65536 > 1024)\n');
+    expect(await qemuImgCheck(file)).toMatchObject({ code: 0 });
+    expect(JSON.parse((await imgHere(['info', '--output=json', file])).stdout)).toMatchObject({
+      snapshots: [{ name: 'one' }, { name: '' }],
+    });
   });
 
   test('needs -r all to rebuild the counts', async () => {

@@ -254,6 +254,22 @@ describe('img snapshot', () => {
     await imgHereOutput(['snapshot', '-c', 'last', file]);
     expect([0, 3]).toContain((await imgHere(['check', file])).code);
   });
+
+  test('tells that a snapshot is gone when its space cannot be given back', async () => {
+    const dir = tempDir();
+    const [file, config] = [join(dir, 'disk.qcow2'), join(dir, 'errors.conf')];
+    await qemuImg(['create', '-q', '-f', 'qcow2', file, '8M']);
+    await qemuIo(file, ['write -P 1 0 64k']);
+    await imgHereOutput(['snapshot', '-c', 'gone', file]);
+    writeFileSync(config, '[inject-error]\nevent = "cluster_free"\nerrno = "5"\n');
+    const { code, stderr } = await imgHere(['snapshot', '-d', 'gone', `blkdebug:${config}:${file}`]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^img: Could not delete snapshot 'gone': it is gone, but .*: Input\/output error \(.*\)\n$/);
+    expect(await imgHereOutput(['snapshot', '-l', file])).toBe('');
+    expect((await imgHere(['check', '-q', file])).code).toBe(3);
+    expect((await imgHere(['check', '-q', '-r', 'leaks', file])).code).toBe(0);
+    await clean(file);
+  });
 });
 
 async function killedAfter(milliseconds: number, args: readonly string[]): Promise<void> {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { programPath, runProgram } from '../../support/cli.ts';
 import { startNbd } from '../../support/nbd-program.ts';
 import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
+import { peersFor, runPeer } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
 import { start } from '../../support/tracked-child.ts';
 
@@ -26,7 +27,21 @@ describe('nbd refuses in one line', () => {
       ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
       "two exports have the name 'a'",
     ],
-    ['a device that is not there', ['-c', '/dev/nbd99', 'x'], 'is no block device of this machine'],
+    ['a device that is not there', ['-c', '/dev/nbd99', 'x'], "'/dev/nbd99' is not there"],
+    [
+      'a socket in a folder that is not there',
+      ['-k', '/no/such/s', '-f', 'raw', '/dev/null'],
+      "'/no/such/s': No such file",
+    ],
+    ['a host that is not there', ['-b', 'no.such.invalid', '-p', '0', '-f', 'raw', '/dev/null'], 'no.such.invalid:0: '],
+    ['an address of others', ['-b', '192.0.2.1', '-p', '0', '-f', 'raw', '/dev/null'], 'none of this machine'],
+    ['two images', ['-k', '/tmp/never', 'x', 'y'], "unexpected argument 'y': this takes FILE"],
+    ['no disk to take off', ['-d'], 'the disk to take off is missing'],
+    [
+      'several images for one disk',
+      ['-c', '/dev/nbd99', '--export', 'name=a,file=x', '--export', 'file=y'],
+      'FILE says',
+    ],
     ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
     ['a list with an image', ['-L', 'x'], 'names no NBD export'],
   ])('%s', async (_, args, message) => {
@@ -34,6 +49,35 @@ describe('nbd refuses in one line', () => {
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr.toLowerCase()).toContain(message.toLowerCase());
     expect(stderr.trim().split('\n').length).toBe(1);
+  });
+
+  test.each([
+    ['--cache=none', '--cache=writeback'],
+    ['-n', '-n'],
+    ['--aio=threads', '--aio=threads'],
+    ['--discard=unmap', '--discard=ignore'],
+  ])('%s %s: what may be given once', async (first, second) => {
+    const args = ['-k', '/nowhere/s', '-f', 'raw', first, second, '/dev/null'];
+    const ours = await runProgram('nbd', args);
+    const name = first.replace(/=.*/, '');
+    expect(ours.stderr).toBe(`nbd: option '${name}' can be given only once\n`);
+    expect(ours.code).toBe(1);
+    if (peersFor('qemu-nbd').missing) return;
+    const theirs = await runPeer('qemu-nbd', args);
+    expect(theirs.stderr).toContain('can only be specified once');
+    expect(theirs.code).toBe(1);
+  });
+
+  test('--detect-zeroes=unmap without --discard=unmap, which may come later', async () => {
+    const file = rawDisk();
+    const args = ['-f', 'raw', '--detect-zeroes=unmap', file];
+    const { code, stderr } = await runProgram('nbd', ['-k', join(tempDir(), 's'), ...args]);
+    expect(stderr).toBe(`nbd: Could not open '${file}': detect-zeroes=unmap needs discard=unmap\n`);
+    expect(code).toBe(1);
+    const server = await startNbd(['--discard=unmap', ...args]);
+    expect((await server.end('SIGTERM')).code).toBe(0);
+    const other = await startNbd(['--detect-zeroes=unmap', '--discard=unmap', '-f', 'raw', file]);
+    expect((await other.end('SIGTERM')).code).toBe(0);
   });
 
   test('a bitmap that is not there', async () => {

@@ -1,4 +1,7 @@
 /** The option phase against doc/proto.md, spoken by hand. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import type { ServerCredentials } from '../../../src/core/export/index.ts';
 import { contextData, ERROR, infoData, optionBytes, RawClient, u32 } from '../../support/nbd-raw-client.ts';
@@ -24,6 +27,44 @@ describe('the option phase', () => {
     expect(types(await client.option(3, Buffer.alloc(1)))).toEqual([ERROR + 3]);
     expect(types(await client.option(2))).toEqual([1]);
     await client.closed();
+  });
+
+  test.each([0, 1, 256, 4096])('finds an export whose name has %d bytes', async (length) => {
+    const name = 'n'.repeat(length);
+    const { path } = await serveMemory({ target: { name } });
+    const client = await RawClient.open(path);
+    await client.greet();
+    expect(types(await client.option(6, infoData(name, [3])))).toEqual([3, 3, 1]);
+    expect(types(await client.option(6, infoData(`${name}n`, [3])))).toEqual([ERROR + (length === 4096 ? 9 : 6)]);
+    client.socket.write(optionBytes(1, Buffer.from(name)));
+    expect((await client.take(10)).readBigUInt64BE(0)).toBe(1n << 20n);
+    client.end();
+  });
+
+  test('reads no more of a storm of INFO than it has answered, and serves others meanwhile', async () => {
+    const { path } = await serveMemory();
+    const socket = connect(path);
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    const one = optionBytes(6, infoData('disk', [1, 2, 3]));
+    const count = 25_000;
+    socket.write(Buffer.concat([u32(3), ...Array.from({ length: count }, () => one)]));
+    for (let others = 0; others < 3; others++) {
+      const client = await RawClient.open(path);
+      await client.go('disk', 'structured');
+      client.end();
+    }
+    expect(socket.writableLength).toBeGreaterThan(0);
+    let received = 0;
+    let answers = Buffer.alloc(0);
+    socket.on('data', (chunk: Buffer) => {
+      received += chunk.length;
+      if (answers.length < 1000) answers = Buffer.concat([answers, chunk]);
+    });
+    await expect.poll(() => socket.writableLength, { timeout: 20_000 }).toBe(0);
+    const each = answerLength(answers.subarray(18));
+    await expect.poll(() => received, { timeout: 20_000 }).toBe(18 + count * each);
+    socket.destroy();
   });
 
   test('gives the bitmaps of an export back once it is removed', async () => {
@@ -171,6 +212,21 @@ describe('STARTTLS', () => {
     await other.closed();
   });
 
+  test('begins anew: what was agreed on in plain text does not hold, and it comes once', async () => {
+    const credentials: ServerCredentials = { mode: 'optional', upgrade: resumed };
+    const { path } = await serveMemory({ server: { credentials } });
+    const client = await RawClient.open(path);
+    await client.greet();
+    await client.option(8);
+    expect(types(await client.option(10, contextData('disk', ['base:allocation'])))).toEqual([4, 1]);
+    expect(types(await client.option(5))).toEqual([1]);
+    expect(types(await client.option(5))).toEqual([ERROR + 3]);
+    expect(types(await client.option(10, contextData('disk', ['base:allocation'])))).toEqual([ERROR + 3]);
+    expect(types(await client.option(8))).toEqual([1]);
+    expect(types(await client.option(7, infoData('disk', [])))).toEqual([3, 3, 1]);
+    client.end();
+  });
+
   test('drops a client that sends more along with it, which would be taken for what comes encrypted', async () => {
     const { path } = await serveMemory({ server: { credentials: { ...none, mode: 'optional' } } });
     const client = await RawClient.open(path);
@@ -180,3 +236,18 @@ describe('STARTTLS', () => {
     await expect(client.take(1)).rejects.toThrow('closed');
   });
 });
+
+/** Encryption that does nothing. */
+function resumed(socket: Duplex): Promise<Duplex> {
+  setImmediate(() => socket.resume());
+  return Promise.resolve(socket);
+}
+
+/** Bytes of the answers to one option, of which the last is a plain yes. */
+function answerLength(answers: Buffer): number {
+  for (let at = 0; ; ) {
+    const type = answers.readUInt32BE(at + 12);
+    at += 20 + answers.readUInt32BE(at + 16);
+    if (type === 1) return at;
+  }
+}

@@ -196,6 +196,27 @@ describe('structured replies', () => {
     client.end();
   });
 
+  test.each(['at once', 'later'] as const)('send data that lies here and there in one chunk, told %s', async (when) => {
+    const { client, ask, write, disk } = await connected('structured');
+    await write(0, Buffer.alloc(5 * 65_536, 7));
+    // As an image tells of clusters that do not follow each other: data up to the next one, zeroes behind the fifth.
+    const status = (offset: number, length: number) => {
+      const data = offset < 5 * 65_536;
+      const run = data ? 65_536 - (offset % 65_536) : length;
+      const extent = { length: Math.min(length, run), allocated: true, data, zero: !data };
+      return when === 'later' && offset === 2 * 65_536 ? Promise.resolve(extent) : extent;
+    };
+    Object.assign(disk.image, { status });
+    const reply = await ask({ command: READ, length: 7 * 65_536 });
+    const chunks = reply.chunks.map(({ type, payload }) => [type, type === 1 ? payload.length - 8 : 0]);
+    const parts = when === 'later' ? [2, 3] : [5];
+    expect(chunks).toEqual([...parts.map((clusters) => [1, clusters * 65_536]), [2, 0]]);
+    expect(
+      content(reply, 0, 7 * 65_536).equals(Buffer.concat([Buffer.alloc(5 * 65_536, 7), Buffer.alloc(2 * 65_536)])),
+    ).toBe(true);
+    client.end();
+  });
+
   test('a long read in one piece that fails midway is filled up and ends in an error', async () => {
     const on = (operation: string, offset: number) => {
       if (operation === 'read' && offset >= 600_000) throw new BlockError('worn out', { code: 'EIO' });

@@ -1,4 +1,4 @@
-import { appendFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
@@ -30,6 +30,14 @@ describe('readAll', () => {
     const writer = execa('sh', ['-c', `{ printf one; sleep 0.2; printf two; } > ${path}`]);
     expect(text(await read)).toBe('onetwo');
     await writer;
+  });
+
+  test('takes a pipe whose writer wrote nothing for an empty one', async () => {
+    const path = await pipe();
+    const read = readAll(path, 100);
+    await sleep(50);
+    closeSync(openSync(path, 'w'));
+    expect(text(await read)).toBe('');
   });
 
   test('many that wait for pipes keep nobody else from reading', async () => {

@@ -7,6 +7,7 @@ import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import type { Node } from '../../../src/core/block/graph/node.ts';
 import { openNode } from '../../../src/core/block/graph/open.ts';
 import { operations } from '../../../src/core/block/graph/operations.ts';
+import { insertFilter } from '../../../src/core/block/graph/reshape.ts';
 import type { NodeSpec } from '../../../src/core/block/graph/spec.ts';
 import { type BackupOptions, backupJob, type Job, JobList, planBackup } from '../../../src/core/job/index.ts';
 import { driverList } from '../../../src/drivers/index.ts';
@@ -162,4 +163,40 @@ describe('a backup of a disk in use', () => {
     expect(() => planBackup({ sync: 'incremental', bitmap: 'b', bitmapMode: 'never' })).toThrow("not 'never'");
     expect(() => planBackup({ sync: 'full', bitmapMode: 'never' })).toThrow('needs a bitmap');
   });
+});
+
+test('what has been copied of a temporary disk is discarded there, and what it keeps for others too', async () => {
+  await using made = await world();
+  const { graph, guest, source, target, folder } = made;
+  await scribble(guest, new Random(7), 40);
+  const then = await contentOf(graph, source);
+  await makeImage('qcow2', join(folder, 'kept'), { size: SIZE });
+  const file = { driver: 'file', filename: join(folder, 'kept') };
+  const kept = await openNode(
+    graph,
+    { driver: 'qcow2', 'node-name': 'kept', discard: 'unmap', file: { ...file, discard: 'unmap' } },
+    { modes: { readOnly: false } },
+  );
+  const filter = await insertFilter(graph, source, { driver: 'copy-before-write', 'node-name': 'cbw', target: 'kept' });
+  filter.held = true;
+  const access = { driver: 'snapshot-access', 'node-name': 'then', file: 'cbw', discard: 'unmap' };
+  const view = await openNode(graph, access, { modes: { readOnly: false } });
+  view.held = true;
+  await scribble(guest, new Random(8), 40);
+  await guest.flush();
+  const allocated = async () => {
+    let sum = 0;
+    for (let at = 0; at < SIZE; at += GRAIN) if ((await kept.io.status(at, GRAIN, true)).data) sum += GRAIN;
+    return sum;
+  };
+  expect(await allocated()).toBeGreaterThan(0);
+  const now = await contentOf(graph, source);
+  const { job } = await backupJob(new JobList(), { graph, source: view, target, sync: 'full', discardSource: true });
+  await job.start();
+  expect(Buffer.compare(await contentOf(graph, target), then)).toBe(0);
+  expect(Buffer.compare(await contentOf(graph, source), now)).toBe(0);
+  expect(await allocated()).toBe(0);
+  const reader = Backend.attach(graph, view, { user: 'the test', permissions: operations.read.image });
+  await expect((async () => reader.read(0, Buffer.alloc(512)))()).rejects.toThrow(/has nothing at 0/);
+  await reader.close();
 });

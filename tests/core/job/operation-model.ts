@@ -37,7 +37,11 @@ const filters: Readonly<Record<string, Needs>> = {
   'commit-active': ({ perm, shared, unused }) =>
     unused ? { perm, shared } : { perm: perm & ~R, shared: shared & ~W, sharedBelow: shared | W },
   commit: () => ({ perm: 0, shared: ALL }),
-  stream: ({ perm, shared, sharedBelow }) => ({ perm: perm | U, shared: shared | U, sharedBelow }),
+  stream: ({ perm, shared, sharedBelow, unused }) => ({
+    perm: perm | U,
+    shared: (unused ? shared : shared & ~W) | U,
+    sharedBelow,
+  }),
   backup: ({ perm, shared, unused }) => ({
     perm: perm | (perm & W ? R : 0),
     shared: unused ? shared : shared & ~(W | Z),

@@ -64,3 +64,29 @@ test('a child of a quorum that differs, or fails, is told', async () => {
   ]);
   await user.close();
 });
+
+test('a quorum that fails is told, for what is read and written', async () => {
+  await using made = await scene();
+  const { client } = made;
+  const dir = tempDir();
+  const children = ['a', 'b'].map((name) => {
+    const filename = path.join(dir, name);
+    fs.writeFileSync(filename, Buffer.alloc(MiB, name === 'b' ? 2 : 1));
+    return { driver: 'file', filename };
+  });
+  const bad = {
+    driver: 'blkdebug',
+    image: children[1],
+    'inject-error': [{ event: 'none', iotype: 'write', errno: 5 }],
+  };
+  const options = { driver: 'quorum', children: [children[0], bad], 'vote-threshold': 2 };
+  await client.run('blockdev-add', { ...options, 'node-name': 'q' });
+  const user = userOf(made, 'q');
+  await expect(user.read(4096, Buffer.alloc(1024))).rejects.toThrow(/agree/);
+  await client.event('QUORUM_FAILURE', (data) => data['sector-num'] === 8);
+  await expect(user.write(8192, Buffer.alloc(512))).rejects.toThrow();
+  // One in a second.
+  const { data } = await client.event('QUORUM_FAILURE', (each) => each['sector-num'] === 16);
+  expect(data).toEqual({ reference: 'q', 'sector-num': 16, 'sectors-count': 1 });
+  await user.close();
+});

@@ -301,3 +301,15 @@ function openFiles(filename: string): number {
     }
   }).length;
 }
+
+test('x-blockdev-set-iothread takes null, or an iothread that exists', async () => {
+  await using made = await scene();
+  const { client } = made;
+  await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'n' });
+  await client.run('x-blockdev-set-iothread', { 'node-name': 'n', iothread: null });
+  expect(await client.refusal('x-blockdev-set-iothread', { 'node-name': 'n', iothread: 't' })).toMatch(/'t'/);
+  await client.run('object-add', { 'qom-type': 'iothread', id: 't' });
+  await client.run('x-blockdev-set-iothread', { 'node-name': 'n', iothread: 't' });
+  expect(await client.refusal('x-blockdev-set-iothread', { 'node-name': 'x', iothread: null })).toMatch(/'x'/);
+  expect(await client.refusal('x-blockdev-set-iothread', { 'node-name': 'n', iothread: 1 })).toMatch(/null/);
+});

@@ -109,6 +109,28 @@ describe('a negotiation with', () => {
   });
 });
 
+test('a negotiation that is cut off at any byte', { timeout: 60_000 }, async () => {
+  const uncut = await scriptedServer({ structured: true });
+  await (await openExport(uncut.uri))[Symbol.asyncDispose]();
+  for (let cut = 0; ; cut++) {
+    const server = await scriptedServer({ structured: true, cut });
+    const opening = openExport(server.uri);
+    const outcome = await opening.then(
+      () => undefined,
+      (error: unknown) => String(error),
+    );
+    if (outcome === undefined) {
+      await using opened = await opening;
+      expect(cut).toBeGreaterThan(100);
+      // The connection is lost for good, but what was agreed on is whole.
+      expect(opened.disk.size).toBe(1 << 20);
+      return;
+    }
+    expect(outcome).toMatch(/closed|ended/);
+    expect(outcome).not.toContain('\n');
+  }
+});
+
 test('a list of exports without end is cut off', async () => {
   const one = optionReply(Option.LIST, OptionReply.SERVER, Buffer.concat([u32(1), Buffer.from('x')]));
   const server = await scriptedServer({

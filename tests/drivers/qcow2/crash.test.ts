@@ -6,6 +6,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { rebuild } from './support/crashed-file.ts';
 import {
   edgeOn,
   hasQemuImg,
@@ -16,7 +17,7 @@ import {
   randomFrom,
   scratch,
 } from './support/harness.ts';
-import { type LogEntry, MemoryFile } from './support/memory-file.ts';
+import { MemoryFile } from './support/memory-file.ts';
 
 const dir = scratch('crash');
 const SECTOR = 512;
@@ -189,46 +190,6 @@ function latest(moments: readonly Moment[], at: number): Expectation {
   for (const moment of moments) if (moment.at <= at) known = moment.expectation;
   if (!known) throw new Error('no moment');
   return known;
-}
-
-function rebuild(
-  start: MemoryFile,
-  log: readonly LogEntry[],
-  at: number,
-  random: (below: number) => number,
-): MemoryFile {
-  let stable = 0;
-  for (let index = 0; index < at; index++) {
-    const entry = log[index];
-    if (entry?.kind === 'flush') stable = Math.max(stable, entry.covers);
-  }
-  const file = start.clone();
-  const keep = random(3);
-  for (let index = 0; index < at; index++) {
-    const entry = log[index];
-    if (!entry || entry.kind === 'flush') continue;
-    if (entry.kind === 'truncate') file.applyTruncate(entry.size);
-    else if (index < stable || keep === 0) apply(file, entry, () => true);
-    else if (keep === 1) apply(file, entry, () => random(2) === 0);
-    else {
-      const whole = random(2) === 0;
-      apply(file, entry, () => whole);
-    }
-  }
-  return file;
-}
-
-function apply(file: MemoryFile, entry: LogEntry, survives: () => boolean): void {
-  if (entry.kind === 'zero') {
-    if (survives()) file.applyZero(entry.offset, entry.length);
-    return;
-  }
-  if (entry.kind !== 'write') return;
-  for (let at = 0; at < entry.bytes.length; ) {
-    const end = Math.min(entry.bytes.length, at + SECTOR - ((entry.offset + at) % SECTOR));
-    if (survives()) file.apply(entry.offset + at, entry.bytes.subarray(at, end));
-    at = end;
-  }
 }
 
 async function judge(

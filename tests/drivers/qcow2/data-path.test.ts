@@ -40,6 +40,28 @@ async function contentOf(file: MemoryFile, length: number): Promise<Buffer> {
 }
 
 describe.skipIf(!hasQemuImg)('writing qcow2', () => {
+  it('copies a cluster whose count is larger than a number can be exactly, and counts it down', async () => {
+    const file = made('cluster_size=64k,refcount_bits=64', MiB);
+    await openMemory({ file }).then(async ({ edge, image: opened }) => {
+      await edge.write(0, Buffer.alloc(64 * KiB, 1));
+      await opened.close();
+    });
+    const [counts, l2, data] = [2, 4, 5].map((cluster) => cluster * 64 * KiB) as [number, number, number];
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64BE(2n ** 63n);
+    file.write(counts + 5 * 8, bytes);
+    // Without the flag of a cluster that is referenced once.
+    bytes.writeBigUInt64BE(BigInt(data));
+    file.write(l2, bytes);
+    const { edge, image: opened } = await openMemory({ file });
+    await edge.write(0, Buffer.alloc(512, 2));
+    await opened.close();
+    file.read(counts + 5 * 8, bytes);
+    expect(bytes.readBigUInt64BE()).toBe(2n ** 63n - 1n);
+    const content = await contentOf(file, 64 * KiB);
+    expect([content[0], content[511], content[512]]).toEqual([2, 2, 1]);
+  });
+
   it('completes at once when the file does, and writes a large request in one piece without reading', async () => {
     const file = made('cluster_size=64k', 64 * MiB);
     const { edge, image: opened } = await openMemory({ file });

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { openNode } from '../../../src/core/block/graph/open.ts';
+import type { NodeSpec } from '../../../src/core/block/graph/spec.ts';
 import { Perm } from '../../../src/core/block/permissions-bits.ts';
 import { peersFor, qemuImg, qemuImgCheck, qemuImgSame, qemuIo, runPeer } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
@@ -13,10 +14,9 @@ import { newGraph } from './support/host-edge.ts';
 const DIRTY = 1n;
 
 /** Open for writing and close again; what was said meanwhile. */
-async function openForWriting(path: string): Promise<string[]> {
+async function openForWriting(path: string, spec: NodeSpec = plain(path)): Promise<string[]> {
   const warnings: string[] = [];
   const graph = newGraph((line) => warnings.push(line));
-  const spec = { driver: 'qcow2', file: { driver: 'file', filename: path } };
   const node = await openNode(graph, spec, { modes: { readOnly: false } });
   const parent = { kind: 'backend' as const, describe: () => 'a test' };
   const edge = graph.attach(
@@ -25,6 +25,10 @@ async function openForWriting(path: string): Promise<string[]> {
   );
   await graph.detach(edge);
   return warnings;
+}
+
+function plain(path: string): NodeSpec {
+  return { driver: 'qcow2', file: { driver: 'file', filename: path } };
 }
 
 type Damage = (image: Anatomy) => void;
@@ -83,15 +87,48 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('repair of a dirty imag
     });
   }
 
-  test('after a crash of another program', async () => {
+  /** An image whose counts were never written, as `pieces` were. */
+  async function crashed(...pieces: string[]): Promise<string> {
     const path = join(tempDir(), 'crashed.qcow2');
     await qemuImg(['create', '-q', '-f', 'qcow2', '-o', 'lazy_refcounts=on', path, '1G']);
-    await runPeer('qemu-io', ['-c', 'write -P 7 0 5M', '-c', 'flush', '-c', 'abort', path]);
+    const commands = [...pieces, 'flush', 'abort'].flatMap((command) => ['-c', command]);
+    await runPeer('qemu-io', [...commands, path]);
     expect(fs.readFileSync(path).readBigUint64BE(72) & DIRTY).toBe(DIRTY);
-    expect(await openForWriting(path)).toHaveLength(1);
+    return path;
+  }
+
+  test('after a crash of another program, telling the same as that', async () => {
+    const path = await crashed('write -P 7 0 1M', 'write -P 7 700M 1M');
+    fs.copyFileSync(path, `${path}.copy`);
+    const lines = await openForWriting(path);
+    const peer = await runPeer('qemu-io', ['-c', 'close', `${path}.copy`]);
+    expect(lines).toEqual(peer.stderr.trim().split('\n'));
+    expect(lines.length).toBeGreaterThan(16);
     expect(await qemuImgCheck(path)).toMatchObject({ code: 0 });
-    await qemuIo(path, ['read -P 7 0 5M']);
+    await qemuIo(path, ['read -P 7 0 1M', 'read -P 7 700M 1M']);
     expect(await openForWriting(path)).toEqual([]);
+  });
+
+  test('tells no end of lines', async () => {
+    const path = await crashed('write -P 7 0 16M');
+    const lines = await openForWriting(path);
+    expect(lines).toHaveLength(101);
+    expect(lines.at(-1)).toMatch(/^\d+ more such lines about '.*crashed\.qcow2' are left out$/);
+    expect(await qemuImgCheck(path)).toMatchObject({ code: 0 });
+  });
+
+  test('has the old blocks overwritten where there is no room for new ones', async () => {
+    const path = await crashed('write -P 7 0 1M');
+    const full = [{ event: 'none', iotype: 'write', errno: 'ENOSPC', once: true }];
+    const before = fs.readFileSync(path).readBigUint64BE(48);
+    await openForWriting(path, {
+      driver: 'qcow2',
+      file: { driver: 'blkdebug', image: { driver: 'file', filename: path }, 'inject-error': full },
+    });
+    expect(fs.readFileSync(path).readBigUint64BE(72) & DIRTY).toBe(0n);
+    expect(fs.readFileSync(path).readBigUint64BE(48)).toBe(before);
+    expect(await qemuImgCheck(path)).toMatchObject({ code: 0 });
+    await qemuIo(path, ['read -P 7 0 1M']);
   });
 
   test('refuses damage beyond the counts and changes nothing', async () => {

@@ -1,9 +1,6 @@
-/**
- * Requests with their accounts: without a closure or a promise for those that end at once, and for most of them with
- * nothing but two additions to fields that are known by name.
- */
+/** Requests with their accounts: without a closure or a promise for those that end at once. */
 import type { Maybe } from '../../async/maybe.ts';
-import { type Accounting, now } from './accounting.ts';
+import type { Accounting } from './accounting.ts';
 import type { KindCounters } from './counters.ts';
 
 interface Readable {
@@ -14,9 +11,18 @@ interface Writable {
   write(offset: number, buf: Uint8Array, flags: number): Maybe<void>;
 }
 
-export function accountedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
+/** Called for a request that has to wait; what it gives is called when that has ended, however it has. */
+export type Enter = () => () => void;
+
+export function accountedRead(
+  accounts: Accounting,
+  target: Readable,
+  offset: number,
+  buf: Uint8Array,
+  enter?: Enter,
+): Maybe<void> {
   const counters = accounts.read;
-  if ((counters.operations & accounts.untimed) === 0) return timedRead(accounts, target, offset, buf);
+  const begun = accounts.begin(counters);
   let done: Maybe<void>;
   try {
     done = target.read(offset, buf);
@@ -24,13 +30,8 @@ export function accountedRead(accounts: Accounting, target: Readable, offset: nu
     accounts.failed(counters);
     throw error;
   }
-  if (done instanceof Promise) return accounts.follow(counters, buf.length, done);
-  counters.operations++;
-  counters.bytes += buf.length;
-}
-
-function timedRead(accounts: Accounting, target: Readable, offset: number, buf: Uint8Array): Maybe<void> {
-  return accounted(accounts, accounts.read, buf.length, () => target.read(offset, buf));
+  if (done instanceof Promise) return accounts.follow(counters, buf.length, done, enter?.());
+  accounts.endedAtOnce(counters, buf.length, begun);
 }
 
 export function accountedWrite(
@@ -42,7 +43,7 @@ export function accountedWrite(
 ): Maybe<void> {
   const counters = accounts.write;
   accounts.reaching(offset, buf.length);
-  if ((counters.operations & accounts.untimed) === 0) return timedWrite(accounts, target, offset, buf, flags);
+  const begun = accounts.begin(counters);
   let done: Maybe<void>;
   try {
     done = target.write(offset, buf, flags);
@@ -51,28 +52,18 @@ export function accountedWrite(
     throw error;
   }
   if (done instanceof Promise) return accounts.follow(counters, buf.length, done);
-  counters.operations++;
-  counters.bytes += buf.length;
+  accounts.endedAtOnce(counters, buf.length, begun);
 }
 
-function timedWrite(
-  accounts: Accounting,
-  target: Writable,
-  offset: number,
-  buf: Uint8Array,
-  flags: number,
-): Maybe<void> {
-  return accounted(accounts, accounts.write, buf.length, () => target.write(offset, buf, flags));
-}
-
-/** Any other request, those being rarer or long; and any whose latency is looked at also when it ends at once. */
+/** Any other request, those being rarer or long. */
 export function accounted<T>(
   accounts: Accounting,
   counters: KindCounters,
   bytes: number,
   action: () => Maybe<T>,
+  enter?: Enter,
 ): Maybe<T> {
-  const begun = (counters.operations & accounts.untimed) === 0 ? now() : undefined;
+  const begun = accounts.begin(counters);
   let done: Maybe<T>;
   try {
     done = action();
@@ -80,12 +71,7 @@ export function accounted<T>(
     accounts.failed(counters);
     throw error;
   }
-  if (done instanceof Promise) return accounts.follow(counters, bytes, done);
-  if (begun === undefined) {
-    counters.operations++;
-    counters.bytes += bytes;
-  } else {
-    accounts.endedAtOnce(counters, bytes, now() - begun);
-  }
+  if (done instanceof Promise) return accounts.follow(counters, bytes, done, enter?.());
+  accounts.endedAtOnce(counters, bytes, begun);
   return done;
 }

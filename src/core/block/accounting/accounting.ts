@@ -32,7 +32,7 @@ export class Accounting {
   #options: Required<AccountingOptions> = { accountFailed: true, accountInvalid: true };
   #threshold = Number.POSITIVE_INFINITY;
   #passed: ((exceeded: number) => void) | undefined;
-  /** The next request of a kind is timed where none of these bits is set in the number of those that ended. */
+  /** Also of a request that ends at once a time is taken, where none of these bits is set in the number of its kind that ended. */
   untimed = SAMPLE - 1;
   /** When the last request ended, for those that were timed; and how many had ended then. */
   #lastEnd = 0;
@@ -72,14 +72,28 @@ export class Accounting {
     this.#passed?.(exceeded);
   }
 
-  /** A timed request ended without having to wait, after `ns`. */
-  endedAtOnce(counters: KindCounters, bytes: number, ns: number): void {
+  /** A request begins: when, in nanoseconds, or 0 where it is not timed unless it has to wait. */
+  begin(counters: KindCounters): number {
+    return (counters.operations & this.untimed) === 0 ? now() : 0;
+  }
+
+  /** A request ended without having to wait; `begun` is what {@link begin} said of it. */
+  endedAtOnce(counters: KindCounters, bytes: number, begun: number): void {
+    if (begun !== 0) {
+      this.#timed(counters, bytes, now() - begun);
+    } else {
+      counters.operations++;
+      counters.bytes += bytes;
+    }
+  }
+
+  #timed(counters: KindCounters, bytes: number, ns: number): void {
     counters.ended(bytes, ns, true);
     this.#ended(counters, ns);
   }
 
-  /** Time a request that has to wait. */
-  follow<T>(counters: KindCounters, bytes: number, request: Promise<T>): Promise<T> {
+  /** Time a request that has to wait. `over` is called when it has ended, however it has. */
+  follow<T>(counters: KindCounters, bytes: number, request: Promise<T>, over?: () => void): Promise<T> {
     const begun = now();
     counters.inFlight++;
     return request.then(
@@ -88,11 +102,13 @@ export class Accounting {
         const at = now();
         counters.ended(bytes, at - begun, false);
         this.#ended(counters, at - begun, at);
+        over?.();
         return value;
       },
       (error: unknown) => {
         counters.inFlight--;
         this.failed(counters, now() - begun);
+        over?.();
         throw error;
       },
     );

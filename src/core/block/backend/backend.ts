@@ -11,6 +11,7 @@ import type { IoKind } from '../accounting/counters.ts';
 import type { Extent, Flags, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { BlockGraph } from '../graph/block-graph.ts';
+import { hurrying } from '../graph/drain.ts';
 import type { Edge, EdgeParent } from '../graph/edge.ts';
 import type { Node } from '../graph/node.ts';
 import { type OpenSettings, openNode } from '../graph/open.ts';
@@ -279,6 +280,12 @@ export class Backend implements EdgeParent, AsyncDisposable {
     return this.#inside(offset, length).copyRangeFrom(offset, to, targetOffset, length);
   }
 
+  /** Run `action`, which waits for the last requests, while nothing on the way holds them back on purpose. */
+  ending<T>(action: () => Promise<T>): Promise<T> {
+    this.#gate.end();
+    return this.#root ? hurrying(this.#root.node, action) : action();
+  }
+
   /** Flush, give back the permissions, and close the node when nobody else uses it. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -293,7 +300,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
     try {
       // What is still being written here must be done before the permission to do so is given back.
       if (!edge.node.modes.readOnly) {
-        await edge.node.io.tracker.settled();
+        await this.ending(() => edge.node.io.tracker.settled());
         await edge.node.io.flush();
       }
     } catch (error) {

@@ -10,11 +10,17 @@ import { complete, type PermPair, refreshPermissions, setEdgePermissions } from 
 import type { ReferencePolicy } from './references.ts';
 import { type Transaction, transact } from './transaction.ts';
 
+/**
+ * `warn`: say so, also where nothing but the file is another one, of which the disk need not have changed; `warn-certain`:
+ * only where the disk was written to; `refuse`: open the image in neither case.
+ */
+export type ChangedBasePolicy = 'warn' | 'warn-certain' | 'refuse';
+
 export interface GraphSettings {
   readonly drivers: DriverList;
   readonly references: ReferencePolicy;
-  /** What to do about an image whose backing file has changed since it was made on it; default: warn. */
-  readonly changedBase?: 'warn' | 'refuse' | 'ignore';
+  /** What to do about an image whose backing file is not what it was; default: warn. */
+  readonly changedBase?: ChangedBasePolicy;
   /** Lines for the user that are no errors. */
   warn(message: string): void;
   /** A line for the user as it stands; default: as a warning. */
@@ -41,8 +47,12 @@ export class BlockGraph implements AsyncDisposable {
 
   tellDamage(nodeName: string, damage: Damage): void {
     const line = damageLine(damage);
-    if (line !== undefined) (this.settings.note ?? this.settings.warn)(line);
+    if (line !== undefined) this.note(line);
     for (const listener of this.damageListeners) listener(nodeName, damage);
+  }
+
+  note(line: string): void {
+    (this.settings.note ?? this.settings.warn)(line);
   }
 
   find(name: string): Node {

@@ -16,6 +16,17 @@ function withAncestors(nodes: Iterable<Node>): Set<Node> {
   return seen;
 }
 
+/** Run `action`, which waits for requests below `node`, while what holds them back there on purpose lets them go. */
+export async function hurrying<T>(node: Node, action: () => Promise<T>): Promise<T> {
+  const nodes = subtree(node);
+  for (const each of nodes) each.drainBegin();
+  try {
+    return await action();
+  } finally {
+    for (const each of nodes) each.drainEnd();
+  }
+}
+
 /**
  * Run `action` while the users of `node` (or several) hold back new requests and none is in flight in its subtree, nor
  * in a node above, whose requests may be between two of their steps. Users are released in every case: those

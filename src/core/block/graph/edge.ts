@@ -1,9 +1,7 @@
 import type { Maybe } from '../../async/maybe.ts';
-import { accounted, accountedRead, accountedWrite } from '../accounting/accounted.ts';
 import type { ChildRole, Extent, Flags, HostExtent, Limits, TruncateOptions } from '../driver.ts';
 import type { BlockEvent } from '../events.ts';
 import type { PermMask } from '../permissions-bits.ts';
-import { totalLength } from '../request/pieces.ts';
 import type { Node } from './node.ts';
 import type { Holder } from './refusal.ts';
 
@@ -69,47 +67,35 @@ export class Edge {
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
-    const { node } = this;
-    return accountedRead(node.accounts, node.io, offset, buf);
+    return this.node.io.read(offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.read, totalLength(bufs), () => io.readv(offset, bufs));
+    return this.node.io.readv(offset, bufs);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    const { node } = this;
-    return accountedWrite(node.accounts, node.io, offset, buf, flags);
+    return this.node.io.write(offset, buf, flags);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.write, accounts.reaching(offset, totalLength(bufs)), () =>
-      io.writev(offset, bufs, flags),
-    );
+    return this.node.io.writev(offset, bufs, flags);
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.write, accounts.reaching(offset, buf.length), () =>
-      io.writeCompressed(offset, buf),
-    );
+    return this.node.io.writeCompressed(offset, buf);
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.write, accounts.reaching(offset, length), () => io.zero(offset, length, flags));
+    return this.node.io.zero(offset, length, flags);
   }
 
   discard(offset: number, length: number): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.unmap, length, () => io.discard(offset, length));
+    return this.node.io.discard(offset, length);
   }
 
   flush(): Maybe<void> {
-    const { accounts, io } = this.node;
-    return accounted(accounts, accounts.flush, 0, () => io.flush());
+    return this.node.io.flush();
   }
 
   truncate(size: number, options: TruncateOptions = {}): Promise<void> {

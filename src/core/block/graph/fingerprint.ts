@@ -54,8 +54,15 @@ function statOf(overlay: string, name: string): fs.BigIntStats | undefined {
   }
 }
 
+interface Change {
+  /** What is different, in words. */
+  readonly what: string;
+  /** Its disk is another one; a file gets another length and time by what has nothing to do with the disk, too. */
+  readonly certain: boolean;
+}
+
 /** What is different of the base of `node` from what it recorded; undefined when nothing is, or nothing is recorded. */
-export function changeOfBase(node: Node): string | undefined {
+export function changeOfBase(node: Node): Change | undefined {
   const { backing } = node.image;
   const recorded = backing?.fingerprint;
   const base = node.backing?.node;
@@ -66,10 +73,13 @@ export function changeOfBase(node: Node): string | undefined {
   if (!now || same(was, now, 4, NAME_HASH)) return undefined;
   // Another program has named another file since: nothing is known of that one.
   if (!was.subarray(NAME_HASH, BYTES).equals(hashOf(backing.fileName))) return undefined;
-  if (!same(was, now, 8, 16)) return `its size was ${was.readBigUInt64BE(8)} bytes and is ${now.readBigUInt64BE(8)}`;
-  if (!same(was, now, 32, 40) || !same(was, now, 4, 8)) return 'it was written to';
-  if (!same(was, now, 16, 28)) return `it was last modified at ${timeOf(now)}, not at ${timeOf(was)}`;
-  return undefined;
+  if (!same(was, now, 32, 40) || !same(was, now, 4, 8)) return { what: 'it was written to', certain: true };
+  if (!same(was, now, 8, 16)) {
+    const what = `its size was ${was.readBigUInt64BE(8)} bytes and is ${now.readBigUInt64BE(8)}`;
+    return { what, certain: base.layer.driver.name === 'raw' };
+  }
+  if (same(was, now, 16, 28)) return undefined;
+  return { what: `it was last modified at ${timeOf(now)}, not at ${timeOf(was)}`, certain: false };
 }
 
 function same(a: Buffer, b: Buffer, from: number, to: number): boolean {
@@ -101,9 +111,9 @@ async function showsBase(node: Node): Promise<boolean> {
 }
 
 /**
- * Tell, refuse or ignore, as the graph is set, that the base of an image has changed since it was recorded. What holds
- * nothing of its own cannot have become wrong: it records the base as it is now, where it can be written to. Nor can
- * what holds everything.
+ * Tell or refuse, as the graph is set, that the base of an image has changed since it was recorded. What holds nothing
+ * of its own cannot have become wrong: it records the base as it is now, where it can be written to. Nor can what holds
+ * everything.
  */
 export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changedBase' | 'warn'>): Promise<void> {
   const change = changeOfBase(node);
@@ -115,9 +125,11 @@ export async function checkBase(node: Node, policy: Pick<GraphSettings, 'changed
     await backing.record?.(fingerprintOf(node.fileName, backing.fileName, generation));
     return;
   }
-  if (policy.changedBase === 'ignore' || !(await showsBase(node))) return;
+  if (policy.changedBase === 'warn-certain' && !change.certain) return;
+  if (!(await showsBase(node))) return;
   const name = node.image.backing?.fileName ?? '';
-  const message = `the backing file '${name}' of '${node.fileName}' has changed since the image was made on it: ${change}`;
+  const changed = `${change.certain ? 'has' : 'may have'} changed since the image was made on it: ${change.what}`;
+  const message = `the backing file '${name}' of '${node.fileName}' ${changed}`;
   if (policy.changedBase !== 'refuse') {
     policy.warn(message);
     return;

@@ -1,5 +1,5 @@
 import { asBlockError } from '../../errors/block-error.ts';
-import { Accounting } from '../accounting/accounting.ts';
+import type { Accounting } from '../accounting/accounting.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
@@ -40,7 +40,6 @@ export class Node implements EdgeParent {
   readonly driver: Driver;
   readonly image: Image;
   readonly io: NodeIo;
-  readonly accounts = new Accounting();
   readonly probed: boolean;
   /** The backing file is another than the header says. */
   backingOverridden: boolean;
@@ -52,6 +51,8 @@ export class Node implements EdgeParent {
   modes: OpenModes;
   /** Kept by name although nothing above uses it. */
   held = false;
+  /** A filter whose users have gone to what it filters: it needs nothing of that any more. */
+  leaving = false;
   /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */
   lent: { jobs: number; readonly own: CommonOptions } | undefined;
   /** The job whose filter it is: that must be able to take it out at any time, so no other may hold the link to it. */
@@ -84,6 +85,10 @@ export class Node implements EdgeParent {
 
   get node(): Node {
     return this;
+  }
+
+  get accounts(): Accounting {
+    return this.io.accounts;
   }
 
   child(name: string): Edge | undefined {
@@ -142,13 +147,15 @@ export class Node implements EdgeParent {
     return this.#drained > 0;
   }
 
-  /** Counted only; `drain.ts` holds back the users. */
+  /** What is under way is waited for; `drain.ts` holds back the users. */
   drainBegin(): void {
     this.#drained++;
+    if (this.#drained === 1) this.image.hurry?.(true);
   }
 
   drainEnd(): void {
     this.#drained--;
+    if (this.#drained === 0) this.image.hurry?.(false);
   }
 
   /**

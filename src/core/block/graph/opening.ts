@@ -248,6 +248,7 @@ export class Opening {
       openChild: (request) => this.#openRequested(driver, request),
       sniff: (head) => sniffFormat(settings.drivers, head),
       warn: (message) => settings.warn(message),
+      note: (line) => frame.graph.note(line),
       damaged: (damage) => frame.graph.tellDamage(name, damage),
       ...(settings.signal ? { signal: settings.signal } : {}),
       object: (kind, id) => {

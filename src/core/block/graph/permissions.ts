@@ -104,6 +104,7 @@ export function refreshPermissions(
 
 /** What `node` needs of a child and shares: by its role, as its driver adapts it. */
 function needsOf(node: Node, edge: Edge, users: UserPermissions): PermPair {
+  if (node.leaving) return { perm: 0, shared: Perm.ALL };
   const usual = childPermissions(edge.role, users, node.modes);
   const needs = node.image.childPermissions?.(edge.name, users, usual) ?? usual;
   if (node.modes.forceShare) return { perm: needs.perm, shared: Perm.ALL };

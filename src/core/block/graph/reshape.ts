@@ -85,7 +85,17 @@ export async function takeOut(graph: BlockGraph, filter: Node): Promise<void> {
   below.held = true;
   try {
     filter.held = false;
-    await replaceNode(graph, { from: filter, to: below });
+    await reshape([filter, below], (transaction) => {
+      filter.leaving = true;
+      transaction.add({
+        abort() {
+          filter.leaving = false;
+        },
+      });
+      moveUsers(transaction, { from: filter, to: below });
+      refreshNodes(transaction, [filter, below]);
+    });
+    await graph.closeIfUnused(filter);
   } finally {
     below.held = held;
   }

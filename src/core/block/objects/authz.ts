@@ -1,7 +1,8 @@
 /** `authz-simple`, `authz-list` and `authz-list-file`: who may come in, by the name that TLS has proved. */
 import fs from 'node:fs';
 import { type Authorizer, MATCHES, POLICIES, ruleAuthorizer } from '../../crypto/authorizer.ts';
-import { withContext } from '../../errors/block-error.ts';
+import { Cancelled, Usage, withContext } from '../../errors/block-error.ts';
+import { readAll } from '../../host/index.ts';
 import { isRecord } from '../../options/field.ts';
 import { bool, choice, defineOptions, group, list, type OptionsOf, text } from '../../options/fields.ts';
 import { parseJson } from '../../options/json.ts';
@@ -52,26 +53,42 @@ export const authzListFile: ObjectType<FileOptions, 'authz'> = {
   name: 'authz-list-file',
   kind: 'authz',
   options: fileOptions,
-  make: (options, { what }) => new FileAuthorizer(options, what),
+  make: (options, { what, signal }) => FileAuthorizer.open(options, what, signal),
 };
+
+/** Longest file of rules, in bytes. */
+const MAX_BYTES = 4 << 20;
 
 class FileAuthorizer implements Authorizer {
   readonly #options: FileOptions;
   readonly #what: string;
   #rules: Authorizer;
-  #stamp: string;
+  /** Of the file whose rules hold; undefined for a pipe, which says what it says once. */
+  #stamp: string | undefined;
 
-  constructor(options: FileOptions, what: string) {
+  private constructor(options: FileOptions, what: string, stamp: string | undefined, content: string) {
     this.#options = options;
     this.#what = what;
-    this.#stamp = this.#stampNow();
-    this.#rules = this.#read();
+    this.#stamp = stamp;
+    this.#rules = rulesOf(content, `${what}: '${options.filename}'`);
+  }
+
+  static async open(options: FileOptions, what: string, signal: AbortSignal | undefined): Promise<FileAuthorizer> {
+    const { filename } = options;
+    try {
+      const stamp = stampOf(filename);
+      const content = Buffer.from(await readAll(filename, MAX_BYTES, signal)).toString('utf8');
+      return new FileAuthorizer(options, what, stamp, content);
+    } catch (error) {
+      if (error instanceof Cancelled || error instanceof Usage) throw error;
+      throw withContext(`${what}: could not read '${filename}'`, error);
+    }
   }
 
   /** A file that cannot be read any more lets nobody in. */
   allows(identity: string | undefined): boolean {
     try {
-      if (this.#options.refresh) this.#refresh();
+      if (this.#options.refresh && this.#stamp !== undefined) this.#refresh();
     } catch {
       this.#stamp = '';
       return false;
@@ -80,32 +97,32 @@ class FileAuthorizer implements Authorizer {
   }
 
   #refresh(): void {
-    const stamp = this.#stampNow();
+    const { filename } = this.#options;
+    const stamp = stampOf(filename);
     if (stamp === this.#stamp) return;
-    this.#rules = this.#read();
+    this.#rules = rulesOf(readNow(filename), `${this.#what}: '${filename}'`);
     this.#stamp = stamp;
   }
+}
 
-  #stampNow(): string {
-    try {
-      const { ino, size, mtimeNs } = fs.statSync(this.#options.filename, { bigint: true });
-      return `${ino} ${size} ${mtimeNs}`;
-    } catch (error) {
-      throw withContext(`${this.#what}: could not read '${this.#options.filename}'`, error);
-    }
-  }
+/** Changes with the content; undefined for what is no regular file. */
+function stampOf(filename: string): string | undefined {
+  const stats = fs.statSync(filename, { bigint: true });
+  return stats.isFile() ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : undefined;
+}
 
-  #read(): Authorizer {
-    const { filename } = this.#options;
-    const what = `${this.#what}: '${filename}'`;
-    let content: string;
-    try {
-      content = fs.readFileSync(filename, 'utf8');
-    } catch (error) {
-      throw withContext(`${this.#what}: could not read '${filename}'`, error);
-    }
-    const json = parseJson(content, what);
-    const { rules, policy } = validate(listOptions, isRecord(json) ? json : { rules: json }, what);
-    return ruleAuthorizer(rules, policy);
+/** What a file holds, without waiting for one that has become a pipe. */
+function readNow(filename: string): string {
+  const fd = fs.openSync(filename, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  try {
+    return fs.readFileSync(fd, 'utf8');
+  } finally {
+    fs.closeSync(fd);
   }
+}
+
+function rulesOf(content: string, what: string): Authorizer {
+  const json = parseJson(content, what);
+  const { rules, policy } = validate(listOptions, isRecord(json) ? json : { rules: json }, what);
+  return ruleAuthorizer(rules, policy);
 }

@@ -181,7 +181,7 @@ const KIND_NAMES: Readonly<Record<ObjectKind, string>> = {
   'throttle-group': 'throttle group',
   secret: 'secret',
   iothread: 'iothread',
-  'tls-creds': 'credentials for TLS',
+  'tls-creds': 'set of credentials for TLS',
   authz: 'authorisation object',
 };
 

@@ -34,11 +34,12 @@ export const tlsCredsX509: ObjectType<OptionsOf<typeof x509Options>, 'tls-creds'
   kind: 'tls-creds',
   options: x509Options,
   held: true,
-  make(options, { id, what, object }) {
+  make(options, { id, what, object, signal }) {
     const { passwordid } = options;
     return x509Credentials({
       id,
       what,
+      signal,
       dir: options.dir,
       endpoint: options.endpoint,
       verifyPeer: options['verify-peer'],
@@ -54,7 +55,7 @@ export const tlsCredsPsk: ObjectType<OptionsOf<typeof pskOptions>, 'tls-creds'> 
   kind: 'tls-creds',
   options: pskOptions,
   held: true,
-  make: (options, { id, what }) => pskCredentials({ ...options, id, what, priority: options.priority }),
+  make: (options, { id, what, signal }) => pskCredentials({ ...options, id, what, signal, priority: options.priority }),
 };
 
 export const tlsCredsAnon: ObjectType<OptionsOf<typeof anonOptions>, 'tls-creds'> = {

@@ -70,18 +70,24 @@ export class Changes {
 
   /** Track what was begun before now and has not ended at once. */
   follow<T>(offset: number, length: number, marks: boolean, done: Promise<T>): Promise<T> {
-    const request = this.tracker.begin({ start: offset, length, serialising: false, marks });
-    this.#requests.begin();
+    const end = this.enter(offset, length, marks);
     return done.then(
       (value) => {
-        this.#end(request);
+        end();
         return value;
       },
       (error: unknown) => {
-        this.#end(request);
+        end();
         throw error;
       },
     );
+  }
+
+  /** Track what was begun and counted before now; what is given back is to be called when it has ended. */
+  enter(offset: number, length: number, marks: boolean): () => void {
+    const request = this.tracker.begin({ start: offset, length, serialising: false, marks });
+    this.#requests.begin();
+    return () => this.#end(request);
   }
 
   /** Wait for what overlaps, then run; be waited for by those that come later. */

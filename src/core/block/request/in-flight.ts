@@ -13,6 +13,14 @@ export class InFlight {
     this.#count++;
   }
 
+  /** One begins; what is given back is to be called when it has ended. The same for all, rather than a closure for each. */
+  readonly enter = (): (() => void) => {
+    this.#count++;
+    return this.#leave;
+  };
+
+  readonly #leave = (): void => this.end();
+
   end(): void {
     this.#count--;
     if (this.#count > 0 || this.#waiting.length === 0) return;

@@ -4,7 +4,8 @@
  * Each request passes here once per node: clipping at the end of the disk, alignment with
  * read-modify-write (`unaligned.ts`), serialisation of overlaps (`tracker.ts`), splitting to the driver's
  * limits, FUA by flush, zeroing by write, discard as nothing, status as "all data". The common case, an
- * aligned request that completes at once, costs a few comparisons and no allocation.
+ * aligned request that completes at once, costs a few comparisons and no allocation; one that has to wait costs
+ * one promise, which serves the accounts, the count of what is in flight and the tracking of changes.
  *
  * A request that is made of several (pieces, a read-modify-write, zeroes written as data) goes to the image
  * directly and is counted and tracked once, as a whole: its parts never wait for anybody, so they cannot wait
@@ -13,6 +14,8 @@
 import { after, type Maybe } from '../../async/maybe.ts';
 import { alignUp } from '../../bytes/ranges.ts';
 import { BlockError, NotSupported } from '../../errors/block-error.ts';
+import { accounted, accountedRead } from '../accounting/accounted.ts';
+import { Accounting } from '../accounting/accounting.ts';
 import { NodeBitmaps } from '../bitmaps/node-bitmaps.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
@@ -23,10 +26,11 @@ import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
 import { discardable, discardInPieces } from './discarding.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
-import { inPieces, segmentsOf, sliceBuffers, totalLength } from './pieces.ts';
+import { inPieces, sliceBuffers, totalLength } from './pieces.ts';
+import { readParts } from './reading.ts';
 import { retiredImage } from './retired.ts';
 import type { NewRequest, RequestTracker } from './tracker.ts';
-import { type Fit, fitOf, readPadded, writePadded } from './unaligned.ts';
+import { type Fit, fitOf, writePadded } from './unaligned.ts';
 import { zeroInPieces } from './zeroing.ts';
 
 const SECTOR = 512;
@@ -45,6 +49,8 @@ export interface IoOwner {
 }
 
 export class NodeIo {
+  /** What comes from users of the node is counted, not what is done for it within. */
+  readonly accounts = new Accounting();
   readonly #requests = new InFlight();
   readonly #changes: Changes;
   #image: Image;
@@ -78,6 +84,7 @@ export class NodeIo {
   /** The image is about to be closed although it has users: from now on every request fails. */
   retire(): void {
     this.#image = retiredImage(this.#owner.name, this.#image.size);
+    this.refit();
   }
 
   /** Changes in flight. */
@@ -124,78 +131,91 @@ export class NodeIo {
   read(offset: number, buf: Uint8Array): Maybe<void> {
     const length = buf.length;
     const image = this.#image;
-    if (offset + length > image.size) return this.#readAcrossEnd(offset, [buf]);
-    if (((offset | length) & this.#mask) !== 0 || length > this.#maxTransfer) return this.#readSlow(offset, [buf]);
-    const done = image.read(offset, buf);
-    if (done instanceof Promise) return this.#requests.during(done);
+    if (offset + length > image.size || ((offset | length) & this.#mask) !== 0 || length > this.#maxTransfer) {
+      return this.#readParts(offset, [buf]);
+    }
+    return accountedRead(this.accounts, image, offset, buf, this.#requests.enter);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
     const first = bufs[0];
-    if (bufs.length === 1 && first) return this.read(offset, first);
-    const length = totalLength(bufs);
-    if (offset + length > this.#image.size) return this.#readAcrossEnd(offset, bufs);
-    return this.#readSlow(offset, bufs);
+    return bufs.length === 1 && first ? this.read(offset, first) : this.#readParts(offset, bufs);
   }
 
-  /** A short file below a longer disk reads as zeroes past its end. */
-  #readAcrossEnd(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    const length = totalLength(bufs);
-    const inside = Math.max(0, Math.min(length, this.#image.size - offset));
-    for (const part of sliceBuffers(bufs, inside, length)) part.fill(0);
-    return inside === 0 ? undefined : this.#readSlow(offset, sliceBuffers(bufs, 0, inside));
-  }
-
-  /** Several buffers, unaligned, or too long; all of it within the image. */
-  #readSlow(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    const image = this.#image;
-    const length = totalLength(bufs);
-    const mask = this.#mask;
-    if (((offset | length) & mask) !== 0) return this.#requests.during(readPadded(this.#fit, offset, bufs));
-    if (image.readv && bufs.length > 1) {
-      const readv = (at: number, n: number) => image.readv?.(offset + at, sliceBuffers(bufs, at, at + n));
-      return this.#requests.during(inPieces(length, this.#maxTransfer, readv));
-    }
-    if (bufs.some((buf) => (buf.length & mask) !== 0)) {
-      return this.#requests.during(readPadded(this.#fit, offset, bufs));
-    }
-    const segments = segmentsOf(bufs, this.#maxTransfer);
-    const readOne = (index: number) => {
-      const segment = segments[index];
-      return segment && image.read(offset + segment.at, segment.buf);
-    };
-    return this.#requests.during(inPieces(segments.length, 1, readOne));
+  #readParts(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
+    const read = () => readParts(this.#fit, offset, bufs);
+    return accounted(this.accounts, this.accounts.read, totalLength(bufs), read, this.#requests.enter);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    const { modes, detectZeroes } = this.#owner;
-    const length = buf.length;
-    const { write, event } = this.#image;
-    // Whatever is out of the ordinary takes the long way, which also finds what is wrong.
-    if (
-      flags !== 0 ||
-      modes.readOnly ||
-      detectZeroes !== 'off' ||
-      ((offset | length) & this.#mask) !== 0 ||
-      length > this.#maxTransfer ||
-      this.#changes.observed ||
-      !write ||
-      event
-    ) {
-      return this.writev(offset, [buf], flags);
-    }
+    const { length } = buf;
+    const image = this.#image;
+    if (!image.write || !this.#goesStraight(offset, length, flags)) return this.#writev(offset, [buf], flags);
+    const { accounts } = this;
+    accounts.reaching(offset, length);
+    const begun = accounts.begin(accounts.write);
     this.#changes.count++;
-    const done = this.#image.write?.(offset, buf, 0);
-    if (done instanceof Promise) return this.#changes.follow(offset, length, true, done);
+    let done: Maybe<void>;
+    try {
+      done = image.write(offset, buf, 0);
+    } catch (error) {
+      accounts.failed(accounts.write);
+      throw error;
+    }
+    if (done instanceof Promise) {
+      return accounts.follow(accounts.write, length, done, this.#changes.enter(offset, length, true));
+    }
+    accounts.endedAtOnce(accounts.write, length, begun);
+  }
+
+  /** A write has nothing about it that is out of the ordinary; else the long way also finds what is wrong. */
+  #goesStraight(offset: number, length: number, flags: Flags): boolean {
+    const { modes, detectZeroes } = this.#owner;
+    return (
+      flags === 0 &&
+      !modes.readOnly &&
+      detectZeroes === 'off' &&
+      ((offset | length) & this.#mask) === 0 &&
+      length <= this.#maxTransfer &&
+      !this.#changes.observed &&
+      this.#image.event === undefined
+    );
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
+    const first = bufs[0];
+    if (bufs.length === 1 && first) return this.write(offset, first, flags);
+    const image = this.#image;
+    const length = totalLength(bufs);
+    if (!image.writev || !this.#goesStraight(offset, length, flags)) return this.#writev(offset, bufs, flags);
+    const { accounts } = this;
+    accounts.reaching(offset, length);
+    this.#changes.count++;
+    return accounted(
+      accounts,
+      accounts.write,
+      length,
+      () => image.writev?.(offset, bufs, 0),
+      () => this.#changes.enter(offset, length, true),
+    );
+  }
+
+  #writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
+    return this.#changing(offset, totalLength(bufs), () => this.#writeOrZero(offset, bufs, flags));
+  }
+
+  /** Count a change of any kind but the plainest, which sees to its being tracked by itself. */
+  #changing(offset: number, length: number, action: () => Maybe<void>): Maybe<void> {
+    return accounted(this.accounts, this.accounts.write, this.accounts.reaching(offset, length), action);
+  }
+
+  #writeOrZero(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
     this.#assertWritable();
     if ((flags & Flag.COMPRESSED) !== 0) return this.#writeCompressed(offset, bufs, flags);
     const length = totalLength(bufs);
     if (this.#owner.detectZeroes !== 'off' && this.#image.zero) {
       const zeroing = zeroingFlags(this.#owner.detectZeroes, bufs, flags);
-      if (zeroing !== undefined) return this.zero(offset, length, zeroing);
+      if (zeroing !== undefined) return this.#zero(offset, length, zeroing);
     }
     const known = flags & (this.#image.writeFlags ?? 0);
     return this.#changes.run({ offset, length, flags }, () =>
@@ -224,8 +244,10 @@ export class NodeIo {
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    this.#assertWritable();
-    return this.#writeCompressed(offset, [buf], 0);
+    return this.#changing(offset, buf.length, () => {
+      this.#assertWritable();
+      return this.#writeCompressed(offset, [buf], 0);
+    });
   }
 
   #writeCompressed(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
@@ -238,6 +260,10 @@ export class NodeIo {
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
+    return this.#changing(offset, length, () => this.#zero(offset, length, flags));
+  }
+
+  #zero(offset: number, length: number, flags: Flags): Maybe<void> {
     this.#assertWritable();
     if (length === 0) return;
     const image = this.#image;
@@ -253,6 +279,10 @@ export class NodeIo {
 
   /** A hint: what is not whole in the driver's granularity is left as it is. */
   discard(offset: number, length: number): Maybe<void> {
+    return accounted(this.accounts, this.accounts.unmap, length, () => this.#discard(offset, length));
+  }
+
+  #discard(offset: number, length: number): Maybe<void> {
     this.#assertWritable();
     const image = this.#image;
     if (!image.discard || !this.#owner.modes.unmap) return;
@@ -267,7 +297,7 @@ export class NodeIo {
     if (!wanted) return done;
     return after(done, () => {
       this.#changes.count++;
-      return this.flush();
+      return this.#flush();
     });
   }
 
@@ -280,6 +310,10 @@ export class NodeIo {
 
   /** Make everything that completed before stable; nothing to do when nothing was written since the last time. */
   flush(): Maybe<void> {
+    return accounted(this.accounts, this.accounts.flush, 0, () => this.#flush());
+  }
+
+  #flush(): Maybe<void> {
     if (!this.dirty) return;
     const upTo = this.#changes.count;
     const image = this.#image;

@@ -166,12 +166,15 @@ export class LiveMirror implements JobBody, MirrorObserver {
     const { source, target, sync, endWhenReady } = this.#options;
     const pass: Pass = {
       ...copyControl(job),
+      // What is not to be copied is nothing that there was to do.
+      advance: (bytes, kind) => (kind === 'skip' ? job.setTotal(job.progress.total - bytes) : job.advance(bytes)),
       failed: (failure) => this.#report(job, failure),
     };
     await this.#fitTarget();
-    job.setTotal(source.size);
-    if (sync === 'none') job.advance(source.size);
-    else await this.#round([{ offset: 0, length: source.size }], pass, true);
+    if (sync !== 'none') {
+      job.setTotal(source.size);
+      await this.#round([{ offset: 0, length: source.size }], pass, true);
+    }
     while (!(await this.#keepUp(job, pass))) {
       if (endWhenReady) {
         this.#ending = 'settle';

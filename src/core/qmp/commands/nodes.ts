@@ -96,10 +96,28 @@ const writeThreshold = command({
   },
 });
 
+const setIothread = command({
+  name: 'x-blockdev-set-iothread',
+  help: 'Say which thread serves a node: there is one for all, so that this changes nothing',
+  arguments: {
+    'node-name': nodeName('The node'),
+    iothread: anything({ help: 'Id of an iothread object, or null for the main one', ...required }),
+    force: bool({ help: 'Also while it is used', default: false }),
+  },
+  features: ['unstable'],
+  run({ 'node-name': name, iothread }, { service: { graph } }) {
+    namedNode(graph, name);
+    if (iothread === null) return;
+    if (typeof iothread !== 'string') throw new Usage("'iothread' must be a name or null");
+    graph.objects.find('iothread', iothread);
+  },
+});
+
 export const nodeCommands: readonly AnyCommand[] = [
   blockdevAdd,
   blockdevDel,
   blockdevReopen,
   blockResize,
   writeThreshold,
+  setIothread,
 ];

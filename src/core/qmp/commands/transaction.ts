@@ -20,7 +20,7 @@ function single({ name, help, features, fields, perform }: Action): AnyCommand {
     ...(features ? { features } : {}),
     arguments: fields,
     async run(args, { service }) {
-      (await perform(args as never, service)).commit?.();
+      await (await perform(args as never, service)).commit?.();
     },
   });
 }
@@ -73,7 +73,7 @@ const transaction = command({
         throw error;
       }
     });
-    for (const { commit } of performed) commit?.();
+    for (const { commit } of performed) await commit?.();
   },
 });
 

@@ -143,8 +143,8 @@ export class CheckState {
   }
 
   /** The error for what makes a check impossible. */
-  unusable(what: string, hint?: string): CorruptImage {
-    return new CorruptImage(`'${this.image.fileName}': ${what}`, hint === undefined ? {} : { hint });
+  unusable(what: string, followUp?: string): CorruptImage {
+    return new CorruptImage(`'${this.image.fileName}': ${what}`, followUp === undefined ? {} : { followUp });
   }
 
   /** `times` references to the clusters of [offset, offset + length). The last one may reach past the end of the file. */

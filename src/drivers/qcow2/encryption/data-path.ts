@@ -10,6 +10,7 @@ import { SECTOR, type SectorCipher } from '../../../core/crypto/index.ts';
 export interface DataPath {
   read(host: number, buf: Uint8Array, guest: number): Maybe<void>;
   readv(host: number, bufs: readonly Uint8Array[], guest: number): Maybe<void>;
+  write(host: number, buf: Uint8Array, flags: 0, guest: number): Maybe<void>;
   writev(host: number, bufs: readonly Uint8Array[], flags: 0, guest: number): Maybe<void>;
   zero(host: number, length: number, flags: 0, guest: number): Maybe<void>;
 }
@@ -48,10 +49,13 @@ export class EncryptedData implements DataPath {
     });
   }
 
-  writev(host: number, bufs: readonly Uint8Array[], _flags: 0, guest: number): Maybe<void> {
+  write(host: number, buf: Uint8Array, _flags: 0, guest: number): Maybe<void> {
+    return this.#data.write(host, this.#cipher.encrypt(this.#sector(host, guest), buf));
+  }
+
+  writev(host: number, bufs: readonly Uint8Array[], flags: 0, guest: number): Maybe<void> {
     const [only] = bufs;
-    const plain = bufs.length === 1 && only ? only : Buffer.concat(bufs);
-    return this.#data.write(host, this.#cipher.encrypt(this.#sector(host, guest), plain));
+    return this.write(host, bufs.length === 1 && only ? only : Buffer.concat(bufs), flags, guest);
   }
 
   #sector(host: number, guest: number): number {

@@ -1,9 +1,10 @@
 /** Entries of a refcount block, 1 to 64 bits wide; below a byte, bit 0 is the least significant (specification). */
-import { CorruptImage } from '../../../core/errors/block-error.ts';
-
 const TWO_32 = 2 ** 32;
 
-/** The count at `index`. `order` is log2 of the width in bits. A 64-bit count above 2^53-1 is refused. */
+/**
+ * The count at `index`. `order` is log2 of the width in bits. A 64-bit count above 2^53-1 is not exact, and not to be
+ * stored again as it was read.
+ */
 export function getRefcount(view: DataView, index: number, order: number): number {
   switch (order) {
     case 4:
@@ -12,11 +13,8 @@ export function getRefcount(view: DataView, index: number, order: number): numbe
       return view.getUint8(index);
     case 5:
       return view.getUint32(index * 4);
-    case 6: {
-      const hi = view.getUint32(index * 8);
-      if (hi > 0x1fffff) throw new CorruptImage(`refcount entry ${index} is above ${Number.MAX_SAFE_INTEGER}`);
-      return hi * TWO_32 + view.getUint32(index * 8 + 4);
-    }
+    case 6:
+      return view.getUint32(index * 8) * TWO_32 + view.getUint32(index * 8 + 4);
     default: {
       const perByte = 8 >> order;
       const shift = (index % perByte) << order;
@@ -49,6 +47,11 @@ export function setRefcount(view: DataView, index: number, order: number, value:
       view.setUint8(at, (view.getUint8(at) & ~mask) | (value << shift));
     }
   }
+}
+
+/** Lower a 64-bit count that is not exact as a number. */
+export function lowerLargeRefcount(view: DataView, index: number, by: number): void {
+  view.setBigUint64(index * 8, view.getBigUint64(index * 8) - BigInt(by));
 }
 
 /** Bytes [from, to) of the block that hold entries [first, first + count). */

@@ -116,7 +116,7 @@ function tooMuchExtra(fileName: string, index: number, length: number): CorruptI
   const limit = Limit.MAX_SNAPSHOT_EXTRA_BYTES;
   return new CorruptImage(
     `'${fileName}': snapshot table entry ${index} has ${length} bytes of extra data, the limit is ${limit}`,
-    { code: 'EFBIG', hint: 'You can force-remove this extra metadata with img check -r all' },
+    { code: 'EFBIG', followUp: 'You can force-remove this extra metadata with img check -r all' },
   );
 }
 
@@ -126,7 +126,7 @@ function tooLarge(
 ): CorruptImage {
   return new CorruptImage(
     `'${fileName}': snapshot table entry ${index} ends at ${size}, the table's limit is ${Limit.MAX_SNAPSHOT_TABLE_BYTES}`,
-    { code: 'EFBIG', hint: removeOverhanging(overhanging) },
+    { code: 'EFBIG', followUp: removeOverhanging(overhanging) },
   );
 }
 

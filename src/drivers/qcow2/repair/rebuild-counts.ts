@@ -101,9 +101,14 @@ function forgetOldStructures(state: CheckState, table: RefcountTableCopy, freed:
   for (const [index, offset] of table.offsets.entries()) {
     if (isCountedBlock(state, table, index)) old.push(offset / clusterSize);
   }
-  for (const cluster of old.sort((a, b) => a - b)) {
-    const left = counts.add(cluster, -1);
-    state.note(`Repairing cluster ${cluster} refcount=${left + 1} reference=${left}`);
+  old.sort((a, b) => a - b);
+  for (let at = 0; at < old.length; ) {
+    const cluster = old[at] ?? 0;
+    const before = counts.get(cluster);
+    let left = before;
+    // A damaged table can name one block many times.
+    for (; old[at] === cluster; at++) left = counts.add(cluster, -1);
+    state.note(`Repairing cluster ${cluster} refcount=${before} reference=${left}`);
     if (left === 0) freed?.add(cluster);
   }
 }

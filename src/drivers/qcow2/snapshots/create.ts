@@ -2,6 +2,12 @@
  * A new snapshot: a copy of the active L1 table, and one more reference to everything it leads to.
  *
  *   dirty bit → L1 copy; counts → flags of the active tables → snapshot table → header → dirty bit gone
+ *
+ * A check in the middle of that finds leaks, and flags that do not fit their counts: both are of the same cluster and lie
+ * in different blocks, so that no order of writes avoids it (QEMU's is the same, without the dirty bit). It would take
+ * copies of all counts and of all L2 tables, and a header that is switched over to them at once; then the snapshot would
+ * share no L2 table with the disk, and the refcount table lie somewhere else after each. Nothing reads wrong meanwhile:
+ * the new references are none of a snapshot yet, and who opens the image for writing has the bit put the flags right.
  */
 import type { NewSnapshot } from '../../../core/block/driver.ts';
 import { BlockError } from '../../../core/errors/block-error.ts';

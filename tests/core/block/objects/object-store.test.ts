@@ -1,6 +1,8 @@
 /** The objects of a graph: their lives, their users, their properties. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { inspect } from 'node:util';
+import { execa } from 'execa';
 import { describe, expect, test } from 'vitest';
 import { Backend } from '../../../../src/core/block/backend/backend.ts';
 import { BlockGraph } from '../../../../src/core/block/graph/block-graph.ts';
@@ -54,6 +56,48 @@ describe('ObjectStore', () => {
       () => undefined,
     );
     await graph.objects.remove('g');
+  });
+
+  const PIPES = [
+    ['tls-creds-psk', 'keys.psk', { endpoint: 'server' }, 'eve:00ff\n'],
+    ['tls-creds-x509', 'ca-cert.pem', {}, undefined],
+    ['authz-list-file', 'rules', {}, '[]'],
+  ] as const;
+  test.each(PIPES)('%s takes a pipe for %s, and need not be waited for', async (type, name, options, content) => {
+    const store = new ObjectStore();
+    const dir = tempDir();
+    const filename = `${dir}/${name}`;
+    await execa('mkfifo', [filename]);
+    const definition = { 'qom-type': type, id: 'o', ...options, ...(name === 'rules' ? { filename } : { dir }) };
+    const stop = new AbortController();
+    const given = store.add(definition, stop.signal);
+    stop.abort();
+    await expect(given).rejects.toMatchObject({ code: 'ECANCELED' });
+    const made = store.add(definition);
+    await writeFile(filename, content ?? '');
+    if (content === undefined) await expect(made).rejects.toThrow('ca-cert.pem');
+    else await expect(made.then(() => store.list())).resolves.toEqual([{ id: 'o', type }]);
+  });
+
+  test('rules that came out of a pipe hold without another look at it', async () => {
+    const store = new ObjectStore();
+    const filename = `${tempDir()}/rules`;
+    await execa('mkfifo', [filename]);
+    const made = store.add({ 'qom-type': 'authz-list-file', id: 'z', filename });
+    await writeFile(filename, '{ "policy": "allow" }');
+    await made;
+    expect(store.find('authz', 'z').allows('eve')).toBe(true);
+  });
+
+  test('rules whose file has become a pipe let nobody in, at once', async () => {
+    const store = new ObjectStore();
+    const filename = `${tempDir()}/rules`;
+    writeFileSync(filename, '{ "policy": "allow" }');
+    await store.add({ 'qom-type': 'authz-list-file', id: 'z', filename });
+    expect(store.find('authz', 'z').allows('eve')).toBe(true);
+    rmSync(filename);
+    await execa('mkfifo', [filename]);
+    expect(store.find('authz', 'z').allows('eve')).toBe(false);
   });
 
   test('properties are read and changed by name', async () => {

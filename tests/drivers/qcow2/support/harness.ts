@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Closer } from '../../../../src/core/async/closer.ts';
-import { Accounting } from '../../../../src/core/block/accounting/accounting.ts';
 import type { Damage } from '../../../../src/core/block/damage.ts';
 import type { Image, OpenModes } from '../../../../src/core/block/driver.ts';
 import { Edge } from '../../../../src/core/block/graph/edge.ts';
@@ -30,8 +29,7 @@ export const READ_ONLY: OpenModes = { ...READ_WRITE, readOnly: true };
 export function edgeOn(image: Image, modes: OpenModes = READ_WRITE, name = 'file', below: readonly Edge[] = []): Edge {
   const children = new Map(below.map((edge) => [edge.name, edge]));
   const io = new NodeIo(image, { name, modes, detectZeroes: 'off', children, resized: () => undefined });
-  const accounts = new Accounting();
-  const node = { io, image, accounts, name, fileName: name, driver: { kind: 'protocol' } } as unknown as Node;
+  const node = { io, image, name, fileName: name, driver: { kind: 'protocol' } } as unknown as Node;
   const parent = { kind: 'job', describe: () => 'a test' } as const;
   return new Edge({ name, role: 'metadata+data', parent, node });
 }
@@ -68,6 +66,7 @@ export async function openMemory(setup: OpenSetup): Promise<Opened> {
     sniff: () => undefined,
     damaged: (damage) => setup.damages?.push(damage),
     warn: (message) => setup.warnings?.push(message),
+    note: (line) => setup.warnings?.push(line),
     dirtyBitmap: () => {
       throw new Error('no bitmaps here');
     },

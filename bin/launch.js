@@ -23,19 +23,30 @@ module.exports = function launch(name) {
     return;
   }
   const programName = basename(process.argv[1]);
-  code
-    .load()
-    .main(process.argv.slice(2), programName)
-    .then(
-      (status) => {
-        process.exitCode = status;
-      },
-      (error) => {
-        process.stderr.write(`${programName}: internal error: ${error?.stack ?? error}\n`);
-        process.exitCode = 70;
-      },
-    );
+  const program = code.load();
+  program.main(process.argv.slice(2), programName).then(
+    (status) => {
+      process.exitCode = status;
+      // The last to hear of it.
+      process.once('exit', () => leaveAtOnce(program));
+    },
+    (error) => {
+      process.stderr.write(`${programName}: internal error: ${error?.stack ?? error}\n`);
+      process.exitCode = 70;
+    },
+  );
 };
+
+/**
+ * Spare Node the time to take itself apart. Not where it has something left to do: a profile, coverage or the like that
+ * it was asked for, terminals and pipes to be put back into the mode they were in.
+ */
+function leaveAtOnce({ leave }) {
+  const { execArgv, exitCode, moduleLoadList, env } = process;
+  const asked = execArgv.length > 0 || env.NODE_OPTIONS || env.NODE_V8_COVERAGE || env.NODE_COMPILE_CACHE;
+  const usesStreams = moduleLoadList?.some((name) => /^NativeModule (tty|net)$/.test(name)) ?? true;
+  if (!asked && !usesStreams) leave?.(exitCode);
+}
 
 /**
  * Most runs are over in a second. What V8 11 (Node 20) then spends on optimising code in the background is more than it

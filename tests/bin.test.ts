@@ -58,6 +58,22 @@ describe('bin', () => {
     expect((await run({ UV_THREADPOOL_SIZE: '3' })).stdout).toMatch(/^3 /);
   });
 
+  test('it leaves at once, last of all, unless Node or its streams have something left to do', async () => {
+    const program = (uses: string) => `exports.main = async () => { ${uses} return 5; };
+      exports.leave = (status) => require('node:fs').writeSync(1, 'left ' + status);
+      process.on('exit', () => require('node:fs').writeSync(1, 'ended, '));`;
+    const run = async (uses: string, env: Record<string, string> = {}, ...args: string[]) => {
+      const words = [...args, join(fakeProgram(program(uses)), 'bin', 'img')];
+      const unset = { NODE_OPTIONS: '', NODE_V8_COVERAGE: '', NODE_COMPILE_CACHE: '' };
+      const { exitCode, stdout } = await execa(process.execPath, words, { env: { ...unset, ...env }, reject: false });
+      return [exitCode, stdout];
+    };
+    expect(await run('')).toEqual([5, 'ended, left 5']);
+    expect(await run("process.stdin.on('data', () => {}).unref?.(); process.stdin.destroy();")).toEqual([5, 'ended, ']);
+    expect(await run('', { NODE_OPTIONS: '--no-warnings' })).toEqual([5, 'ended, ']);
+    expect(await run('', {}, '--no-warnings')).toEqual([5, 'ended, ']);
+  });
+
   test('without a home of its own a program runs, and keeps its code nowhere', async () => {
     const folder = fakeProgram('exports.main = async () => 5;');
     const cwd = join(folder, 'work');
@@ -128,6 +144,35 @@ describe('bin', () => {
       await execa(process.execPath, [join(folder, 'bin', 'img'), word], { env });
     }
     expect(packsIn(join(folder, 'code')).map((path) => basename(path))).toEqual(['img', 'img-check']);
+  });
+
+  test('an image needs nothing of Node that brings much along', async () => {
+    const folder = tempDir();
+    const hook = join(folder, 'hook.cjs');
+    const list = "require('node:fs').writeSync(2, process.moduleLoadList.join('\\n'))";
+    writeFileSync(hook, `process.on('exit', () => ${list});`);
+    writeFileSync(join(folder, 'empty.cjs'), '');
+    const [image, overlay] = [join(folder, 'small.qcow2'), join(folder, 'overlay.qcow2')] as const;
+    const loaded = async (...words: string[]) => {
+      const { stderr } = await execa(process.execPath, ['--require', hook, ...words]);
+      return new Set(stderr.split('\n').flatMap((line) => /^NativeModule (.*)/.exec(line)?.[1] ?? []));
+    };
+    const anyway = await loaded(join(folder, 'empty.cjs'));
+    expect(anyway).toContain('fs');
+    await loaded(programPath('img'), 'create', '-f', 'qcow2', image, '1M');
+    for (const words of [
+      ['info', image],
+      ['measure', '-O', 'qcow2', image],
+      ['snapshot', '-c', 'a', image],
+      ['compare', image, image],
+      ['create', '-f', 'qcow2', '-b', image, '-F', 'qcow2', overlay],
+      ['rebase', '-b', image, '-F', 'qcow2', overlay],
+      ['commit', overlay],
+    ]) {
+      const more = [...(await loaded(programPath('img'), ...words))].filter((name) => !anyway.has(name));
+      const heavy = /^(stream|v8|perf_hooks|module|fs\/promises|timers\/promises|net|tls|crypto|worker_threads|zlib)$/;
+      expect(more.filter((name) => heavy.test(name))).toEqual([]);
+    }
   });
 
   test('the bundles are ASCII, as which they are read', () => {

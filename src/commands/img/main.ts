@@ -46,3 +46,6 @@ export function main(argv: readonly string[], programName: string): Promise<numb
 export function isCommand(word: string): boolean {
   return Object.hasOwn(commandsOf(img), word);
 }
+
+/** For the end of the process, when all is done. */
+export { leave } from '../../core/host/index.ts';

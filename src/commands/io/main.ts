@@ -30,3 +30,6 @@ export function main(argv: readonly string[], programName: string): Promise<numb
 export function run(argv: readonly string[], io: Io): Promise<number> {
   return runOn(ioProgram, argv, io);
 }
+
+/** For the end of the process, when all is done. */
+export { leave } from '../../core/host/index.ts';

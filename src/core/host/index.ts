@@ -27,6 +27,7 @@ export {
   type ReadObserver,
 } from './host-file.ts';
 export { readKey } from './keyring.ts';
+export { leave } from './leave.ts';
 export { FileLocks, type LockingMode, type LockState } from './locks.ts';
 export { NbdDevice, type NbdDisk } from './nbd-device.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
@@ -39,6 +40,7 @@ export {
   pageSize,
   residentPages,
 } from './page-cache.ts';
+export { randomBytes } from './random.ts';
 export { readAll } from './read-all.ts';
 export { duplicateDescriptor, setUnixSendBuffer, socketPair } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

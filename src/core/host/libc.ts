@@ -34,6 +34,7 @@ const SIGNATURES = {
   posix_fadvise: ['int', 'int', 'int64_t', 'int64_t', 'int'],
   mmap: ['intptr_t', 'uintptr_t', 'size_t', 'int', 'int', 'int', 'int64_t'],
   munmap: ['int', 'uintptr_t', 'size_t'],
+  _exit: ['int', 'int'],
   mincore: ['int', 'uintptr_t', 'size_t', 'uintptr_t'],
   sysconf: ['int64_t', 'int'],
   syscall: ['int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t', 'int64_t'],
@@ -98,6 +99,11 @@ function bind(bound: Binding, name: LibcName): unknown {
   } catch {
     return null; // an older or smaller C library
   }
+}
+
+/** Whether the C library has been needed so far. */
+export function usesLibc(): boolean {
+  return binding !== undefined && binding !== null;
 }
 
 /** The errno of the last call that failed, negated as the kernel does: read it before anything else is called. */

@@ -23,9 +23,9 @@ import type {
 import { Flag } from '../../core/block/driver.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { totalLength } from '../../core/bytes/buffers.ts';
-import { nodeCrypto } from '../../core/bytes/node-crypto.ts';
 import { SECTOR } from '../../core/crypto/index.ts';
 import { NotSupported } from '../../core/errors/block-error.ts';
+import { randomBytes } from '../../core/host/index.ts';
 import type { AmendOptions } from './amend/options.ts';
 import { discard, zero } from './clear.ts';
 import { writeCompressed } from './compressed-write.ts';
@@ -106,7 +106,7 @@ export class Qcow2Image implements Image {
       get value() {
         return generation(disk);
       },
-      start: () => writeOwn(disk, ExtensionType.GENERATION, nodeCrypto().randomBytes(8)),
+      start: () => writeOwn(disk, ExtensionType.GENERATION, randomBytes(8)),
     };
     this.check = { run: (options) => this.#check(options) };
     this.amend = {

@@ -4,8 +4,8 @@
  */
 
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import { nodeCrypto } from '../../core/bytes/node-crypto.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
+import { randomBytes } from '../../core/host/index.ts';
 import type { Disk } from './disk.ts';
 import { rewriteHeader } from './header-update.ts';
 import { ExtensionType, findExtension, withExtension } from './meta/extensions.ts';
@@ -36,6 +36,6 @@ export async function writeOwn(disk: Disk, type: number, data: Uint8Array | unde
 /** Draw another number, where there is one: called before the first change since the image was opened. */
 export function renewGeneration(disk: Disk): Maybe<void> {
   if (!generation(disk)) return;
-  disk.parts.extensions = withExtension(disk.parts.extensions, ExtensionType.GENERATION, nodeCrypto().randomBytes(8));
+  disk.parts.extensions = withExtension(disk.parts.extensions, ExtensionType.GENERATION, randomBytes(8));
   return after(rewriteHeader(disk), () => disk.file.flush());
 }

@@ -1,6 +1,6 @@
 /** Commands about the program itself. */
 import { constants } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
+import { sleep as pause } from '../../../core/async/sleep.ts';
 import { parseInteger } from '../numbers.ts';
 import { bytesWord } from '../request.ts';
 import type { Shell } from '../shell.ts';
@@ -8,8 +8,6 @@ import type { ShellCommand } from '../shell-command.ts';
 
 /** The highest signal number of the system, and one. */
 const SIGNALS = 65;
-/** Longest that a timer can be set for, in milliseconds. */
-const MAX_SLEEP = 2 ** 31 - 1;
 
 export const abort: ShellCommand = {
   name: 'abort',
@@ -47,7 +45,7 @@ async function raise(shell: Shell, signal: number): Promise<void> {
   if (name !== undefined) process.removeAllListeners(name);
   process.kill(process.pid, signal);
   // It need not be this thread that the signal reaches first.
-  await setTimeout(1);
+  await pause(1);
 }
 
 export const sleep: ShellCommand = {
@@ -60,7 +58,8 @@ export const sleep: ShellCommand = {
     const milliseconds = parseInteger(word);
     if (milliseconds === undefined || milliseconds < 0) return shell.fail(`${word} is not a valid number`);
     shell.printer.flush();
-    await setTimeout(Math.min(milliseconds, MAX_SLEEP), undefined, { signal: shell.io.signal });
+    await pause(milliseconds, shell.io.signal);
+    shell.io.signal.throwIfAborted();
     shell.inFlight.deliver();
     return true;
   },

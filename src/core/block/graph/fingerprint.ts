@@ -4,7 +4,7 @@
  */
 
 import fs from 'node:fs';
-import { nodeCrypto } from '../../bytes/node-crypto.ts';
+import { sha256 } from '../../bytes/sha256.ts';
 import { BlockError } from '../../errors/block-error.ts';
 import type { GraphSettings } from './block-graph.ts';
 import { localPath, resolveName } from './file-name.ts';
@@ -24,7 +24,7 @@ export function fingerprintOf(overlay: string, name: string, generation: Uint8Ar
   return data;
 }
 
-/** The same but for the name, whose hash takes loading the cryptography. */
+/** The same but for the name. */
 function stateOf(overlay: string, name: string, generation: Uint8Array | undefined): Buffer | undefined {
   const stat = statOf(overlay, name);
   if (!stat) return undefined;
@@ -39,11 +39,7 @@ function stateOf(overlay: string, name: string, generation: Uint8Array | undefin
 }
 
 function hashOf(name: string): Buffer {
-  return nodeCrypto()
-    .createHash('sha256')
-    .update(name)
-    .digest()
-    .subarray(0, BYTES - NAME_HASH);
+  return Buffer.from(sha256(Buffer.from(name)).subarray(0, BYTES - NAME_HASH));
 }
 
 const BILLION = 1_000_000_000n;

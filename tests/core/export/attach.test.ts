@@ -34,6 +34,18 @@ test.skipIf(process.platform !== 'linux')('is served without negotiation, in who
   expect(events.map(({ type }) => type)).toEqual(['connected', 'serving', 'disconnected']);
 });
 
+test.skipIf(process.platform !== 'linux')('may ask for more than the image takes at a time', async () => {
+  const { client, disk, ended } = await attached({ memory: { limits: { maxTransfer: 65_536 } } });
+  const data = Buffer.alloc(1 << 20, 9);
+  client.socket.write(requestBytes({ command: WRITE, data, cookie: 1n }));
+  expect(await client.reply()).toMatchObject({ cookie: 1n, error: 0 });
+  client.socket.write(requestBytes({ command: READ, length: data.length, cookie: 2n }));
+  expect((await client.reply(data.length)).chunks[0]?.payload.equals(data)).toBe(true);
+  expect(disk.faults).toEqual([]);
+  client.socket.destroy();
+  await ended;
+});
+
 test.skipIf(process.platform !== 'linux')('does not wait in line, and others do behind it', async () => {
   const { client, path, ended, server } = await attached({ server: { shared: 1 } });
   const other = await RawClient.open(path);

@@ -119,17 +119,17 @@ describe('ByteReader', () => {
   test('does not leave a source paused when who takes what arrives waits for more', async () => {
     const source = new Source();
     const reader = new ByteReader(source, 8);
-    let rest: Promise<void> | void;
+    const rest: (Promise<void> | void)[] = [];
     const taking = reader.whenever(4, 'a header', () => {
       reader.take(4);
-      rest = reader.available(64, 'a payload');
+      rest.push(reader.available(64, 'a payload'));
       return true;
     });
     reader.push(Buffer.alloc(40));
     await taking;
     expect(source.paused).toBe(false);
     reader.push(Buffer.alloc(28));
-    await rest;
+    await Promise.all(rest);
     expect(reader.takePieces(64)?.map(({ length }) => length)).toEqual([36, 28]);
   });
 

@@ -375,6 +375,7 @@ const scripts: Readonly<Record<string, readonly Step[]>> = {
         ],
       },
     ],
+    { event: 'BLOCK_JOB_COMPLETED' },
     gone,
   ],
   'what jobs refuse in states that are wrong for it': [

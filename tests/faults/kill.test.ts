@@ -75,7 +75,7 @@ const withSnapshots = { ...lone, mends: true, prepare: (at: At) => prepareDisk(a
 const without = { ...lone, prepare: (at: At) => prepareDisk(at, false) };
 
 const commands: readonly Command[] = [
-  { ...chain, name: 'commit', args: ['commit', 'top.qcow2'] },
+  { ...chain, name: 'commit', args: ['commit', 'top.qcow2'], mends: true },
   { ...chain, name: 'rebase', args: ['rebase', '-b', 'other.qcow2', '-F', 'qcow2', 'top.qcow2'] },
   { ...without, name: 'amend to version 2', args: ['amend', '-f', 'qcow2', '-o', 'compat=0.10', 'disk.qcow2'] },
   { ...without, name: 'amend of counts', args: ['amend', '-f', 'qcow2', '-o', 'refcount_bits=64', 'disk.qcow2'] },

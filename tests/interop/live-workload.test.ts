@@ -15,7 +15,8 @@ const SIZE = 16 * MiB;
 /** The first part is written once, and must be there to the end; the rest is written to all the time. */
 const KEPT = 4 * MiB;
 const LOAD = 6 * MiB * Math.max(1, Number(process.env.BLOCKYARD_ROUNDS ?? 1));
-const SLOW = 2 * MiB;
+/** Bytes per second: a job is to be under way still after all that clients do meanwhile, also where the machine is busy. */
+const SLOW = 128 * 1024;
 
 type Daemon = StorageDaemon;
 

@@ -185,7 +185,7 @@ async function write(
   model.fill(byte, offset, offset + length);
 }
 
-async function content(user: Backend): Promise<Buffer> {
+async function contentOf(user: Backend): Promise<Buffer> {
   const data = Buffer.alloc(SIZE);
   await user.read(0, data);
   return data;
@@ -286,7 +286,7 @@ async function runIn(dir: string, { kind, policy, fault }: Case): Promise<void> 
   }
   for (const each of errors) expect(each).toMatch(new RegExp(`^${action} ${fault === 'is full' ? 'ENOSPC' : 'E'}`));
   expect(errors.length).toBeGreaterThan(0);
-  expect(Buffer.compare(await content(user), model)).toBe(0);
+  expect(Buffer.compare(await contentOf(user), model)).toBe(0);
   const drivers = [...made.graph.nodes.values()].map((node) => node.driver.name);
   expect(drivers.filter((each) => !['file', 'nbd', 'qcow2', 'raw'].includes(each))).toEqual([]);
 }
@@ -354,5 +354,59 @@ describe.skipIf(missing)('a server of the image itself', () => {
     await client.run('blockdev-del', { 'node-name': 'disk' });
     const { code, stdout } = await img(['check', '-f', 'qcow2', server.file]);
     expect(code, stdout).toBe(0);
+  });
+});
+
+describe.skipIf(missing)('a server of the disk that is copied', () => {
+  const commands = [
+    ['blockdev-mirror', { 'copy-mode': 'background' }],
+    ['blockdev-mirror', { 'copy-mode': 'write-blocking' }],
+    ['blockdev-backup', {}],
+  ] as const;
+
+  async function copied(command: string, args: object, policy: string): Promise<void> {
+    const dir = tempDir();
+    const server = new Server(dir);
+    const content = Buffer.alloc(SIZE);
+    for (let at = 0; at < SIZE; at += 64 * KiB) content.fill(1 + at / (64 * KiB), at, at + 48 * KiB);
+    fs.writeFileSync(server.file, content);
+    await server.start();
+    await using made = await scene();
+    const { client, service } = made;
+    await img(['create', '-q', '-f', 'qcow2', path.join(dir, 'copy'), String(SIZE)]);
+    const file = { driver: 'file', filename: path.join(dir, 'copy') };
+    await client.run('blockdev-add', { driver: 'qcow2', 'node-name': 'copy', file });
+    await client.run('blockdev-add', { ...server.options, 'node-name': 'far' });
+    const common = { 'job-id': 'j', device: 'far', target: 'copy', sync: 'full', speed: SPEED };
+    await client.run(command, { ...common, ...args, 'on-source-error': policy });
+    const job = service.jobs.find('j');
+    const errors: string[] = [];
+    job.events.on('error', ({ operation, action }) => errors.push(`${operation} ${action}`));
+    await until(() => job.progress.done > 0, 'begun');
+    await server.break('vanishes');
+    const action = actionOf(policy, 'vanishes');
+    if (action === 'report') await expect(job.finished).rejects.toMatchObject({ code: 'EIO' });
+    else if (action === 'stop') await until(() => job.state === 'paused', 'paused');
+    else await until(() => errors.length >= 2, 'tried again');
+    for (const each of errors) expect(each).toBe(`read ${action}`);
+    await server.mend('vanishes');
+    if (action === 'report') return;
+    if (action === 'stop') await client.run('job-resume', { id: 'j' });
+    if (job.state !== 'null') await client.ask('block-job-set-speed', { device: 'j', speed: 0 });
+    await until(() => job.state === 'ready' || job.state === 'null', 'done');
+    if (job.state === 'ready') await client.run('block-job-cancel', { device: 'j' });
+    await job.finished;
+    const copy = service.graph.find('copy');
+    const reader = Backend.attach(service.graph, copy, { user: 'the test', permissions: operations.read.image });
+    expect(Buffer.compare(await contentOf(reader), content)).toBe(0);
+    await reader.close();
+  }
+
+  test.each(commands)('%s %o', { timeout: 120_000 }, async (command, args) => {
+    const results = await Promise.allSettled(errorPolicies.map((policy) => copied(command, args, policy)));
+    const failed = results.flatMap((result, index) =>
+      result.status === 'rejected' ? [`${errorPolicies[index]}: ${result.reason}`] : [],
+    );
+    expect(failed).toEqual([]);
   });
 });

@@ -44,6 +44,11 @@ export class RawClient {
     });
   }
 
+  /** On a socket that is connected. */
+  static on(socket: Socket): RawClient {
+    return new RawClient(socket);
+  }
+
   /** Read the greeting and answer with these client flags. */
   async greet(flags = 3): Promise<Buffer> {
     const greeting = await this.take(18);

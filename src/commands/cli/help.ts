@@ -106,7 +106,7 @@ function addOption(layout: Layout, spec: OptionSpec): void {
     ...(spec.long !== undefined && spec.short !== undefined ? { alias: spec.short } : {}),
     describe: spec.help,
     group: HEADING,
-    ...(spec.default === undefined ? {} : { defaultDescription: spec.default }),
+    ...(spec.default === undefined || spec.default === '' ? {} : { defaultDescription: spec.default }),
   });
 }
 

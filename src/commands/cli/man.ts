@@ -125,7 +125,7 @@ function optionText(spec: OptionSpec): string {
 function optionHelp(spec: OptionSpec): string {
   const notes: string[] = [];
   if (spec.repeat) notes.push('may be repeated');
-  if (spec.default !== undefined) notes.push(`default ${spec.default}`);
+  if (spec.default !== undefined && spec.default !== '') notes.push(`default ${spec.default}`);
   return roff(notes.length === 0 ? spec.help : `${spec.help} (${notes.join('; ')})`);
 }
 

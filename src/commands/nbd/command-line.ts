@@ -52,7 +52,7 @@ const options = {
     short: 'k',
     long: 'socket',
     value: 'PATH',
-    help: 'Unix socket in the place of TCP',
+    help: 'Unix socket in the place of TCP, an absolute path',
     conflicts: ['port', 'bind'],
   },
   shared: {
@@ -158,7 +158,7 @@ const options = {
     value: 'MODE',
     once: true,
     choices: ['threads', 'native', 'io_uring'],
-    help: 'How requests that have to wait are carried out: threads, native or io_uring',
+    help: 'How requests that have to wait are carried out: by threads; native and io_uring are refused',
   },
   discard: {
     long: 'discard',
@@ -187,7 +187,11 @@ const options = {
     help: 'Take the disk FILE (/dev/nbd0) off with all stored that was written to it, and end its server',
   },
   objects: OBJECT_OPTION,
-  tlsCreds: { long: 'tls-creds', value: 'ID', help: 'Credentials for TLS: without it nothing is served, or listed' },
+  tlsCreds: {
+    long: 'tls-creds',
+    value: 'ID',
+    help: 'Credentials for TLS: without TLS nobody is served, and with -L nothing listed',
+  },
   tlsAuthz: {
     long: 'tls-authz',
     value: 'ID',
@@ -203,12 +207,12 @@ const options = {
   },
   fork: { long: 'fork', help: 'Go into the background once clients can connect' },
   pidFile: { long: 'pid-file', value: 'PATH', help: 'File that holds the number of the process while it runs' },
-  verbose: { short: 'v', long: 'verbose', help: 'With --fork, keep standard error' },
+  verbose: { short: 'v', long: 'verbose', help: 'With --fork, keep standard error; with -c, stay in the foreground' },
   log: {
     long: 'log',
     value: 'text|json',
     choices: ['text', 'json'],
-    help: 'How to tell of clients and failures on standard error; json tells all, an object a line',
+    help: 'Tell of clients and failures on standard error, in lines or as JSON, an object a line; otherwise of failures only',
   },
   refs: REFS_OPTION,
   strictBase: STRICT_BASE_OPTION,

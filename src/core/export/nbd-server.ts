@@ -6,6 +6,7 @@
  */
 import type { Socket } from 'node:net';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
+import { Limit } from '../nbd/index.ts';
 import type { Export } from './export.ts';
 import { Connection, type ConnectionSettings } from './nbd-connection.ts';
 import { type ListenAddress, Listener } from './nbd-listener.ts';
@@ -96,7 +97,9 @@ export class NbdServer {
    */
   attach(target: Export, socket: Socket, minimumBlock: number): Promise<void> {
     socket.on('error', () => undefined);
-    return this.#serve(socket, ++this.#lastId, plainSession(target, minimumBlock));
+    // Nobody has told it what the image takes at a time; what is longer is split.
+    const session = { ...plainSession(target, minimumBlock), maximumPayload: Limit.PAYLOAD };
+    return this.#serve(socket, ++this.#lastId, session);
   }
 
   /** Take no more clients, finish the requests under way, close the connections, then the exports. */

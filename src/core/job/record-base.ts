@@ -18,7 +18,8 @@ export async function recordBase(graph: BlockGraph, spec: NodeSpec, noFlush = fa
     await using image = await Backend.open(graph, spec, {
       user: 'the recording of a base',
       permissions: operations.inspect.image,
-      open: { noBacking: true, modes: { noFlush } },
+      // Only the header is touched: what is wrong with the rest waits for somebody who uses the image.
+      open: { noBacking: true, modes: { noFlush, forRepair: true } },
     });
     const { fileName } = image.image;
     const { backing } = image.image.image;

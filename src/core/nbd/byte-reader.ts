@@ -4,7 +4,7 @@
  * What has arrived is handed out at once, without a promise, as a view of the chunk where it lies in one; only a piece
  * across a boundary is copied. A chunk that is pushed belongs to the reader; or the source puts what arrives into `space`
  * and says so with `filled`, and views then hold until the next arrival, unless `hold` keeps them. While more than
- * `highWater` bytes wait, the source is asked to pause, so that a peer that floods fills its own buffers and not ours.
+ * `highWater` bytes wait that nobody asks for, the source is asked to pause, so that a peer that floods fills its own buffers and not ours.
  */
 import type { Maybe } from '../async/maybe.ts';
 import { BlockError } from '../errors/block-error.ts';
@@ -136,6 +136,8 @@ export class ByteReader {
     if (waiter && this.#satisfied(waiter)) {
       this.#waiter = undefined;
       waiter.resolve();
+      // Taken as soon as he hears of it: whether he keeps up shows when more arrives.
+      return;
     }
     if (this.#taker && this.#buffered >= this.#taker.length) this.#offer(this.#taker);
     const allowed = Math.max(this.#highWater, this.#waiter?.length ?? 0);

@@ -8,8 +8,15 @@ const INTRO = `# The control socket
 
 \`nbd --qmp unix:PATH\` listens for clients that speak QMP, the control protocol of QEMU: they build graphs of images,
 start jobs and watch events while others read and write. Commands and their arguments are those of
-\`qemu-storage-daemon\`; what it has not is marked as ours. This page is made from the records that check the commands,
-and so is what \`query-qmp-schema\` answers.
+\`qemu-storage-daemon\`; what it has not is marked as ours, or begins with \`x-blockyard-\`. This page is made from the
+records that check the commands, and so is what \`query-qmp-schema\` answers.
+
+What it has and is not here: nodes that are inactive, for handing images over to another program (\`blockdev-set-active\`,
+\`active\`, \`allow-inactive\`), character devices by command (\`chardev-add\` and its relatives, \`ringbuf-read\`,
+\`ringbuf-write\`), to which nothing could be attached, and exports by FUSE, vhost-user or vduse.
+
+While a job works on a disk, it has a filter on top of it, which those who used the disk go through. Who comes later and
+wants to write uses the node of the filter (\`filter-node-name\` names it); past it, he is refused.
 
 ## The protocol
 

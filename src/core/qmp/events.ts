@@ -47,7 +47,7 @@ const records = [
   }),
   event({
     name: 'BLOCK_IO_ERROR',
-    help: 'A request of an export failed',
+    help: 'A request of an export failed (ours: QEMU tells of those of machines)',
     data: {
       'qom-path': text({ help: 'Path of the device; for an export /exports/ and its id', ...required }),
       device: text({ help: 'Name of the backend; for an export its id', ...required }),

@@ -124,8 +124,11 @@ export class BlockService {
     const status = (id: string) => this.events.emit('JOB_STATUS_CHANGE', { id: job.id, status: id });
     status(job.state);
     const onNodes = isBlockJob(job);
+    let began = false;
     job.events.on('state', ({ to }) => {
-      if (to === 'concluded' && onNodes) this.#ended(job);
+      began ||= to === 'running';
+      // One that was taken back before it began, by a transaction that failed, has done nothing that could end.
+      if (to === 'concluded' && onNodes && began) this.#ended(job);
       status(to);
       if (to === 'pending' && onNodes && !job.autoFinalize) {
         this.events.emit('BLOCK_JOB_PENDING', { type: job.type, id: job.id });

@@ -52,6 +52,27 @@ connected
 qemu-img check -q top.qcow2; echo "check $?"
 qemu-img dd -f qcow2 -O raw if=top.qcow2 of=copy bs=64k skip=1 count=65; cmp copy random && echo same
 
+section signal
+"$NBD" -v --pid-file pid -c /dev/nbd0 -f raw part > told 2>&1 & server=$!
+until_true [ -s told ]
+mount /dev/nbd0 m
+cp random m/late
+kill $server; wait $server; echo "status $?"
+umount m 2> /dev/null
+connected
+e2fsck -fp part > /dev/null 2>&1
+mount -o loop,ro part m; cmp m/late random && echo same; umount m
+
+section sizes
+truncate -s 0 empty
+status "$NBD" -c /dev/nbd0 -f raw empty
+blockdev --getsize64 /dev/nbd0
+status "$NBD" -d /dev/nbd0
+truncate -s 10000 odd
+status "$NBD" -c /dev/nbd0 --image-opts driver=raw,file.driver=blkdebug,file.align=4096,file.image.filename=odd
+blockdev --getsize64 --getss /dev/nbd0
+status "$NBD" -d /dev/nbd0
+
 section read-only
 status "$NBD" -r -c /dev/nbd0 -f raw --offset 1048576 raw
 blockdev --getro --getsize64 /dev/nbd0

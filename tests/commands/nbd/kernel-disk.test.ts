@@ -26,6 +26,8 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   mounted: [TAKEN, 'status 1'],
   disconnect: [...OFF, 'not connected', 'servers 0', ...OFF, 'check 0', 'same'],
   format: ['nbd: NBD device /dev/nbd0 is now connected to top.qcow2', 'status 0', 'not connected', 'check 0', 'same'],
+  signal: ['status 0', 'not connected', 'same'],
+  sizes: ['status 0', '0', ...OFF, 'status 0', '8192', '4096', ...OFF],
   'read-only': ['status 0', '1', '24117248', 'same', 'write 1', ...OFF, 'not connected'],
   snapshot: ['status 0', 'write 0', 'written', ...OFF, 'same'],
   killed: ['read 1', 'connected', BUSY, 'status 1', ...OFF, 'not connected'],

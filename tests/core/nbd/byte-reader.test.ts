@@ -105,6 +105,34 @@ describe('ByteReader', () => {
     expect(before).toMatchObject({ clean: true });
   });
 
+  test('does not pause for what was waited for, until more comes that nobody takes', async () => {
+    const source = new Source();
+    const reader = new ByteReader(source, 8);
+    const there = reader.available(16, 'a message');
+    reader.push(Buffer.alloc(20));
+    expect(source.paused).toBe(false);
+    await there;
+    reader.push(Buffer.alloc(1));
+    expect(source.paused).toBe(true);
+  });
+
+  test('does not leave a source paused when who takes what arrives waits for more', async () => {
+    const source = new Source();
+    const reader = new ByteReader(source, 8);
+    const rest: (Promise<void> | void)[] = [];
+    const taking = reader.whenever(4, 'a header', () => {
+      reader.take(4);
+      rest.push(reader.available(64, 'a payload'));
+      return true;
+    });
+    reader.push(Buffer.alloc(40));
+    await taking;
+    expect(source.paused).toBe(false);
+    reader.push(Buffer.alloc(28));
+    await Promise.all(rest);
+    expect(reader.takePieces(64)?.map(({ length }) => length)).toEqual([36, 28]);
+  });
+
   test('pauses a source that floods, and resumes it when somebody waits for more', async () => {
     const source = new Source();
     const reader = new ByteReader(source, 8);

@@ -118,6 +118,8 @@ function plain({ event, data }: Message): object {
   const told: Record<string, unknown> = { event, ...data };
   // How far a limited job comes in a moment.
   if (event === 'BLOCK_JOB_CANCELLED' && data?.speed !== 0) told.offset = 'some';
+  // What is done is not begun in the same order.
+  if (data?.error !== undefined && 'offset' in told) told.offset = 'some';
   // The words of errors are each program's own.
   if ('error' in told) told.error = 'an error';
   if ('reason' in told && event === 'BLOCK_IO_ERROR') told.reason = 'a reason';
@@ -288,6 +290,109 @@ const scripts: Readonly<Record<string, readonly Step[]>> = {
     state('paused'),
     ['job-resume', { id: 'j' }],
     gone,
+  ],
+  'an active commit that is cancelled': [
+    ...chain,
+    ['block-commit', { ...job, 'auto-dismiss': false }],
+    ready,
+    ['job-cancel', { id: 'j' }],
+    state('concluded'),
+    ['job-dismiss', { id: 'j' }],
+    gone,
+  ],
+  'an active commit that is cancelled in the old way': [
+    ...chain,
+    ['block-commit', job],
+    ready,
+    ['block-job-cancel', { device: 'j' }],
+    gone,
+  ],
+  'a limited stream that is paused, hurried, and comes to its end': [
+    ...chain,
+    ['block-stream', { ...job, speed: 65536 }],
+    state('running'),
+    ['job-pause', { id: 'j' }],
+    state('paused'),
+    ['block-job-set-speed', { device: 'j', speed: 0 }],
+    ['job-resume', { id: 'j' }],
+    gone,
+  ],
+  'a limited commit that is cancelled': [
+    ...chain,
+    ['block-commit', { ...job, 'top-node': 'mid', speed: 65536 }],
+    state('running'),
+    ['job-cancel', { id: 'j' }],
+    gone,
+  ],
+  'a stream that meets an error': [
+    [
+      'blockdev-add',
+      {
+        driver: 'qcow2',
+        'node-name': 'base',
+        file: {
+          driver: 'blkdebug',
+          image: { driver: 'file', filename: 'base' },
+          'inject-error': [{ event: 'read_aio', errno: 5, once: true }],
+        },
+      },
+    ],
+    open('mid', { backing: 'base' }),
+    open('top', { backing: 'mid' }),
+    ['block-stream', job],
+    gone,
+  ],
+  'a backup of what a bitmap says, and what is wrong with others': [
+    ...chain,
+    ['block-dirty-bitmap-add', { node: 'top', name: 'b' }],
+    ['blockdev-backup', { ...copy, sync: 'incremental' }],
+    ['blockdev-backup', { ...copy, sync: 'incremental', bitmap: 'none' }],
+    ['blockdev-backup', { ...copy, sync: 'full', 'bitmap-mode': 'always' }],
+    ['blockdev-backup', { ...copy, sync: 'none', bitmap: 'b', 'bitmap-mode': 'always' }],
+    ['blockdev-backup', { ...copy, sync: 'incremental', bitmap: 'b' }],
+    gone,
+    ['blockdev-backup', { ...copy, target: 'top' }],
+    ['blockdev-backup', { ...copy, target: 'none' }],
+  ],
+  'a transaction that fails, and one that does not': [
+    ...chain,
+    [
+      'transaction',
+      {
+        actions: [
+          { type: 'block-dirty-bitmap-add', data: { node: 'top', name: 'b' } },
+          { type: 'blockdev-backup', data: copy },
+          { type: 'abort', data: {} },
+        ],
+      },
+    ],
+    [
+      'transaction',
+      {
+        actions: [
+          { type: 'block-dirty-bitmap-add', data: { node: 'top', name: 'b' } },
+          { type: 'blockdev-backup', data: copy },
+        ],
+      },
+    ],
+    { event: 'BLOCK_JOB_COMPLETED' },
+    gone,
+  ],
+  'what jobs refuse in states that are wrong for it': [
+    ...chain,
+    ['blockdev-mirror', copy],
+    ready,
+    ['job-finalize', { id: 'j' }],
+    ['job-dismiss', { id: 'j' }],
+    ['job-resume', { id: 'j' }],
+    ['block-job-resume', { device: 'j' }],
+    ['blockdev-mirror', copy],
+    ['blockdev-del', { 'node-name': 'target' }],
+    ['block_resize', { 'node-name': 'top', size: 8 * MiB }],
+    ['job-complete', { id: 'j' }],
+    gone,
+    ['job-complete', { id: 'j' }],
+    ['block-job-complete', { device: 'j' }],
   ],
   'an image that is made': [
     ['blockdev-create', { 'job-id': 'j', options: { driver: 'file', filename: 'new', size: 0 } }],

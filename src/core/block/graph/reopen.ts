@@ -101,11 +101,12 @@ function change(transaction: Transaction, plans: readonly Plan[]): void {
       if (name === 'backing') linkBacking(transaction, node);
     }
   }
-  refreshNodes(transaction, [...new Set(plans.flatMap(({ node, children }) => [node, ...olds(children)]))]);
+  refreshNodes(transaction, [...new Set(plans.flatMap(({ node, children }) => [node, ...endsOf(children)]))]);
 }
 
-function olds(children: Plan['children']): Node[] {
-  return children.flatMap(({ edge, before }) => (edge && before ? [before] : []));
+/** The nodes at both ends of a link that moves: what it needs and shares stays the same, and is to be judged anew there. */
+function endsOf(children: Plan['children']): Node[] {
+  return children.flatMap(({ edge, before, to }) => [...(edge && before ? [before] : []), ...(to ? [to] : [])]);
 }
 
 function linkBacking(transaction: Transaction, node: Node): void {

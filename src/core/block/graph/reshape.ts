@@ -119,7 +119,7 @@ export function changeBacking(transaction: Transaction, node: Node, backing: Nod
   }
   const before = node.backing?.node;
   setChild(transaction, node, { name: 'backing', role: 'cow', node: backing });
-  refreshNodes(transaction, before ? [node, before] : [node]);
+  refreshNodes(transaction, [node, ...(before ? [before] : []), ...(backing ? [backing] : [])]);
   transaction.add({
     commit() {
       node.backingOverridden = true;

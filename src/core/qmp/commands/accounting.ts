@@ -33,7 +33,7 @@ const boundaries = (help: string) => list(bytes({ help: 'Nanoseconds', ...requir
 
 const setHistogram = command({
   name: 'block-latency-histogram-set',
-  help: 'Count latencies in bins with these boundaries from now on; without boundaries, no more',
+  help: 'Count latencies in bins with these boundaries from now on; without boundaries, no more (ours: QEMU has it for machines)',
   arguments: {
     id: text({ help: 'Id of an export, or name of a node', ...required }),
     boundaries: boundaries('For all kinds of requests that have none of their own'),

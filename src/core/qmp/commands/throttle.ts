@@ -26,7 +26,7 @@ const NAMES: Readonly<Record<string, string>> = {
 
 const setIoThrottle = command({
   name: 'block_set_io_throttle',
-  help: 'Limit what an export does; all rates 0 for no limits any more',
+  help: 'Limit what an export does; all rates 0 for no limits any more (ours: QEMU has it for machines)',
   arguments: {
     device: text({ help: 'Older name for id; exactly one of the two' }),
     id: text({ help: 'Id of the export' }),

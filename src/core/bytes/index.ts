@@ -6,7 +6,6 @@
  */
 export * from './buffers.ts';
 export * from './ranges.ts';
-export * from './sha256.ts';
 export * from './sizes.ts';
 export * from './struct.ts';
 export * from './zero.ts';

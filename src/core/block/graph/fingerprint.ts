@@ -4,7 +4,8 @@
  */
 
 import fs from 'node:fs';
-import { sha256 } from '../../bytes/sha256.ts';
+// Node's own takes ten milliseconds to load: too long for the hash of a name.
+import { sha256 } from '@noble/hashes/sha2.js';
 import { BlockError } from '../../errors/block-error.ts';
 import type { GraphSettings } from './block-graph.ts';
 import { localPath, resolveName } from './file-name.ts';

@@ -50,12 +50,13 @@ export async function disconnectDevice(path: string, io: Io): Promise<number> {
   return 0;
 }
 
-/** Flushing what has no server any more could only fail. */
+/** What cannot be stored is told, unless it is known that there is no server any more. */
 async function takeOff(device: NbdDevice, io: Io): Promise<void> {
   const server = device.backend?.startsWith(BACKEND) ? Number(device.backend.slice(BACKEND.length)) : undefined;
-  const gone = server !== undefined && !isRunning(server);
   try {
-    if (!gone) await device.flush();
+    await device.flush();
+  } catch (error) {
+    if (server === undefined || isRunning(server)) throw error;
   } finally {
     await device.disconnect();
     if (server !== undefined) await waitForEnd(server, io.signal);

@@ -53,15 +53,16 @@ qemu-img check -q top.qcow2; echo "check $?"
 qemu-img dd -f qcow2 -O raw if=top.qcow2 of=copy bs=64k skip=1 count=65; cmp copy random && echo same
 
 section signal
-"$NBD" -v --pid-file pid -c /dev/nbd0 -f raw part > told 2>&1 & server=$!
+cp part late
+"$NBD" -v -c /dev/nbd0 -f raw late > told 2>&1 & server=$!
 until_true [ -s told ]
 mount /dev/nbd0 m
-cp random m/late
+cp random m/last
 kill $server; wait $server; echo "status $?"
 umount m 2> /dev/null
 connected
-e2fsck -fp part > /dev/null 2>&1
-mount -o loop,ro part m; cmp m/late random && echo same; umount m
+e2fsck -fp late > /dev/null 2>&1
+mount -o loop,ro late m; cmp m/last random && echo same; umount m
 
 section sizes
 truncate -s 0 empty
@@ -69,7 +70,7 @@ status "$NBD" -c /dev/nbd0 -f raw empty
 blockdev --getsize64 /dev/nbd0
 status "$NBD" -d /dev/nbd0
 truncate -s 10000 odd
-status "$NBD" -c /dev/nbd0 --image-opts driver=raw,file.driver=blkdebug,file.align=4096,file.image.filename=odd
+status "$NBD" -r -c /dev/nbd0 --image-opts driver=raw,file.driver=blkdebug,file.align=4096,file.image.filename=odd
 blockdev --getsize64 --getss /dev/nbd0
 status "$NBD" -d /dev/nbd0
 
@@ -89,6 +90,11 @@ dd if=random of=/dev/nbd0 bs=64k conv=fsync 2> /dev/null; echo "write $?"
 cmp -n 4194304 /dev/nbd0 random && echo written
 status "$NBD" -d /dev/nbd0
 cmp raw before && echo same
+
+section rights
+cp raw mine; chmod 666 mine
+status setpriv --reuid=65534 --clear-groups "$NBD" -c /dev/nbd0 -f raw mine
+connected
 
 section killed
 "$NBD" -v --pid-file pid -c /dev/nbd0 -f raw raw > told 2>&1 &
@@ -112,6 +118,13 @@ connected
 servers
 kill "$(cat pid)"
 until_true no_servers
+
+section theirs
+status qemu-nbd -c /dev/nbd0 -f raw raw
+dd if=random of=/dev/nbd0 bs=64k seek=3 2> /dev/null
+status "$NBD" -d /dev/nbd0
+connected
+cmp -n 4194304 -i 196608:0 raw random && echo same
 
 section full
 mkdir small

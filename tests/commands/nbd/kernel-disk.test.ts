@@ -30,11 +30,17 @@ const EXPECTED: Readonly<Record<string, readonly string[]>> = {
   sizes: ['status 0', '0', ...OFF, 'status 0', '8192', '4096', ...OFF],
   'read-only': ['status 0', '1', '24117248', 'same', 'write 1', ...OFF, 'not connected'],
   snapshot: ['status 0', 'write 0', 'written', ...OFF, 'same'],
+  rights: [
+    "nbd: Could not connect '/dev/nbd0': Operation not permitted (It takes the rights of root (CAP_SYS_ADMIN))",
+    'status 1',
+    'not connected',
+  ],
   killed: ['read 1', 'connected', BUSY, 'status 1', ...OFF, 'not connected'],
   others: [
     ...['status 0', 'same', 'status 0', 'same', '/dev/nbd1 disconnected', 'status 0'],
     ...[...OFF, 'not connected', 'servers 1'],
   ],
+  theirs: ['status 0', ...OFF, 'not connected', 'same'],
   full: ['status 0', "nbd: Could not write to '/dev/nbd0': Input/output error", 'status 1', 'not connected'],
 };
 

@@ -2,7 +2,7 @@ import { displayName, hasProtocol, resolveName } from '../../core/block/graph/fi
 import type { Node } from '../../core/block/graph/node.ts';
 import { realName } from '../../core/block/graph/opening.ts';
 import { operations } from '../../core/block/graph/operations.ts';
-import type { NodeSpec } from '../../core/block/graph/spec.ts';
+import { type NodeSpec, specFromFileName } from '../../core/block/graph/spec.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { activeCommit } from '../../core/job/mirror/start.ts';
@@ -59,6 +59,8 @@ export const commit = command({
       });
       const top = image.image;
       const base = layersOf(top)[depth] ?? top;
+      // What has been written shows in the overlays just the same: the base is no other than that, also when it failed.
+      const overlay = overlaySpec(images, request, layersOf(top)[depth - 1] ?? top, depth);
       try {
         const settings = { speed: options.rate ?? 0 };
         const job = await activeCommit(new JobList(), images.graph, { top, base, endWhenReady: true }, settings);
@@ -67,17 +69,22 @@ export const commit = command({
         await runWithProgress(io, job, options);
         if (!options.keep && options.base === undefined) await top.layer.image.makeEmpty?.();
       } catch (error) {
-        // What has been written shows in the overlay just the same: the base is no other than that.
         await image.close().catch(() => undefined);
-        if (depth === 1) await recordBase(images.graph, imageSpec(request));
+        await recordBase(images.graph, overlay);
         throw namingImage(file, error, 'commit');
       }
       await image.close();
-      if (depth === 1) await recordBase(images.graph, imageSpec(request));
+      await recordBase(images.graph, overlay);
       if (!options.quiet) io.stdout.write('Image committed.\n');
       return 0;
     }),
 });
+
+/** How to open the image directly above the base by itself. */
+function overlaySpec(images: OpenImages, request: ImageRequest, node: Node, depth: number): NodeSpec {
+  if (depth === 1) return imageSpec(request);
+  return specFromFileName(images.graph.settings.drivers, node.fileName, node.driver.name);
+}
 
 /** Where in the chain the base is: 1 for the next image. Only headers are looked at. */
 async function depthOf(images: OpenImages, request: ImageRequest, base: string | undefined): Promise<number> {

@@ -83,7 +83,7 @@ describe('nodes', () => {
     await expect(async () => user.read(8 * MiB, Buffer.alloc(512))).not.toThrow();
     await expect((async () => user.read(0, Buffer.alloc(512)))()).rejects.toThrow("'file' has been closed");
     expect(openFiles(filename)).toBe(0);
-    await user.close().catch(() => undefined);
+    await user.close();
     await client.ask('blockdev-del', { 'node-name': 'disk' });
     expect(service.graph.nodes.size).toBe(0);
     // What was written before was put on disk first.
@@ -287,6 +287,25 @@ describe('an export with policies on errors', () => {
     await client.run('x-blockyard-export-resume', { id: 'e' });
     await Promise.all([first, second]);
     expect(user.accounts.write).toMatchObject({ operations: 2, failed: 1 });
+    await user.close();
+  });
+
+  test('waits for nothing once its node is closed by force', async () => {
+    await using made = await scene();
+    const { client } = made;
+    await client.run('blockdev-add', {
+      driver: 'blkdebug',
+      'node-name': 'd',
+      image: { driver: 'null-co', size: MiB, 'read-zeroes': true },
+      'inject-error': [{ event: 'none', iotype: 'read', errno: 5 }],
+    });
+    const user = backend(made, 'd');
+    await client.run('x-blockyard-export-error-policy', { id: 'e', rerror: 'stop', werror: 'stop' });
+    const stopped = Promise.resolve(user.read(0, Buffer.alloc(512)));
+    await client.event('BLOCK_IO_ERROR');
+    await client.run('blockdev-del', { 'node-name': 'd', force: true });
+    await expect(stopped).rejects.toThrow("node 'd' has been closed");
+    await expect(async () => user.write(0, Buffer.alloc(512))).rejects.toThrow("node 'd' has been closed");
     await user.close();
   });
 });

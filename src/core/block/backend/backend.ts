@@ -4,7 +4,7 @@
  * waiting while the graph below is drained. It outlives the node it points at.
  */
 import type { Maybe } from '../../async/maybe.ts';
-import { BlockError } from '../../errors/block-error.ts';
+import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { accounted, accountedRead, accountedWrite } from '../accounting/accounted.ts';
 import { Accounting } from '../accounting/accounting.ts';
 import type { IoKind } from '../accounting/counters.ts';
@@ -158,6 +158,10 @@ export class Backend implements EdgeParent, AsyncDisposable {
     this.onMoved?.();
   }
 
+  closedBelow(): void {
+    this.resume();
+  }
+
   drainBegin(): void {
     if (!this.#settings.unqueued) this.#gate.quiesce();
   }
@@ -304,7 +308,8 @@ export class Backend implements EdgeParent, AsyncDisposable {
         await edge.node.io.flush();
       }
     } catch (error) {
-      failure = error;
+      // Closed by force, which has written what there was.
+      if (asBlockError(error).code !== 'ENOMEDIUM') failure = error;
     }
     this.#root = undefined;
     try {

@@ -106,7 +106,8 @@ export class Gate {
   /** Throws where the failure is the user's to see. */
   #failed(operation: Direction, thrown: unknown): 'ignore' | 'again' {
     const error = asBlockError(thrown);
-    if (!this.#policies || this.#ended || error instanceof InvalidRequest) throw error;
+    // What was closed by force does not come back: waiting for it would be for ever.
+    if (!this.#policies || this.#ended || error instanceof InvalidRequest || error.code === 'ENOMEDIUM') throw error;
     const action = errorAction(this.#policies[operation], error);
     if (action === 'stop') this.#stopped = true;
     this.#decide();

@@ -21,6 +21,8 @@ export interface EdgeParent {
   resized?(): void;
   /** Its edge leads to another node now; nothing is in flight. */
   moved?(): void;
+  /** A node below was closed by force: what waits for it is to fail. */
+  closedBelow?(): void;
 }
 
 /**

@@ -15,6 +15,8 @@ export async function closeByForce(graph: BlockGraph, node: Node): Promise<void>
     node.held = false;
     node.io.retire();
     await graph.closeUsed(node);
+    // Requests that stopped since they failed are to see it too.
+    for (const above of topFirst(node)) for (const { parent } of above.parents) parent.closedBelow?.();
   });
 }
 

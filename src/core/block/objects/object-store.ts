@@ -14,6 +14,8 @@ interface Entry {
   readonly id: string;
   readonly type: ObjectType;
   readonly object: AnyObject;
+  /** The options that are shown. */
+  readonly shown: Options;
   users: number;
 }
 
@@ -58,7 +60,8 @@ export class ObjectStore {
       const options = readOptions(type, given, what);
       const context = { id, what, object: <K extends ObjectKind>(kind: K, other: string) => this.find(kind, other) };
       const object = await type.make(options, signal ? { ...context, signal } : context);
-      this.#entries.set(id, { id, type, object, users: 0 });
+      const shown = Object.fromEntries((type.shown ?? []).map((name) => [name, options[name] ?? '']));
+      this.#entries.set(id, { id, type, object, shown, users: 0 });
     } finally {
       this.#reserved.delete(id);
     }
@@ -67,7 +70,7 @@ export class ObjectStore {
   /** Take in an object that a program made itself. @throws BlockError with code EEXIST for an id that is taken. */
   place<O extends Options, K extends ObjectKind>({ id, type, object }: PlacedObject<O, K>): void {
     this.#assertFree(id);
-    this.#entries.set(id, { id, type: type as unknown as ObjectType, object, users: 0 });
+    this.#entries.set(id, { id, type: type as unknown as ObjectType, object, shown: {}, users: 0 });
   }
 
   #assertFree(id: string): void {
@@ -141,12 +144,14 @@ export class ObjectStore {
 
   /** Names of the properties of an object, readable or not. */
   properties(id: string): string[] {
-    const { type } = this.#known(id);
-    return [...new Set([...Object.keys(fieldsOf(type.options)), ...Object.keys(type.properties ?? {})])].sort();
+    const { type } = this.#known(id, { qmpClass: 'DeviceNotFound' });
+    return [...new Set(['type', ...Object.keys(fieldsOf(type.options)), ...Object.keys(type.properties ?? {})])].sort();
   }
 
   #property(id: string, name: string): { entry: Entry; property: ObjectProperty<AnyObject> } {
-    const entry = this.#known(id);
+    const entry = this.#known(id, { qmpClass: 'DeviceNotFound' });
+    if (name === 'type') return { entry, property: { get: () => entry.type.name } };
+    if (Object.hasOwn(entry.shown, name)) return { entry, property: { get: () => entry.shown[name] } };
     const { properties = {} } = entry.type;
     const property = Object.hasOwn(properties, name) ? properties[name] : undefined;
     if (property) return { entry, property };
@@ -154,10 +159,10 @@ export class ObjectStore {
     throw new BlockError(`${entry.type.name} '${id}' has no property '${name}'`, { code: 'ENOENT' });
   }
 
-  #known(id: string): Entry {
+  #known(id: string, data: { readonly qmpClass?: string } = {}): Entry {
     const entry = this.#entries.get(id);
     if (entry) return entry;
-    throw new BlockError(`there is no object '${id}'`, { code: 'ENOENT' });
+    throw new BlockError(`there is no object '${id}'`, { code: 'ENOENT', data });
   }
 
   /** Dispose of all, the last first. */

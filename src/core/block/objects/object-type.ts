@@ -47,6 +47,8 @@ export interface ObjectType<O extends Options = Options, K extends ObjectKind = 
   readonly options: OptionSchema<O>;
   /** Its options may hold what must not be shown, so an error never repeats what was typed. */
   readonly sensitive?: boolean;
+  /** Options that anybody may read as they were given. */
+  readonly shown?: readonly (keyof O & string)[];
   /** Users hold on to the object rather than read it once, so it stays while it has any. */
   readonly held?: boolean;
   /** The object, ready for use. @throws BlockError, with nothing left behind. */

@@ -22,6 +22,7 @@ export const secret: ObjectType<SecretOptions, 'secret'> = {
   kind: 'secret',
   options,
   sensitive: true,
+  shown: ['file', 'format', 'keyid', 'iv'],
   async make({ data, file, format, keyid, iv }, context) {
     const { what, object } = context;
     if (data !== undefined && file !== undefined) throw new Usage(`${what} takes 'data' or 'file', not both`);

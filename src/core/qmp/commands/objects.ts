@@ -48,7 +48,8 @@ const qomList = command({
   returns: list(property, { help: 'The properties', ...required }),
   run({ path: where }, { service: { graph } }) {
     const id = idOf(where);
-    if (id !== undefined) return graph.objects.properties(id).map((name) => ({ name, type: 'any' }));
+    if (id !== undefined)
+      return graph.objects.properties(id).map((name) => ({ name, type: name === 'type' ? 'string' : 'any' }));
     if (where !== '/objects') return [{ name: 'objects', type: 'child<container>' }];
     return graph.objects.list().map((each) => ({ name: each.id, type: `child<${each.type}>` }));
   },

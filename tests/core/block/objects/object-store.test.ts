@@ -111,6 +111,12 @@ describe('ObjectStore', () => {
     expect(() => store.setProperty('g', 'x-bps-total', 1)).toThrow('cannot be changed');
     expect(() => store.property('g', 'nonsense')).toThrow("throttle-group 'g' has no property 'nonsense'");
     expect(store.properties('g')).toContain('x-bps-total');
+    expect(store.property('g', 'type')).toBe('throttle-group');
+    expect(() => store.setProperty('g', 'type', 'secret')).toThrow('cannot be changed');
+    await store.add({ 'qom-type': 'secret', id: 's', data: 'c3dvcmRmaXNo', format: 'base64' });
+    const names = store.properties('s').filter((name) => name !== 'data');
+    const shown = names.map((name) => [name, store.property('s', name)]);
+    expect(Object.fromEntries(shown)).toEqual({ type: 'secret', file: '', format: 'base64', keyid: '', iv: '' });
   });
 });
 

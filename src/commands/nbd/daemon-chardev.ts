@@ -3,7 +3,13 @@ import { connect } from 'node:net';
 import { BlockError, NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { addressText, type ListenAddress } from '../../core/export/index.ts';
 import { bool, choice, defineOptions, integer, type OptionsOf, text, validate } from '../../core/options/index.ts';
-import { type BlockService, listenQmp, serveSocket } from '../../core/qmp/index.ts';
+import {
+  type BlockService,
+  listenQmp,
+  type QmpListenOptions,
+  serverCredentials,
+  serveSocket,
+} from '../../core/qmp/index.ts';
 import type { Io } from '../cli/io.ts';
 import { isDaemon } from './background.ts';
 import { readOptions } from './daemon-requests.ts';
@@ -20,6 +26,8 @@ const kinds = {
     fd: integer({ help: 'A descriptor that listens already', min: 0 }),
     server: bool({ help: 'Listen, rather than connect', default: false }),
     wait: bool({ help: 'Go on only when a client has come' }),
+    'tls-creds': text({ help: 'Id of credentials: nobody comes in without TLS then' }),
+    'tls-authz': text({ help: 'Id of an object that says which clients may come in' }),
     nodelay: bool({ help: 'Send at once; always so', default: true }),
   }),
   stdio: defineOptions({ id, signal: bool({ help: 'Let Ctrl-C end the program', default: true }) }),
@@ -83,18 +91,23 @@ export class Chardevs {
 
   #socket(given: SocketOptions) {
     const address = addressOf(given);
-    if (!given.server && given.wait !== undefined) throw new Usage("'wait' needs server=on");
+    for (const name of ['wait', 'tls-creds'] as const) {
+      if (!given.server && given[name] !== undefined) throw new Usage(`'${name}' needs server=on`);
+    }
+    const credentials = serverCredentials(this.#service.graph, given['tls-creds'], given['tls-authz']);
     const attach = (pretty: boolean) =>
-      given.server ? this.#listen(address, pretty, given.wait ?? true) : this.#connect(address, pretty);
+      given.server
+        ? this.#listen(address, { pretty, single: true, credentials }, given.wait ?? true)
+        : this.#connect(address, pretty);
     return { id: given.id, attach };
   }
 
-  async #listen(address: ListenAddress, pretty: boolean, wait: boolean): Promise<() => Promise<void>> {
+  async #listen(address: ListenAddress, options: QmpListenOptions, wait: boolean): Promise<() => Promise<void>> {
     let came = (): void => undefined;
     const first = new Promise<void>((resolve) => {
       came = resolve;
     });
-    const listener = await listenQmp(this.#service, address, { pretty, single: true, connected: () => came() });
+    const listener = await listenQmp(this.#service, address, { ...options, connected: () => came() });
     if (wait) {
       const stop = (): void => came();
       this.#io.signal.addEventListener('abort', stop, { once: true });

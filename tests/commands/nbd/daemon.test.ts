@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import tls from 'node:tls';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { serveMetrics } from '../../../src/commands/nbd/metrics.ts';
 import { serveStats } from '../../../src/commands/nbd/stats-socket.ts';
@@ -142,6 +143,8 @@ describe('control clients', () => {
     [['--chardev', 'pty,id=c'], /'pty' is not supported/],
     [['--chardev', 'socket,id=c'], /needs 'path', or 'host' and 'port'/],
     [['--chardev', 'socket,id=c,path=/x,host=y,port=1'], /takes one/],
+    [['--chardev', 'socket,id=c,path=/x,server=on,tls-creds=t'], /no set of credentials for TLS 't'/],
+    [['--chardev', 'socket,id=c,path=/x,tls-creds=t'], /'tls-creds' needs server=on/],
     [['--chardev', 'stdio,id=c', '--monitor', 'c,mode=readline'], /readline/],
     [['--chardev', 'stdio,id=c', '--chardev', 'stdio,id=c'], /already a chardev/],
     [['--qmp', 'udp:1'], /expects unix:PATH/],
@@ -181,5 +184,40 @@ describe.skipIf(peersFor('nbdinfo', 'openssl').missing)('nbd-server-start with T
     expect((await runPeer('nbdinfo', [`nbd+${uri}`])).code).not.toBe(0);
     expect(await client.ask('nbd-server-stop')).toEqual({ return: {} });
     await client.ask('quit');
+  });
+});
+
+describe.skipIf(peersFor('openssl').missing)('a chardev with TLS', () => {
+  test('lets in who has a certificate and may come in, and nobody else', async () => {
+    const dir = tempDir();
+    await makeCertificates(dir, { hosts: ['localhost'] });
+    const control = path.join(dir, 'q');
+    const objects = [
+      ...['--object', `tls-creds-x509,id=t,dir=${dir},endpoint=server`],
+      ...['--object', 'authz-list,id=all,policy=allow', '--object', 'authz-list,id=none,policy=deny'],
+    ];
+    const port = await freePort();
+    const place = (id: string, where: string, authz: string): string[] => [
+      ...['--chardev', `socket,id=${id},${where},server=on,wait=off,tls-creds=t,tls-authz=${authz}`],
+      ...['--monitor', id],
+    ];
+    const refusing = [...place('a', `host=localhost,port=${port}`, 'all'), ...place('b', `path=${dir}/b`, 'none')];
+    await daemon([...objects, ...refusing, ...place('c', `path=${control}`, 'all')], control);
+    const read = (name: string) => fs.readFileSync(path.join(dir, name));
+    const secrets = { ca: read('ca-cert.pem'), cert: read('client-cert.pem'), key: read('client-key.pem') };
+    const answer = (socket: net.Socket) =>
+      new Promise<string>((resolve) => {
+        socket.on('error', () => resolve('failed')).on('close', () => resolve('closed'));
+        socket.on('data', (data: Buffer) => resolve(data.toString()));
+        socket.write('{"execute": "qmp_capabilities"}');
+      });
+    expect(await answer(net.connect(port, 'localhost'))).not.toMatch('QMP');
+    expect(await answer(tls.connect({ port, host: 'localhost', ca: secrets.ca }))).not.toMatch('QMP');
+    expect(await answer(tls.connect({ path: `${dir}/b`, servername: 'localhost', ...secrets }))).not.toMatch('QMP');
+    const client = new Lines(tls.connect({ path: control, servername: 'localhost', ...secrets }));
+    expect(await client.next()).toMatchObject({ QMP: {} });
+    expect(await client.ask('qmp_capabilities')).toEqual({ return: {} });
+    expect(await client.ask('quit')).toEqual({ return: {} });
+    expect(await client.next()).toMatchObject({ event: 'SHUTDOWN' });
   });
 });

@@ -43,6 +43,8 @@ export function metricsRegistry(service: BlockService): Registry {
       for (const { labels, counters } of series(service)) flying.set(labels, counters.inFlight);
     },
   });
+  addIdleTimes(registry, service);
+  addLatencies(registry, service);
   const jobs = new Gauge({
     name: 'blockyard_job_progress_bytes',
     help: 'What a job has done',
@@ -58,18 +60,67 @@ export function metricsRegistry(service: BlockService): Registry {
   return registry;
 }
 
+function addIdleTimes(registry: Registry, service: BlockService): void {
+  const idle = new Gauge({
+    name: 'blockyard_idle_seconds',
+    help: 'Time since a request ended',
+    labelNames: ['scope', 'name'],
+    registers: [registry],
+    collect() {
+      idle.reset();
+      for (const { scope, name, accounts } of keepers(service)) {
+        if (accounts.idle !== undefined) idle.set({ scope, name }, accounts.idle / 1e9);
+      }
+    },
+  });
+}
+
+function addLatencies(registry: Registry, service: BlockService): void {
+  const latencies = new Counter({
+    name: 'blockyard_latency_seconds_bucket',
+    help: 'Requests that took less than le seconds, where block-latency-histogram-set asked for that',
+    labelNames: [...LABELS, 'le'],
+    registers: [registry],
+    collect() {
+      latencies.reset();
+      for (const { labels, counters } of series(service)) {
+        for (const { le, count } of buckets(counters)) latencies.inc({ ...labels, le }, count);
+      }
+    },
+  });
+}
+
+/** Of a histogram, each bin with those below it, as Prometheus has them. */
+function* buckets({ histogram }: KindCounters): Generator<{ readonly le: string; readonly count: number }> {
+  let count = 0;
+  const { boundaries, bins } = histogram?.state ?? { boundaries: [], bins: [] };
+  for (const [index, bin] of bins.entries()) {
+    const boundary = boundaries[index];
+    count += bin;
+    yield { le: boundary === undefined ? '+Inf' : String(boundary / 1e9), count };
+  }
+}
+
 interface Series {
   readonly labels: Readonly<Record<(typeof LABELS)[number], string>>;
   readonly counters: KindCounters;
 }
 
-function* series({ graph }: BlockService): Generator<Series> {
-  for (const node of graph.nodes.values()) yield* seriesOf('node', node.name, node.accounts);
-  for (const backend of namedBackends(graph)) yield* seriesOf('export', backend.name ?? '', backend.accounts);
+function* series(service: BlockService): Generator<Series> {
+  for (const { scope, name, accounts } of keepers(service)) {
+    for (const operation of IO_KINDS) yield { labels: { scope, name, operation }, counters: accounts[operation] };
+  }
 }
 
-function* seriesOf(scope: string, name: string, accounts: Accounting): Generator<Series> {
-  for (const operation of IO_KINDS) yield { labels: { scope, name, operation }, counters: accounts[operation] };
+interface Keeper {
+  readonly scope: 'node' | 'export';
+  readonly name: string;
+  readonly accounts: Accounting;
+}
+
+function* keepers({ graph }: BlockService): Generator<Keeper> {
+  for (const { name, accounts } of graph.nodes.values()) yield { scope: 'node', name, accounts };
+  for (const { name = '', accounts } of namedBackends(graph)) yield { scope: 'export', name, accounts };
 }
 
 /** Begin to answer at `tcp:HOST:PORT`; returns how to end that. */

@@ -101,6 +101,16 @@ describe('accounts', () => {
     expect(text).toContain('blockyard_operations_total{scope="export",name="e",operation="read"} 2');
     expect(text).toContain('blockyard_bytes_total{scope="node",name="n",operation="write"} 1024');
     expect(await (await get('/metrics')).text()).toContain('{scope="export",name="e",operation="read"} 2');
+    expect(text).toMatch(/^blockyard_idle_seconds\{scope="export",name="e"\} [\d.e-]+$/m);
+    expect(text).not.toContain('blockyard_latency_seconds_bucket{');
+    await made.client.run('block-latency-histogram-set', { id: 'n', 'boundaries-read': [1, 1e10] });
+    await made.service.graph.find('n').io.read(0, Buffer.alloc(512));
+    const slots = (await (await get('/metrics')).text()).match(/(?<=^blockyard_latency_seconds_bucket).*/gm);
+    expect(slots).toEqual([
+      '{scope="node",name="n",operation="read",le="1e-9"} 0',
+      '{scope="node",name="n",operation="read",le="10"} 1',
+      '{scope="node",name="n",operation="read",le="+Inf"} 1',
+    ]);
     expect((await get('/')).status).toBe(404);
     expect((await fetch(`http://127.0.0.1:${port}/metrics`, { method: 'POST' })).status).toBe(405);
     await expect(serveMetrics(made.service, 'unix:/x')).rejects.toThrow(/tcp:HOST:PORT/);

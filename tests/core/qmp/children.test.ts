@@ -2,10 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { tempDir } from '../../support/temp.ts';
-import { chain, ends, userOf } from './chain.ts';
-import { scene } from './client.ts';
+import { chain, ends, reaches, userOf } from './chain.ts';
+import { type Scene, scene } from './client.ts';
 
 const SIZE = 1024 * 1024;
 
@@ -76,4 +76,49 @@ test.each([
   await service.graph.close();
   const info = execFileSync('qemu-img', ['info', '--output=json', files[2] ?? ''], { encoding: 'utf8' });
   expect(JSON.parse(info)).toMatchObject({ 'backing-filename-format': format });
+});
+
+describe('a mirror of a quorum', () => {
+  async function mirrored(made: Scene) {
+    const { client } = made;
+    const disk = (name: string): object => ({ driver: 'null-co', 'node-name': name, size: SIZE, 'read-zeroes': true });
+    await client.run('blockdev-add', {
+      driver: 'quorum',
+      'node-name': 'q',
+      'vote-threshold': 1,
+      children: [disk('a'), disk('b')],
+    });
+    for (const name of ['new', 'other']) await client.run('blockdev-add', disk(name));
+    return { client, args: { 'job-id': 'm', device: 'q', target: 'new', sync: 'full' } };
+  }
+
+  test('replaces one of its children, and no disk that need not be the same', async () => {
+    await using made = await scene();
+    const { client, args } = await mirrored(made);
+    const user = userOf(made, 'q');
+    const refusal = await client.refusal('blockdev-mirror', { ...args, replaces: 'other' });
+    expect(refusal).toMatch(/'other' cannot be replaced by a mirror of 'q'/);
+    await client.run('blockdev-mirror', { ...args, replaces: 'a' });
+    await reaches(client, 'm', 'ready');
+    await client.run('job-complete', { id: 'm' });
+    expect((await ends(client, 'm')).data).not.toHaveProperty('error');
+    const { children } = made.service.graph.find('q');
+    expect([...children.values()].map(({ node }) => node.name)).toEqual(['new', 'b']);
+    expect(user.image.name).toBe('q');
+    await user.write(0, Buffer.alloc(512));
+    await user.close();
+  });
+
+  test('fails at its end when that child has been taken away', async () => {
+    await using made = await scene();
+    const { client, args } = await mirrored(made);
+    const user = userOf(made, 'q');
+    await client.run('blockdev-mirror', { ...args, replaces: 'a' });
+    await reaches(client, 'm', 'ready');
+    await client.run('x-blockdev-change', { parent: 'q', child: 'children.0' });
+    await client.run('job-complete', { id: 'm' });
+    await expect(ends(client, 'm')).rejects.toThrow("node 'a' cannot be replaced");
+    expect(user.image.name).toBe('q');
+    await user.close();
+  });
 });

@@ -23,6 +23,7 @@ import { makeJob } from '../make-job.ts';
 import { belowTop, type SyncMode } from '../mirror-job.ts';
 import { type CopyMode, LiveMirror, type LiveMirrorOptions } from './live-mirror.ts';
 import { MirrorFilter } from './mirror-filter.ts';
+import { assertReplaceable } from './replaceable.ts';
 
 /** Settings of the job, without what it works on. */
 export interface MirrorSettings {
@@ -74,6 +75,7 @@ export async function liveMirror(
 ): Promise<Job> {
   const { source, target, sync, replaces, sourceBacking = false } = request;
   if (source === target) throw new Usage(`node '${source.name}' cannot be mirrored to itself`);
+  if (replaces) assertReplaceable(source, replaces);
   const base = sync === 'top' ? belowTop(source) : undefined;
   const backing = sync === 'none' ? source : belowTop(source);
   return setUp(jobs, graph, {
@@ -237,6 +239,8 @@ function bodyOf(scene: Scene, granularity: number): LiveMirror {
 async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => Promise<void>): Promise<void> {
   const { graph, plan, filter, held } = scene;
   const from = (how === 'complete' && plan.replaces) || filter;
+  // The graph may have changed meanwhile.
+  if (from !== filter) assertReplaceable(plan.source, from);
   const to = how === 'complete' ? plan.target : plan.source;
   await whileDrained([filter, plan.target, from], async () => {
     await catchUp();

@@ -109,6 +109,18 @@ describe('a mirror of a quorum', () => {
     await user.close();
   });
 
+  test('replaces the quorum where that is what is named', async () => {
+    await using made = await scene();
+    const { client, args } = await mirrored(made);
+    const user = userOf(made, 'q');
+    await client.run('blockdev-mirror', { ...args, replaces: 'q' });
+    await reaches(client, 'm', 'ready');
+    await client.run('job-complete', { id: 'm' });
+    await ends(client, 'm');
+    expect(user.image.name).toBe('new');
+    await user.close();
+  });
+
   test('fails at its end when that child has been taken away', async () => {
     await using made = await scene();
     const { client, args } = await mirrored(made);

@@ -93,7 +93,8 @@ export async function liveMirror(
       growTarget: false,
       offload: false,
     },
-    replaces,
+    // The users of the source stand on the filter, which goes.
+    replaces: replaces === source ? undefined : replaces,
     newBacking: sourceBacking && !target.backing ? backing : undefined,
   });
 }

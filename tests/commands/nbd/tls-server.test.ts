@@ -207,6 +207,21 @@ describe.skipIf(peers.missing)('nbd --tls-creds', () => {
     expect((await runPeer('nbdinfo', [uri(socket)])).code).toBe(0);
   });
 
+  test('a client that leaves in the middle of the handshake makes room for the next', async () => {
+    const { socket } = await start([x509()], ['-e', '1', '--handshake-limit', '0']);
+    const client = connect(socket);
+    client.write(
+      Buffer.concat([Buffer.from([0, 0, 0, 3]), Buffer.from('IHAVEOPT'), Buffer.from([0, 0, 0, 5, 0, 0, 0, 0])]),
+    );
+    // Once the yes to STARTTLS is there.
+    let said = 0;
+    client.on('data', (bytes: Buffer) => {
+      said += bytes.length;
+      if (said === GREETING.length + 20) client.end();
+    });
+    expect(await runPeer('nbdinfo', ['--size', uri(socket)])).toMatchObject({ code: 0 });
+  });
+
   test('a client of TLS that does not speak NBD first is turned away', async () => {
     const { socket } = await start([x509()]);
     const { code } = await runPeer('openssl', ['s_client', '-unix', socket], { input: 'x' });

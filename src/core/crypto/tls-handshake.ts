@@ -46,7 +46,9 @@ export function serverHandshake(socket: Socket, options: tls.TlsOptions): Promis
     server.once('tlsClientError', (error, secured) => {
       secured.on('error', () => undefined);
       socket.destroy();
-      reject(handshakeError('the client', error));
+      // Of a certificate that it does not like, Node tells as if the client had left.
+      const { authorizationError: why } = secured;
+      reject(handshakeError('the client', why ? new Error(`its certificate is refused (${String(why)})`) : error));
     });
     server.emit('connection', socket);
   });

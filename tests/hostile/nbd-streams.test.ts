@@ -28,9 +28,12 @@ describe.each(seeds(10))('streams of seed %i', (seed) => {
   });
 });
 
-test('a conversation cut off at each of its bytes', async () => {
+test.each([
+  ['structured', false],
+  ['extended', true],
+])('a conversation cut off at each of its bytes, %s', async (_form, extended) => {
   const { path, server } = await serveMemory();
-  const whole = conversation(false);
+  const whole = conversation(extended);
   for (let length = 0; length <= whole.length; length++) await sendAndLeave(path, whole.subarray(0, length), 4000);
   await expectServed(path);
   await expect.poll(() => server.connections).toBe(0);

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificates, makeKeys } from '../../support/certificates.ts';
-import { programPath } from '../../support/cli.ts';
+import { programPath, runProgram } from '../../support/cli.ts';
 import { imgHere } from '../../support/img-here.ts';
 import { isListening } from '../../support/listening.ts';
 import { startQemuNbd } from '../../support/nbd-servers.ts';
@@ -101,6 +101,17 @@ describe.skipIf(peers.missing)('nbd --tls-creds', () => {
     expect(plain.code).not.toBe(0);
     expect((await imgHere(['info', `nbd+unix:///?socket=${socket}`])).stderr).toMatch(/insists on TLS/);
     expect((await runPeer('nbdinfo', [uri(socket)])).code).toBe(0);
+  });
+
+  test('with --tls-optional both come in, but under TLS none without a certificate', async () => {
+    const { socket } = await start([x509()], ['--tls-optional']);
+    expect(await peerOutput('nbdinfo', [`nbd+unix:///?socket=${socket}`])).toMatch(
+      /protocol: newstyle-fixed without TLS/,
+    );
+    expect(await peerOutput('nbdinfo', [uri(socket)])).toMatch(/protocol: newstyle-fixed with TLS/);
+    expect((await runPeer('nbdinfo', [uri(socket, strangers, '&tls-verify-peer=false')])).code).not.toBe(0);
+    const { code, stderr } = await runProgram('nbd', ['--tls-optional', disk]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "nbd: option '--tls-optional' needs --tls-creds\n" });
   });
 
   test('without a certificate, or with a stranger, nobody comes in', async () => {

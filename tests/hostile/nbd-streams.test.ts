@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, test } from 'vitest';
+import { checkAnswers } from '../support/nbd-answers.ts';
 import { startNbd } from '../support/nbd-program.ts';
 import { contextData, infoData, optionBytes, RawClient, requestBytes, u16, u32 } from '../support/nbd-raw-client.ts';
 import { serveMemory } from '../support/nbd-server.ts';
@@ -28,9 +29,26 @@ describe.each(seeds(10))('streams of seed %i', (seed) => {
   });
 });
 
-test('a conversation cut off at each of its bytes', async () => {
+test.each(seeds(10))('messages of seed %i are answered as the text has it', async (seed) => {
+  const random = new Random(seed);
+  const { path } = await serveMemory();
+  let answered = 0;
+  for (let index = 0; index < 30; index++) {
+    const { options, requests } = checkAnswers(await conversationOf(path, randomMessages(random)));
+    expect(options).toBeGreaterThan(0);
+    // Each has a number of its own, and is answered once, or not at all once the server has hung up.
+    expect(new Set(requests).size).toBe(requests.length);
+    answered += requests.length;
+  }
+  expect(answered).toBeGreaterThan(0);
+});
+
+test.each([
+  ['structured', false],
+  ['extended', true],
+])('a conversation cut off at each of its bytes, %s', async (_form, extended) => {
   const { path, server } = await serveMemory();
-  const whole = conversation(false);
+  const whole = conversation(extended);
   for (let length = 0; length <= whole.length; length++) await sendAndLeave(path, whole.subarray(0, length), 4000);
   await expectServed(path);
   await expect.poll(() => server.connections).toBe(0);
@@ -124,6 +142,18 @@ async function sendAndLeave(path: string, bytes: Buffer, piece: number): Promise
     await new Promise((resolve) => setImmediate(resolve));
   }
   socket.destroy();
+}
+
+/** All that the server says to `bytes`, until it has hung up. */
+async function conversationOf(path: string, bytes: Buffer): Promise<Buffer> {
+  const socket = connect(path);
+  const said: Buffer[] = [];
+  socket.on('data', (chunk: Buffer) => said.push(chunk));
+  socket.on('error', () => undefined);
+  const closed = once(socket, 'close');
+  socket.end(bytes);
+  await closed;
+  return Buffer.concat(said);
 }
 
 /** The next client finds everything in order. */

@@ -1,12 +1,13 @@
 /** Other people's NBD clients on our server. */
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { imgHere } from '../support/img-here.ts';
 import { startNbd } from '../support/nbd-program.ts';
 import { nbdInfo, peerOutput, peersFor, qemuImg, qemuIo, runPeer } from '../support/peers.ts';
 import { Random } from '../support/random.ts';
 import { tempDir } from '../support/temp.ts';
+import { start } from '../support/tracked-child.ts';
 
 const MiB = 1 << 20;
 
@@ -83,6 +84,28 @@ describe.skipIf(peersFor('nbdinfo', 'nbdcopy').missing)('libnbd', () => {
     expect(server.output()).toBe('');
   });
 });
+
+/** Mounting takes more than the program: it runs where the kernel lets it. */
+const NBDFUSE = '/usr/bin/nbdfuse';
+
+test.skipIf(![NBDFUSE, '/dev/fuse', '/usr/bin/fusermount3'].every(existsSync))(
+  'nbdfuse shows it as a file',
+  async () => {
+    const { path, content } = makeDisk(tempDir());
+    const server = await startNbd(['-t', '-e', '0', '-f', 'raw', path]);
+    const file = join(tempDir(), 'mounted', 'disk');
+    mkdirSync(dirname(file));
+    const mount = start(NBDFUSE, [file, server.uri()]);
+    await expect.poll(() => existsSync(file) || mount.child.exitCode !== null, { timeout: 10_000 }).toBe(true);
+    expect(readFileSync(file).equals(content)).toBe(true);
+    writeFileSync(file, Buffer.alloc(MiB, 9), { flag: 'r+' });
+    await mount.end('SIGTERM');
+    await server.end('SIGTERM');
+    expect(readFileSync(path).subarray(0, MiB + 1)).toEqual(
+      Buffer.concat([Buffer.alloc(MiB, 9), content.subarray(MiB, MiB + 1)]),
+    );
+  },
+);
 
 describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('QEMU', () => {
   test('compares, maps, writes zeroes and discards', async () => {

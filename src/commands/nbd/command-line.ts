@@ -190,7 +190,7 @@ const options = {
   tlsCreds: {
     long: 'tls-creds',
     value: 'ID',
-    help: 'Credentials for TLS: without TLS nobody is served, and with -L nothing listed',
+    help: 'Credentials for TLS: without TLS nobody is served (but see --tls-optional), and with -L nothing listed',
   },
   tlsAuthz: {
     long: 'tls-authz',
@@ -198,6 +198,12 @@ const options = {
     help: 'Who may connect, by an authorisation object',
     needs: ['tlsCreds'],
     conflicts: ['list'],
+  },
+  tlsOptional: {
+    long: 'tls-optional',
+    help: 'Serve clients that do not ask for TLS as well, in plain text',
+    needs: ['tlsCreds'],
+    conflicts: ['list', 'tlsAuthz'],
   },
   tlsHostname: {
     long: 'tls-hostname',

@@ -26,6 +26,11 @@ function backlogOf({ persistent, shared }: NbdOptions): number | undefined {
   return persistent || shared === 0 ? undefined : shared;
 }
 
+function credentialsOf({ tlsCreds, tlsAuthz, tlsOptional }: NbdOptions, graph: BlockGraph) {
+  const mode = tlsOptional ? 'optional' : 'required';
+  return tlsCreds === undefined ? undefined : tlsEntrance(graph, { tlsCreds, tlsAuthz, mode });
+}
+
 /** Open the images, listen, and serve until a signal, the last client or idleness ends it. */
 export async function serve(serving: Serving, io: Io): Promise<number> {
   const { options, requests, traceFile } = serving;
@@ -48,7 +53,7 @@ export async function serve(serving: Serving, io: Io): Promise<number> {
       shared: options.shared,
       maxConnections: options.maxConnections,
       handshakeLimit: options.handshakeLimit * 1000,
-      credentials: options.tlsCreds === undefined ? undefined : tlsEntrance(graph, options.tlsCreds, options.tlsAuthz),
+      credentials: credentialsOf(options, graph),
       onEvent: (event) => {
         log(event);
         life.noticed(event, server);

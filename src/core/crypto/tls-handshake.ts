@@ -37,11 +37,18 @@ export function serverHandshake(socket: Socket, options: tls.TlsOptions): Promis
   return new Promise((resolve, reject) => {
     // A server that does not listen: what it does with a connection is all that is wanted of it.
     const server = tls.createServer({ ...options, handshakeTimeout: HANDSHAKE_MS });
-    server.once('secureConnection', resolve);
+    // Half open, the socket of a client that left in the middle would stay, and nobody would be told.
+    socket.allowHalfOpen = false;
+    server.once('secureConnection', (secured) => {
+      secured.allowHalfOpen = true;
+      resolve(secured);
+    });
     server.once('tlsClientError', (error, secured) => {
       secured.on('error', () => undefined);
       socket.destroy();
-      reject(handshakeError('the client', error));
+      // Of a certificate that it does not like, Node tells as if the client had left.
+      const { authorizationError: why } = secured;
+      reject(handshakeError('the client', why ? new Error(`its certificate is refused (${String(why)})`) : error));
     });
     server.emit('connection', socket);
   });

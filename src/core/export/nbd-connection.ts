@@ -38,6 +38,7 @@ export class Connection {
   #transmission: Transmission | undefined;
   #target: Export | undefined;
   #stopped: unknown;
+  #watch: NodeJS.Timeout | undefined;
 
   constructor(id: number, socket: Socket, settings: ConnectionSettings) {
     this.id = id;
@@ -71,6 +72,7 @@ export class Connection {
       await this.#channel.end(this.#transmission ? GRACE_MS : 0);
       throw this.#stopped ?? error;
     } finally {
+      clearInterval(this.#watch);
       this.#channel.destroy();
       this.#plain.destroy();
     }
@@ -78,8 +80,23 @@ export class Connection {
 
   /** Finish what is under way, then close. One that is still negotiating is cut off. */
   stop(): void {
-    if (this.#transmission) this.#transmission.stop();
-    else this.cut(new BlockError('the server is being stopped', { code: 'ESHUTDOWN' }));
+    if (this.#transmission) {
+      this.#transmission.stop();
+      this.#cutWhenStuck();
+    } else this.cut(new BlockError('the server is being stopped', { code: 'ESHUTDOWN' }));
+  }
+
+  /** A client that takes none of its replies for so long does not keep the server from ending. */
+  #cutWhenStuck(): void {
+    const { sender } = this.#channel;
+    let before = sender.stuckAt;
+    this.#watch ??= setInterval(() => {
+      const now = sender.stuckAt;
+      if (now !== undefined && now === before) {
+        this.cut(new BlockError('the server is being stopped, and the client takes no replies', { code: 'ESHUTDOWN' }));
+      }
+      before = now;
+    }, GRACE_MS);
   }
 
   /** Close at once; `reason` is what {@link run} throws. */

@@ -39,18 +39,28 @@ export class Sender {
   #queued = 0;
   /** What the kernel has not taken. */
   readonly #flights: Flights;
+  /** How often it has taken something. */
+  #taken = 0;
   #streaming = false;
   #scheduled = false;
   #ended: ConnectionLost | undefined;
   #waiting: (() => void)[] = [];
 
   constructor(socket: Writable) {
-    this.#flights = new Flights(socket, () => this.#wake());
+    this.#flights = new Flights(socket, () => {
+      this.#taken++;
+      this.#wake();
+    });
   }
 
   /** Bytes on their way that the client has not taken. */
   get pending(): number {
     return this.#queued + this.#flights.bytes;
+  }
+
+  /** Undefined unless something waits for the client to take it; while it takes nothing, the number stays. */
+  get stuckAt(): number | undefined {
+    return this.#flights.bytes > 0 ? this.#taken : undefined;
   }
 
   /** Bytes that wait for a flush. */

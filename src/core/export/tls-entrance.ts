@@ -5,12 +5,20 @@ import { upgradeAuthorized } from '../crypto/tls-authorized.ts';
 import { Usage } from '../errors/block-error.ts';
 import type { ServerCredentials } from './server-credentials.ts';
 
+export interface TlsRequest {
+  readonly tlsCreds: string;
+  readonly tlsAuthz: string | undefined;
+  readonly mode?: ServerCredentials['mode'];
+}
+
 /**
- * TLS is demanded of all clients then.
  * @param tlsCreds id of credentials, @param tlsAuthz id of who says which clients may come in.
  * @throws BlockError for ids that name nothing of that kind, and for credentials of a client.
  */
-export function tlsEntrance(graph: BlockGraph, tlsCreds: string, tlsAuthz: string | undefined): ServerCredentials {
+export function tlsEntrance(
+  graph: BlockGraph,
+  { tlsCreds, tlsAuthz, mode = 'required' }: TlsRequest,
+): ServerCredentials {
   const { server } = graph.objects.find('tls-creds', tlsCreds);
   if (!server) {
     throw new Usage(`credentials '${tlsCreds}' are for a client`, { hint: 'Define them with endpoint=server' });
@@ -19,7 +27,7 @@ export function tlsEntrance(graph: BlockGraph, tlsCreds: string, tlsAuthz: strin
   const authorizer = tlsAuthz === undefined ? undefined : () => graph.objects.find('authz', tlsAuthz);
   authorizer?.();
   return {
-    mode: 'required',
+    mode,
     upgrade(socket) {
       if (!(socket instanceof Socket)) throw new Error('TLS goes over sockets');
       return upgradeAuthorized(server, authorizer, socket);

@@ -54,5 +54,5 @@ export function serverCredentials(
     if (tlsAuthz !== undefined) throw new BlockError("'tls-authz' needs 'tls-creds'");
     return undefined;
   }
-  return tlsEntrance(graph, tlsCreds, tlsAuthz);
+  return tlsEntrance(graph, { tlsCreds, tlsAuthz });
 }

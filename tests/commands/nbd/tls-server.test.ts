@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { makeCertificates, makeKeys } from '../../support/certificates.ts';
-import { programPath } from '../../support/cli.ts';
+import { programPath, runProgram } from '../../support/cli.ts';
 import { imgHere } from '../../support/img-here.ts';
 import { isListening } from '../../support/listening.ts';
 import { startQemuNbd } from '../../support/nbd-servers.ts';
@@ -101,6 +101,17 @@ describe.skipIf(peers.missing)('nbd --tls-creds', () => {
     expect(plain.code).not.toBe(0);
     expect((await imgHere(['info', `nbd+unix:///?socket=${socket}`])).stderr).toMatch(/insists on TLS/);
     expect((await runPeer('nbdinfo', [uri(socket)])).code).toBe(0);
+  });
+
+  test('with --tls-optional both come in, but under TLS none without a certificate', async () => {
+    const { socket } = await start([x509()], ['--tls-optional']);
+    expect(await peerOutput('nbdinfo', [`nbd+unix:///?socket=${socket}`])).toMatch(
+      /protocol: newstyle-fixed without TLS/,
+    );
+    expect(await peerOutput('nbdinfo', [uri(socket)])).toMatch(/protocol: newstyle-fixed with TLS/);
+    expect((await runPeer('nbdinfo', [uri(socket, strangers, '&tls-verify-peer=false')])).code).not.toBe(0);
+    const { code, stderr } = await runProgram('nbd', ['--tls-optional', disk]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "nbd: option '--tls-optional' needs --tls-creds\n" });
   });
 
   test('without a certificate, or with a stranger, nobody comes in', async () => {
@@ -205,6 +216,21 @@ describe.skipIf(peers.missing)('nbd --tls-creds', () => {
     expect(said.subarray(0, GREETING.length).equals(GREETING)).toBe(true);
     expect(said.length).toBeLessThan(GREETING.length + 20 + 10);
     expect((await runPeer('nbdinfo', [uri(socket)])).code).toBe(0);
+  });
+
+  test('a client that leaves in the middle of the handshake makes room for the next', async () => {
+    const { socket } = await start([x509()], ['-e', '1', '--handshake-limit', '0']);
+    const client = connect(socket);
+    client.write(
+      Buffer.concat([Buffer.from([0, 0, 0, 3]), Buffer.from('IHAVEOPT'), Buffer.from([0, 0, 0, 5, 0, 0, 0, 0])]),
+    );
+    // Once the yes to STARTTLS is there.
+    let said = 0;
+    client.on('data', (bytes: Buffer) => {
+      said += bytes.length;
+      if (said === GREETING.length + 20) client.end();
+    });
+    expect(await runPeer('nbdinfo', ['--size', uri(socket)])).toMatchObject({ code: 0 });
   });
 
   test('a client of TLS that does not speak NBD first is turned away', async () => {

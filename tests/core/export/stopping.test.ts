@@ -1,7 +1,9 @@
-/** A server that is stopped while requests of its clients are held back on purpose. */
-import { expect, test } from 'vitest';
+/** A server that is stopped while requests of its clients are held back on purpose, or their replies. */
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { Backend } from '../../../src/core/block/backend/backend.ts';
 import type { Node } from '../../../src/core/block/graph/node.ts';
+import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
+import { serveMemory } from '../../support/nbd-server.ts';
 import { tempDir } from '../../support/temp.ts';
 import { scene } from '../qmp/client.ts';
 
@@ -58,4 +60,27 @@ test.each(ends)('since one failed, by the policy stop: %s', async (end) => {
   await expect(waiting).rejects.toThrow();
   await user.close().catch(() => undefined);
   await Promise.resolve(made[Symbol.asyncDispose]()).catch(() => undefined);
+});
+
+test.each(['simple', 'structured', 'extended'] as const)('by a client that takes no replies, %s', async (form) => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const MiB = 1 << 20;
+  const { path, server, disk } = await serveMemory({ memory: { size: 8 * MiB } });
+  const client = await RawClient.open(path);
+  await client.go('disk', form);
+  client.socket.pause();
+  // In one piece, with the zeroes that would otherwise be a hole.
+  const read = requestBytes({ command: 0, length: 8 * MiB, flags: form === 'simple' ? 0 : 4 }, form === 'extended');
+  for (let count = 0; count < 20; count++) client.socket.write(read);
+  await expect.poll(() => disk.counts.read).toBeGreaterThan(0);
+  let stopped = false;
+  void server.stop().then(() => {
+    stopped = true;
+  });
+  const aWhileLater = (): boolean => {
+    vi.advanceTimersByTime(5000);
+    return stopped;
+  };
+  await expect.poll(aWhileLater, { timeout: 10_000 }).toBe(true);
 });

@@ -39,8 +39,10 @@ export function parseExportName(name: string): NameOptions {
   return /^nbds?(\+(unix|tcp))?:\/\//i.test(name) ? parseUri(name) : parseOldName(name);
 }
 
+/** What URIs of other programs say of credentials, which ours take by name. */
+const TLS_PARAMETERS = ['tls-verify-peer', 'tls-type', 'tls-certificates', 'tls-psk-file', 'tls-username'];
 /** Query parameters that a URI may have. */
-const PARAMETERS = ['socket', 'tls-hostname', 'tls-verify-peer', 'tls-type'];
+const PARAMETERS = ['socket', 'tls-hostname', ...TLS_PARAMETERS];
 
 function parseUri(name: string): NameOptions {
   const [, scheme = '', authority = '', path = '', query = ''] =
@@ -90,7 +92,7 @@ function parseQuery(name: string, query: string): Readonly<Record<string, string
     if (found[key] !== undefined) fail(name, `parameter '${key}' is given twice`);
     found[key] = value;
   }
-  if (found['tls-verify-peer'] !== undefined || found['tls-type'] !== undefined) {
+  if (TLS_PARAMETERS.some((key) => found[key] !== undefined)) {
     fail(name, 'how TLS is done is said by credentials (--object tls-creds-…, tls-creds=ID), not by the URI');
   }
   return found;

@@ -24,7 +24,7 @@ export const daemonCommand = command({
       long: 'chardev',
       value: 'CHARDEV',
       repeat: true,
-      help: 'Have a place for a control client: socket,id=ID,path=…,server=on,wait=off[,tls-creds=ID] or stdio,id=ID',
+      help: 'Have a place for a control client: socket,id=ID,path=…,server=on,wait=off (by TLS with tls-creds=ID) or stdio,id=ID',
     },
     monitor: {
       long: 'monitor',

@@ -73,6 +73,17 @@ export async function removeFilter(graph: BlockGraph, filter: Node): Promise<voi
   await takeOut(graph, filter);
 }
 
+/** Have a filter need nothing any more of what it filters: its users are about to go there, or elsewhere. */
+export function leave(transaction: Transaction, filter: Node): void {
+  const { leaving } = filter;
+  filter.leaving = true;
+  transaction.add({
+    abort() {
+      filter.leaving = leaving;
+    },
+  });
+}
+
 /**
  * The same for a job with its own filter, which closes when the job lets go of it too. The layer below stays, as long as
  * it is used or held. Doing so again does nothing.
@@ -86,12 +97,7 @@ export async function takeOut(graph: BlockGraph, filter: Node): Promise<void> {
   try {
     filter.held = false;
     await reshape([filter, below], (transaction) => {
-      filter.leaving = true;
-      transaction.add({
-        abort() {
-          filter.leaving = false;
-        },
-      });
+      leave(transaction, filter);
       moveUsers(transaction, { from: filter, to: below });
       refreshNodes(transaction, [filter, below]);
     });

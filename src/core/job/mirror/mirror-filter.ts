@@ -29,8 +29,6 @@ type Change = () => Maybe<void>;
 export class MirrorFilter extends FilterImage {
   /** Undefined before the job is made and once it has ended: then requests just pass. */
   observer: MirrorObserver | undefined;
-  /** The job has ended: nothing is needed of what is below any more. */
-  stopped = false;
   /** Where writes go too. */
   target: Edge | undefined;
   readonly #hollowsOut: boolean;
@@ -43,7 +41,6 @@ export class MirrorFilter extends FilterImage {
 
   /** Who wrote to the disk below would do so past the filter, and stay there when the job ends. */
   childPermissions(_child: string, users: UserPermissions, usual: PermPair): PermPair {
-    if (this.stopped) return { perm: 0, shared: Perm.ALL };
     // Being put in: those who will use it still use the disk below.
     if (users.unused) return usual;
     const shared = usual.shared & ~Perm.WRITE;

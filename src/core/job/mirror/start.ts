@@ -11,7 +11,7 @@ import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
 import { asking, type Holder } from '../../block/graph/refusal.ts';
-import { changeBacking, replaceNode, takeOut } from '../../block/graph/reshape.ts';
+import { changeBacking, leave, replaceNode, takeOut } from '../../block/graph/reshape.ts';
 import { transact } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
@@ -248,7 +248,8 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
     // Nobody else may write to the target while the job does, and from now on others do.
     held.release();
     transact((transaction) => {
-      stopFilter(filter, (undo) => transaction.add({ abort: undo }));
+      transaction.add({ abort: stopObserving(filter) });
+      leave(transaction, filter);
       if (how === 'complete' && plan.newBacking) changeBacking(transaction, plan.target, plan.newBacking);
       moveUsers(transaction, { from, to });
       if (from !== filter) moveUsers(transaction, { from: filter, to: plan.source });
@@ -262,20 +263,18 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
 
 async function takeDown(graph: BlockGraph, filter: Node): Promise<void> {
   if (filter.closing) return;
-  stopFilter(filter, () => undefined);
+  stopObserving(filter);
   await takeOut(graph, filter);
 }
 
-/** The filter only passes on from now on, and needs nothing of what is below. */
-function stopFilter(filter: Node, onAbort: (undo: () => void) => void): void {
+/** The filter only passes on from now on; returns how to take that back. */
+function stopObserving(filter: Node): () => void {
   const image = imageOf(filter);
   const { observer } = image;
-  image.stopped = true;
   image.observer = undefined;
-  onAbort(() => {
-    image.stopped = false;
+  return () => {
     image.observer = observer;
-  });
+  };
 }
 
 function imageOf(filter: Node): MirrorFilter {

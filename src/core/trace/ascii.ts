@@ -30,13 +30,16 @@ export function putText(out: DataView, at: number, { words, length }: Text): num
 }
 
 /** Words of 0 to 9999 in four digits, and in as many as they have. */
-const PADDED = digitWords((value) => String(value).padStart(4, '0'));
-const PLAIN = digitWords(String);
+const PADDED = new Uint32Array(10_000);
+const PLAIN = new Uint32Array(10_000);
 
-function digitWords(digits: (value: number) => string): Uint32Array {
-  const bytes = Buffer.alloc(40_000);
-  for (let value = 0; value < 10_000; value++) bytes.write(digits(value), value * 4, 'latin1');
-  return Uint32Array.from({ length: 10_000 }, (_, value) => bytes.readUInt32LE(value * 4));
+for (let value = 0; value < 10_000; value++) {
+  let word = 0;
+  for (let place = 24, rest = value; place >= 0; place -= 8, rest = Math.floor(rest / 10)) {
+    word |= (48 + (rest % 10)) << place;
+  }
+  PADDED[value] = word;
+  PLAIN[value] = word >>> (value < 10 ? 24 : value < 100 ? 16 : value < 1000 ? 8 : 0);
 }
 
 /** Put a whole number from 0 to 2^53 down at byte `at`, in decimal; where it ends. */

@@ -9,6 +9,7 @@
  */
 import { clock } from './clock.ts';
 import type { Maybe } from './maybe.ts';
+import { LONGEST_TIMER } from './sleep.ts';
 
 /** Length of a slice in milliseconds. */
 export const SLICE_MS = 20;
@@ -32,16 +33,13 @@ export const systemClock: Clock = {
       const turn = setImmediate(action);
       return () => clearImmediate(turn);
     }
-    const timer = setTimeout(action, Math.min(ms, MAX_TIMER_MS));
+    const timer = setTimeout(action, Math.min(ms, LONGEST_TIMER));
     return () => clearTimeout(timer);
   },
 };
 
 /** What sums of fractions may be wrong by, in milliseconds. */
 const ROUNDING_MS = 1e-6;
-
-/** What a timer of the host can wait, in milliseconds; who wants to wait longer does so again. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
 
 interface Waiter {
   readonly bytes: number;

@@ -1,5 +1,5 @@
-/** Longest time a timer can be set to, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+/** Longest time a timer can be set to, in milliseconds; who wants to wait longer does so again. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /**
  * Resolves after `ms` milliseconds (24 days at most), or as soon as `signal` is aborted: who must know which, looks at

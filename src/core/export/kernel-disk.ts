@@ -1,6 +1,7 @@
 /** An export as a disk of this machine: the kernel is one more client of the server, on a socket of its own. */
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { alignDown } from '../bytes/ranges.ts';
 import { NotSupported } from '../errors/block-error.ts';
 import { type NbdDevice, socketPair } from '../host/index.ts';
 import { SEND_BUFFER } from '../nbd/index.ts';
@@ -69,7 +70,7 @@ export class KernelDisk {
         this.#served = false;
       });
       await device.connect({
-        size: target.size - (target.size % blockSize),
+        size: alignDown(target.size, blockSize),
         blockSize,
         flags: target.flags({ form: 'simple', multiConn, statusPayload: false }),
         socket: theirs,

@@ -5,6 +5,7 @@
 import { closeSync, read, write } from 'node:fs';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
+import { alignUp } from '../bytes/ranges.ts';
 import { NotSupported } from '../errors/block-error.ts';
 import { hostError } from './errno.ts';
 import { libc, negativeErrno } from './libc.ts';
@@ -109,7 +110,7 @@ function* messages(bytes: Buffer): Generator<{ type: number; number: number; bod
       number: bytes.readUInt32LE(at + 8),
       body: bytes.subarray(at + HEADER, at + length),
     };
-    at += aligned(length);
+    at += alignUp(length, ALIGNMENT);
   }
 }
 
@@ -118,7 +119,7 @@ function attributesOf(bytes: Buffer): Attributes {
   for (let at = 0; at + ATTRIBUTE_HEADER <= bytes.length; ) {
     const length = Math.max(bytes.readUInt16LE(at), ATTRIBUTE_HEADER);
     found.set(bytes.readUInt16LE(at + 2) & ~NESTED, bytes.subarray(at + ATTRIBUTE_HEADER, at + length));
-    at += aligned(length);
+    at += alignUp(length, ALIGNMENT);
   }
   return found;
 }
@@ -144,13 +145,9 @@ export function nestedAttribute(type: number, ...parts: readonly Uint8Array[]): 
 }
 
 function attribute(type: number, content: Uint8Array): Buffer {
-  const bytes = Buffer.alloc(aligned(ATTRIBUTE_HEADER + content.length));
+  const bytes = Buffer.alloc(alignUp(ATTRIBUTE_HEADER + content.length, ALIGNMENT));
   bytes.writeUInt16LE(ATTRIBUTE_HEADER + content.length, 0);
   bytes.writeUInt16LE(type, 2);
   bytes.set(content, ATTRIBUTE_HEADER);
   return bytes;
-}
-
-function aligned(length: number): number {
-  return Math.ceil(length / ALIGNMENT) * ALIGNMENT;
 }

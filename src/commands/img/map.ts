@@ -7,7 +7,7 @@ import { hex, writeText } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { LAX_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { sizeValue } from '../cli/values.ts';
-import { shared, withImages } from './open-image.ts';
+import { chainOptions, shared, withImages } from './open-image.ts';
 
 export const map = command({
   name: 'map',
@@ -46,8 +46,7 @@ export const map = command({
     },
     svg: { long: 'svg', value: 'PICTURE', help: 'The same as a picture alone' },
     forceShare: shared.forceShare,
-    objects: shared.objects,
-    refs: shared.refs,
+    ...chainOptions,
     strictBase: LAX_BASE_OPTION,
   },
   examples: [
@@ -56,7 +55,7 @@ export const map = command({
     ['img map --output=json -s 1G -l 64M disk.qcow2', 'All areas of a part of the disk, for a program'],
   ],
   run: ({ arguments: { file }, options }, io) =>
-    // Where data lies is as true on a changed base as on any.
+    // Where data lies is as true on a base that may have changed as on any.
     withImages(io, { ...options, changedBase: 'warn-certain' }, async (images) => {
       const request = { name: file, format: options.format, imageOpts: options.imageOpts };
       const { image, size } = await images.open(request, { forceShare: options.forceShare });

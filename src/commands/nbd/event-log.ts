@@ -31,9 +31,7 @@ export function eventLog(io: Io, { format, verbose }: LogSettings): (event: LogE
   return (event) => {
     if (event.type === 'remark') return lines[event.kind === 'warning' ? 'warn' : 'note'](event.message);
     const isTold = all || isFailure(event) || (verbose && event.type === 'disk');
-    if (isTold)
-      io.stderr.write(`${io.programName}: ${textOf(event)}
-`);
+    if (isTold) io.stderr.write(`${io.programName}: ${textOf(event)}\n`);
   };
 }
 

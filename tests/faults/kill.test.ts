@@ -99,7 +99,8 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing).each(commands)('$name',
       await command.prepare(at);
       for (const file of command.files) copyFileSync(join(at.cwd, file), join(at.cwd, `kept-${file}`));
       const random = new Random(rounds);
-      const whole = await timeOf(command, at);
+      // The first run compiles what later ones need not: timed by that, all of these would be over when the signal comes.
+      const whole = Math.min(await timeOf(command, at), await timeOf(command, at), await timeOf(command, at));
       let killed = 0;
       for (let round = 0; round < rounds; round++) {
         const running = run(command, at);

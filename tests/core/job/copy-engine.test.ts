@@ -257,6 +257,19 @@ describe('copy', () => {
     ]);
   });
 
+  test('a failing status ends a copy, but is for him to see to who moves segments in a way of his own', async () => {
+    const content = pattern(4 * MiB);
+    const disk = () => new MemoryDisk({ size: 4 * MiB, content, holes: MiB, statusFails: (offset) => offset === 0 });
+    const target = new MemoryDisk({ size: 4 * MiB });
+    await expect(run([disk()], target)).rejects.toThrow('block status at offset 0');
+    const moved: [string, number, number][] = [];
+    await run([disk()], target, {
+      unordered: true,
+      move: ({ kind, offset, length }) => void moved.push([kind, offset, length]),
+    });
+    expect(moved).toEqual([0, 1, 2, 3].map((index) => ['data', index * MiB, MiB]));
+  });
+
   test('leaves out what the policy says to ignore', async () => {
     const control = new Control();
     control.onError = () => Promise.resolve('ignore');

@@ -18,6 +18,8 @@ export interface DiskSettings {
   readonly content?: Uint8Array;
   /** Granularity of status: a block of zeroes is a hole. Undefined: all is data. */
   readonly holes?: number;
+  /** Asking for the status there fails. */
+  readonly statusFails?: (offset: number) => boolean;
   /** Requests wait for the event loop. */
   readonly slow?: boolean;
   /** Refuses zeroing other than by writing. */
@@ -110,6 +112,7 @@ export class MemoryDisk {
   }
 
   #status(offset: number, length: number): Extent {
+    if (this.settings.statusFails?.(offset)) throw new BlockError('bad status', { code: 'EIO' });
     const unit = this.settings.holes ?? 512;
     const isHole = (at: number): boolean =>
       this.data.subarray(at - (at % unit), at - (at % unit) + unit).every((byte) => byte === 0);

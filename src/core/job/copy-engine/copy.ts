@@ -94,7 +94,9 @@ function plannerFor(options: CopyOptions): Planner {
     everything: sparse === 0,
     wholeUnits: options.compressed ?? false,
     onStatusError: (error, offset) => {
-      if (!options.salvage) throw withContext(`error while reading block status at offset ${offset}`, error);
+      // Who moves segments in a way of his own looks there himself, and decides about errors.
+      if (!options.salvage && !options.move)
+        throw withContext(`error while reading block status at offset ${offset}`, error);
     },
   });
 }

@@ -72,9 +72,14 @@ export class Accounting {
     this.#passed?.(exceeded);
   }
 
+  /** The next request of this kind is to be timed, even if it ends at once. */
+  times(counters: KindCounters): boolean {
+    return (counters.operations & this.untimed) === 0;
+  }
+
   /** A request begins: when, in nanoseconds, or 0 where it is not timed unless it has to wait. */
   begin(counters: KindCounters): number {
-    return (counters.operations & this.untimed) === 0 ? now() : 0;
+    return this.times(counters) ? now() : 0;
   }
 
   /** A request ended without having to wait; `begun` is what {@link begin} said of it. */
@@ -82,8 +87,7 @@ export class Accounting {
     if (begun !== 0) {
       this.#timed(counters, bytes, now() - begun);
     } else {
-      counters.operations++;
-      counters.bytes += bytes;
+      counters.count(bytes);
     }
   }
 

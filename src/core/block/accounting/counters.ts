@@ -35,6 +35,12 @@ export class KindCounters {
     return this.#time + this.#sample * Math.max(0, this.operations - this.#covered);
   }
 
+  /** One ended well that was not timed. */
+  count(bytes: number): void {
+    this.operations++;
+    this.bytes += bytes;
+  }
+
   /** One ended well after `ns`. Where few are timed it stands also for those that ended since the last of them. */
   ended(bytes: number, ns: number, standsForOthers: boolean): void {
     this.operations++;

@@ -177,7 +177,20 @@ export class Backend implements EdgeParent, AsyncDisposable {
 
   #read(offset: number, buf: Uint8Array): Maybe<void> {
     const root = this.#inside(offset, buf.length);
-    return this.#counted ? accountedRead(this.accounts, root, offset, buf) : root.read(offset, buf);
+    if (!this.#counted) return root.read(offset, buf);
+    const { accounts } = this;
+    const { read } = accounts;
+    if (accounts.times(read)) return accountedRead(accounts, root, offset, buf);
+    // As in NodeIo.read.
+    let done: Maybe<void>;
+    try {
+      done = root.read(offset, buf);
+    } catch (error) {
+      accounts.failed(read);
+      throw error;
+    }
+    if (done instanceof Promise) return accounts.follow(read, buf.length, done);
+    read.count(buf.length);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {

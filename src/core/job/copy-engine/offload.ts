@@ -3,7 +3,7 @@ import type { Maybe } from '../../async/maybe.ts';
 import type { Segment } from './types.ts';
 
 /** Longer than what goes through memory: it takes none, and a call costs what it costs. */
-export const OFFLOAD_TRANSFER = 4 * 1024 * 1024;
+export const OFFLOAD_TRANSFER = 16 * 1024 * 1024;
 
 /** Segments in a row that could not be copied, after which no more are tried. */
 const PATIENCE = 4;

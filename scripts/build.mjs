@@ -53,8 +53,6 @@ const programs = {
       img: 'src/commands/img/main.ts',
       io: 'src/commands/io/main.ts',
       nbd: 'src/commands/nbd/main.ts',
-      'trace-thread': 'src/core/trace/thread.ts',
-      'hash-thread': 'src/core/job/checksum/hash-thread.ts',
     },
   },
   output: {
@@ -80,6 +78,23 @@ const programs = {
   },
 };
 
+/**
+ * A thread, each in a bundle of its own: it starts with nothing that was compiled before, and the chunks it would share
+ * with the programs are a hundred times as long as what it needs of them.
+ */
+const thread = (name, path) => ({
+  options: { ...common, input: { [name]: path } },
+  output: {
+    ...programs.output,
+    chunkFileNames: `chunks/${name}-[name]-[hash].cjs`,
+    codeSplitting: {},
+  },
+});
+const threads = [
+  thread('trace-thread', 'src/core/trace/thread.ts'),
+  thread('hash-thread', 'src/core/job/checksum/hash-thread.ts'),
+];
+
 /** The library, for `import … from 'blockyard'`. */
 const library = {
   options: { ...common, input: { index: 'src/index.ts' } },
@@ -100,7 +115,7 @@ export async function build({ types = true, ifNeeded = false } = {}) {
   const typesStamp = join(dist, '.stamp-types');
   if (!ifNeeded || !isStamped(codeStamp, stamp) || !existsSync(join(dist, 'cli', 'img.cjs'))) {
     const { rolldown } = await import('rolldown');
-    const results = await Promise.all([bundle(rolldown, programs), bundle(rolldown, library)]);
+    const results = await Promise.all([programs, ...threads, library].map((each) => bundle(rolldown, each)));
     removeStale(new Set(results.flat()), [join(dist, 'chunks'), join(dist, 'cli', 'chunks')]);
     writeStamp(codeStamp, stamp);
   }

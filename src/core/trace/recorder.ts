@@ -9,7 +9,7 @@
 import fs from 'node:fs';
 import type { BlockError } from '../errors/block-error.ts';
 import { errnoOf, type TraceNode } from './record.ts';
-import { type Issued, type Request, type RingMemory, RingWriter, ringMemory } from './ring.ts';
+import { type Issued, type RingMemory, RingWriter, ringMemory } from './ring.ts';
 import { openSink, type Sink } from './sink.ts';
 
 /** How often the last few records are shown to the writer, in milliseconds. */
@@ -94,10 +94,18 @@ export class TraceRecorder {
     return this.#ring;
   }
 
-  /** A request that began in the ring has returned, and ended well. */
-  recordNow(ring: RingWriter, request: Request): void {
-    if (ring.ended(request)) this.#recorded++;
-    else this.record({ ...request, start: ring.left() }, 0);
+  /** A request that began in the ring has returned, and ended well: a {@link Request} by its parts. */
+  recordNow(
+    ring: RingWriter,
+    kind: number,
+    offset: number,
+    length: number,
+    number: number,
+    depth: number,
+    node: number,
+  ): void {
+    if (ring.ended(kind, offset, length, number, depth, node)) this.#recorded++;
+    else this.record({ kind, offset, length, number, depth, node, start: ring.left() }, 0);
   }
 
   /** The request has ended now, well or with the error of this number. */

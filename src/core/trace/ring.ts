@@ -88,13 +88,16 @@ export class RingWriter {
     return this.#starts[--this.#nested] ?? 0n;
   }
 
-  /** The innermost of those returned, and ends now without an error. False when there is no room: nothing has changed. */
-  ended(request: Request): boolean {
+  /**
+   * The innermost of those returned, and ends now without an error: a {@link Request} by its parts, since an object for
+   * each would be most of what a record costs. False when there is no room: nothing has changed.
+   */
+  ended(kind: number, offset: number, length: number, number: number, depth: number, node: number): boolean {
     if (this.#count === STAGED && !this.publish()) return false;
     const at = this.#count * WORDS;
     this.#times[at + 1] = now();
     this.#times[at] = this.#starts[--this.#nested] ?? 0n;
-    this.#fill(request, 0);
+    this.#fill(kind, offset, length, number, depth, node, 0);
     return true;
   }
 
@@ -104,20 +107,31 @@ export class RingWriter {
     const at = this.#count * WORDS;
     this.#times[at] = issued.start;
     this.#times[at + 1] = now();
-    this.#fill(issued, errno);
+    const { kind, offset, length, number, depth, node } = issued;
+    this.#fill(kind, offset, length, number, depth, node, errno);
     return true;
   }
 
-  #fill(request: Request, errno: number): void {
+  #fill(
+    kind: number,
+    offset: number,
+    length: number,
+    number: number,
+    depth: number,
+    node: number,
+    errno: number,
+  ): void {
     const at = this.#count++ * WORDS;
-    this.#large[at + 2] = request.offset;
-    this.#large[at + 3] = request.length;
-    this.#large[at + 4] = request.number;
+    const large = this.#large;
+    large[at + 2] = offset;
+    large[at + 3] = length;
+    large[at + 4] = number;
+    const small = this.#small;
     const rest = at * 2 + SMALL;
-    this.#small[rest] = request.kind;
-    this.#small[rest + 1] = errno;
-    this.#small[rest + 2] = request.depth;
-    this.#small[rest + 3] = request.node;
+    small[rest] = kind;
+    small[rest + 1] = errno;
+    small[rest + 2] = depth;
+    small[rest + 3] = node;
   }
 
   /** Let the other end have all that was added; false when the ring has no room for it, and it stays here. */

@@ -71,7 +71,7 @@ class TraceImage extends FilterImage {
     if (done instanceof Promise) {
       return this.#later(done, { kind: READ, offset, length, number, start: ring.left(), depth, node: this.#node });
     }
-    this.#recorder.recordNow(ring, { kind: READ, offset, length, number, depth, node: this.#node });
+    this.#recorder.recordNow(ring, READ, offset, length, number, depth, this.#node);
     this.#inFlight--;
   }
 

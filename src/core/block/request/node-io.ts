@@ -20,10 +20,11 @@ import { NodeBitmaps } from '../bitmaps/node-bitmaps.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../driver.ts';
 import { Flag } from '../driver.ts';
 import type { Edge } from '../graph/edge.ts';
-import { announced, announceFlush } from './announced.ts';
+import { announced } from './announced.ts';
 import { Changes } from './changes.ts';
 import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
 import { discardable, discardInPieces } from './discarding.ts';
+import { Flushing } from './flushing.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, sliceBuffers, totalLength } from './pieces.ts';
@@ -53,6 +54,7 @@ export class NodeIo {
   readonly accounts = new Accounting();
   readonly #requests = new InFlight();
   readonly #changes: Changes;
+  readonly #flushing: Flushing;
   #image: Image;
   readonly #owner: IoOwner;
   #fit: Fit;
@@ -62,13 +64,12 @@ export class NodeIo {
   /** `#size` and what it is rounded up to: remainders of large numbers are slow. */
   #size = 0;
   #rounded = 0;
-  /** The count of changes that the last flush made stable. */
-  #flushed = 0;
 
   constructor(image: Image, owner: IoOwner) {
     this.#image = image;
     this.#owner = owner;
     this.#changes = new Changes(this.#requests, new NodeBitmaps(owner.name, this, image.bitmaps));
+    this.#flushing = new Flushing(owner, this.#changes, this.#requests);
     this.#fit = this.refit();
   }
 
@@ -309,45 +310,23 @@ export class NodeIo {
     if (!wanted) return done;
     return after(done, () => {
       this.#changes.count++;
-      return this.#flush();
+      return this.#flushing.flush(this.#image);
     });
   }
 
   /** Something was written here, or by the driver to a child, that no flush has made stable yet. */
   get dirty(): boolean {
-    if (this.#changes.count !== this.#flushed) return true;
-    for (const edge of this.#owner.children.values()) if (edge.holdsData && edge.node.io.dirty) return true;
-    return false;
+    return this.#flushing.dirty;
   }
 
   /** Make everything that completed before stable; nothing to do when nothing was written since the last time. */
   flush(): Maybe<void> {
-    return accounted(this.accounts, this.accounts.flush, 0, () => this.#flush());
-  }
-
-  #flush(): Maybe<void> {
-    if (!this.dirty) return;
-    const upTo = this.#changes.count;
-    const image = this.#image;
-    const run = () => (image.flush ? image.flush() : this.#flushChildren());
-    if (this.#owner.modes.noFlush) {
-      this.#flushed = upTo;
-      return;
-    }
-    return after(this.#requests.during(after(announceFlush(this.#owner.children), run)), () => {
-      this.#flushed = Math.max(this.#flushed, upTo);
-    });
-  }
-
-  /** A driver without a flush of its own keeps nothing back: its data is in its children. */
-  #flushChildren(): Maybe<void> {
-    const edges = [...this.#owner.children.values()].filter((edge) => edge.holdsData);
-    return inPieces(edges.length, 1, (index) => edges[index]?.flush());
+    return accounted(this.accounts, this.accounts.flush, 0, () => this.#flushing.flush(this.#image));
   }
 
   /** Flush without looking whether this node wrote: its driver may hold metadata of its own. */
-  async flushAll(): Promise<void> {
-    if (!this.#owner.modes.noFlush) await this.#requests.during(this.#image.flush?.());
+  flushAll(): Promise<void> {
+    return this.#flushing.flushAll(this.#image);
   }
 
   /**

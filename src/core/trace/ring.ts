@@ -95,9 +95,13 @@ export class RingWriter {
   ended(kind: number, offset: number, length: number, number: number, depth: number, node: number): boolean {
     if (this.#count === STAGED && !this.publish()) return false;
     const at = this.#count * WORDS;
-    this.#times[at + 1] = now();
-    this.#times[at] = this.#starts[--this.#nested] ?? 0n;
-    this.#fill(kind, offset, length, number, depth, node, 0);
+    const begun = this.#nested - 1;
+    const times = this.#times;
+    times[at + 1] = now();
+    // There is one. A default would make numbers on the heap of all.
+    times[at] = this.#starts[begun] as bigint;
+    this.#nested = begun;
+    this.#put(at, kind, offset, length, number, depth, node, 0);
     return true;
   }
 
@@ -108,11 +112,13 @@ export class RingWriter {
     this.#times[at] = issued.start;
     this.#times[at + 1] = now();
     const { kind, offset, length, number, depth, node } = issued;
-    this.#fill(kind, offset, length, number, depth, node, errno);
+    this.#put(at, kind, offset, length, number, depth, node, errno);
     return true;
   }
 
-  #fill(
+  /** What stands beside the times of the record at this word, which is the next. */
+  #put(
+    at: number,
     kind: number,
     offset: number,
     length: number,
@@ -121,7 +127,7 @@ export class RingWriter {
     node: number,
     errno: number,
   ): void {
-    const at = this.#count++ * WORDS;
+    this.#count++;
     const large = this.#large;
     large[at + 2] = offset;
     large[at + 3] = length;

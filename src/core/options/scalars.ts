@@ -131,6 +131,13 @@ export function text<const P extends TextFieldOptions>(options: P): Present<stri
   });
 }
 
+/** Any text, or null, which stands for something else than an empty one. */
+export function textOrNull<const P extends FieldOptions>(options: P): Present<string | null, P> {
+  return converted<string | null, P>(infoFrom('text', options, { orNull: true }), options, (input) =>
+    input === null ? null : (toText(input) ?? expects('a text or null', input)),
+  );
+}
+
 /** The id of a `secret` object that holds a key or password. */
 export function secretId<const P extends FieldOptions>(options: P): Present<string, P> {
   return converted(infoFrom('text', options), options, (input) =>

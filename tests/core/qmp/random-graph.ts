@@ -266,7 +266,7 @@ export class RandomGraph {
     const [node, overlay] = [this.#node(), this.#node()];
     const there = this.nodes.get(overlay);
     const fits = there?.driver === 'qcow2' && !there.children.has('backing') && !this.#isUsed(overlay);
-    const expected = fits && !this.#isBelow(overlay, node) && this.nodes.has(node) ? 'either' : 'refused';
+    const expected = fits && node !== overlay && this.nodes.has(node) ? 'either' : 'refused';
     return this.#ask('blockdev-snapshot', { node, overlay }, expected, () => {
       this.#move(node, overlay, overlay);
       there?.children.set('backing', node);

@@ -144,7 +144,7 @@ interface Pair {
   readonly untouched?: readonly string[];
   /** A backup says of zeroes that they are there, since it may have another target than a new one. */
   readonly marksZeroes?: boolean;
-  /** A rebase looks at both sides, and leaves to the backing file what that has alike; a stream asks only who has something. */
+  /** A rebase reads the new backing file too, and leaves to it what it has alike; a stream does not read what stays. */
   readonly leavesAlike?: boolean;
   /** One is laid out as the other: they are the same byte for byte. */
   readonly sameBytes?: boolean;

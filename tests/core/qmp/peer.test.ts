@@ -65,6 +65,25 @@ const script: readonly (readonly [command: object, members?: readonly string[]])
   [{ execute: 'qom-set', arguments: { path: '/objects/g', property: 'x-iops-total', value: 5 } }],
   [{ execute: 'object-del', arguments: { id: 'g' } }],
   [{ execute: 'object-del', arguments: { id: 'g' } }],
+  [{ execute: 'blockdev-add', arguments: { driver: 'null-co', 'node-name': 'c' } }],
+  [
+    {
+      execute: 'blockdev-add',
+      arguments: {
+        driver: 'quorum',
+        'node-name': 'q',
+        children: [{ driver: 'null-co' }, { driver: 'null-co' }],
+        'vote-threshold': 1,
+      },
+    },
+  ],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', node: 'c' } }],
+  // It has the number of the one that went last.
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'blockdev-del', arguments: { 'node-name': 'q' } }],
+  [{ execute: 'blockdev-del', arguments: { 'node-name': 'c' } }],
   [{ execute: 'job-pause', arguments: { id: 'none' } }],
   [{ execute: 'block-job-pause', arguments: { device: 'none' } }],
   [{ execute: 'nbd-server-stop' }],

@@ -1,8 +1,17 @@
-/** `--chardev` and `--monitor`: places for control clients, in the words of QEMU's command line. */
+/** Places for control clients: `--chardev` and `--monitor` in the words of QEMU's command line, and `--qmp` for short. */
 import { connect } from 'node:net';
 import { BlockError, NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { addressText, type ListenAddress } from '../../core/export/index.ts';
-import { bool, choice, defineOptions, integer, type OptionsOf, text, validate } from '../../core/options/index.ts';
+import {
+  bool,
+  choice,
+  defineOptions,
+  integer,
+  type OptionsOf,
+  parseKeyValues,
+  text,
+  validate,
+} from '../../core/options/index.ts';
 import {
   type BlockService,
   listenQmp,
@@ -13,9 +22,14 @@ import {
 import type { Io } from '../cli/io.ts';
 import { isDaemon } from './background.ts';
 import { readOptions } from './daemon-requests.ts';
-import { inetAddress, serveStdio } from './qmp-address.ts';
+import { inetAddress, parseQmpAddress, serveStdio } from './qmp-address.ts';
 
 const id = text({ help: 'Name for --monitor', required: true, nonEmpty: true });
+
+const entrance = {
+  'tls-creds': text({ help: 'Id of credentials: nobody comes in without TLS then' }),
+  'tls-authz': text({ help: 'Id of an object that says which clients may come in' }),
+};
 
 const kinds = {
   socket: defineOptions({
@@ -26,8 +40,7 @@ const kinds = {
     fd: integer({ help: 'A descriptor that listens already', min: 0 }),
     server: bool({ help: 'Listen, rather than connect', default: false }),
     wait: bool({ help: 'Go on only when a client has come' }),
-    'tls-creds': text({ help: 'Id of credentials: nobody comes in without TLS then' }),
-    'tls-authz': text({ help: 'Id of an object that says which clients may come in' }),
+    ...entrance,
     nodelay: bool({ help: 'Send at once; always so', default: true }),
   }),
   stdio: defineOptions({ id, signal: bool({ help: 'Let Ctrl-C end the program', default: true }) }),
@@ -38,6 +51,14 @@ const monitorOptions = defineOptions({
   id: text({ help: 'Name of the monitor' }),
   mode: choice(['control', 'readline'], { help: 'What is spoken', default: 'control' }),
   pretty: bool({ help: 'Answers in several lines', default: false }),
+});
+
+const qmpOptions = defineOptions({
+  address: text({ help: 'unix:PATH, tcp:HOST:PORT or stdio', required: true }),
+  server: bool({ help: 'Listen; always so', default: true }),
+  wait: bool({ help: 'Go on only when a client has come', default: false }),
+  pretty: bool({ help: 'Answers in several lines', default: false }),
+  ...entrance,
 });
 
 type SocketOptions = OptionsOf<(typeof kinds)['socket']>;
@@ -78,6 +99,22 @@ export class Chardevs {
     if (chardev.used) throw new BlockError(`chardev '${name}' has a monitor already`, { code: 'EBUSY' });
     chardev.used = true;
     this.#endings.push(await chardev.attach(pretty));
+  }
+
+  /** Any number of clients at one place. */
+  async addQmp(typed: string): Promise<void> {
+    const given = validate(qmpOptions, parseKeyValues(typed, { impliedKey: 'address' }), '--qmp');
+    const { server, wait, pretty, 'tls-creds': tlsCreds, 'tls-authz': tlsAuthz } = given;
+    if (!server) throw new Usage('--qmp only listens', { hint: '--chardev socket connects where a client waits' });
+    const address = parseQmpAddress(given.address, '--qmp');
+    if (address === 'stdio') {
+      if (isDaemon(this.#io)) throw new Usage('--qmp stdio cannot be used with --daemonize');
+      if (tlsCreds !== undefined || tlsAuthz !== undefined) throw new Usage('--qmp stdio takes no TLS');
+      this.#endings.push(serveStdio(this.#service, this.#io, { pretty }));
+      return;
+    }
+    const credentials = serverCredentials(this.#service.graph, tlsCreds, tlsAuthz);
+    this.#endings.push(await this.#listen(address, { pretty, credentials }, wait));
   }
 
   async close(): Promise<void> {

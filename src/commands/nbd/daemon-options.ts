@@ -36,7 +36,7 @@ export const daemonCommand = command({
       long: 'qmp',
       value: 'ADDRESS',
       repeat: true,
-      help: 'Take control clients at unix:PATH, tcp:HOST:PORT or stdio',
+      help: 'Take control clients at unix:PATH, tcp:HOST:PORT (by TLS with ,tls-creds=ID[,tls-authz=ID]) or stdio',
     },
     nbdServer: {
       long: 'nbd-server',
@@ -54,7 +54,7 @@ export const daemonCommand = command({
       long: 'stats',
       value: 'unix:PATH[,interval=S]',
       repeat: true,
-      help: 'Send the statistics to every reader of that socket as JSON Lines, every S seconds (default 1)',
+      help: 'Send the statistics to every reader of that socket as JSON Lines, every S seconds (default 1, also 0.1)',
     },
     metrics: {
       long: 'metrics',

@@ -1,8 +1,8 @@
 /** The storage daemon: a graph that the command line begins and control clients go on with. */
 import { BlockGraph } from '../../core/block/graph/block-graph.ts';
-import { NotSupported, Usage } from '../../core/errors/block-error.ts';
+import { NotSupported } from '../../core/errors/block-error.ts';
 import { JobList } from '../../core/job/job-list.ts';
-import { BlockService, listenQmp, type QuitReason } from '../../core/qmp/index.ts';
+import { BlockService, type QuitReason } from '../../core/qmp/index.ts';
 import { driverList } from '../../drivers/index.ts';
 import { type Io, userLines } from '../cli/io.ts';
 import { objectValue } from '../cli/object-value.ts';
@@ -13,7 +13,6 @@ import { becomeDaemon, isDaemon, tellReady } from './background.ts';
 import { Chardevs } from './daemon-chardev.ts';
 import { addBlockdev, addExport, readOptions, startNbdServer } from './daemon-requests.ts';
 import { writePidFile } from './pid-file.ts';
-import { parseQmpAddress, serveStdio } from './qmp-address.ts';
 
 /** As of which QEMU commands and fields are. */
 const QEMU = { major: 10, minor: 0, micro: 13 };
@@ -97,7 +96,7 @@ class Builder {
       case 'monitor':
         return this.#chardevs.addMonitor(readOptions(value, '--monitor', 'chardev'));
       case 'qmp':
-        return this.#listen(value);
+        return this.#chardevs.addQmp(value);
       case 'nbdServer':
         return startNbdServer(service, value);
       case 'export':
@@ -115,17 +114,6 @@ class Builder {
       default:
         return;
     }
-  }
-
-  async #listen(text: string): Promise<void> {
-    const address = parseQmpAddress(text, '--qmp');
-    if (address === 'stdio') {
-      if (isDaemon(this.#io)) throw new Usage('--qmp stdio cannot be used with --daemonize');
-      this.#endings.push(serveStdio(this.#service, this.#io, {}));
-      return;
-    }
-    const listener = await listenQmp(this.#service, address);
-    this.#endings.push(() => listener.close());
   }
 }
 

@@ -3,12 +3,12 @@ import type { Socket } from 'node:net';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { Listener } from '../../core/export/index.ts';
-import { bool, defineOptions, integer, parseKeyValues, text, validate } from '../../core/options/index.ts';
+import { bool, defineOptions, parseKeyValues, text, validate } from '../../core/options/index.ts';
 import { blockStats } from '../../core/qmp/index.ts';
 
 const options = defineOptions({
   address: text({ help: 'unix:PATH', required: true }),
-  interval: integer({ help: 'Seconds between two lines', default: 1, min: 1, max: 86400 }),
+  interval: text({ help: 'Seconds between two lines, also 0.1', default: '1' }),
   'query-nodes': bool({ help: 'Of nodes, rather than of exports and nodes', default: false }),
 });
 
@@ -20,6 +20,7 @@ export async function serveStats(graph: BlockGraph, typed: string): Promise<() =
   if (!given.address.startsWith('unix:') || given.address === 'unix:') {
     throw new Usage(`--stats expects unix:PATH, not '${given.address}'`);
   }
+  const interval = milliseconds(given.interval);
   const readers = new Set<Socket>();
   const line = (): string =>
     `${JSON.stringify({
@@ -42,12 +43,21 @@ export async function serveStats(graph: BlockGraph, typed: string): Promise<() =
     if (readers.size === 0) return;
     const text = line();
     for (const reader of readers) if (reader.writableLength < MAX_UNREAD) reader.write(text);
-  }, given.interval * 1000);
+  }, interval);
   return () => {
     clearInterval(timer);
     listener.close();
     for (const reader of readers) reader.destroySoon();
   };
+}
+
+const MIN_SECONDS = 0.01;
+const MAX_SECONDS = 86_400;
+
+function milliseconds(typed: string): number {
+  const seconds = /^\d*\.?\d+$/.test(typed) ? Number(typed) : Number.NaN;
+  if (seconds >= MIN_SECONDS && seconds <= MAX_SECONDS) return seconds * 1000;
+  throw new Usage(`--stats: 'interval' must be ${MIN_SECONDS} to ${MAX_SECONDS} seconds, not '${typed}'`);
 }
 
 /** Children have entries of their own. */

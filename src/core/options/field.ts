@@ -31,6 +31,8 @@ export interface FieldInfo {
   readonly choices?: readonly string[];
   /** A text that is a number mostly, and may be written as one. */
   readonly orNumber?: boolean;
+  /** Null is a value of its own. */
+  readonly orNull?: boolean;
   /** Smallest and largest number or size in bytes. */
   readonly min?: number;
   readonly max?: number;

@@ -24,6 +24,7 @@ export {
   secretId,
   type TextFieldOptions,
   text,
+  textOrNull,
 } from './scalars.ts';
 export {
   anything,

@@ -131,6 +131,13 @@ export function text<const P extends TextFieldOptions>(options: P): Present<stri
   });
 }
 
+/** Any text, or null, which stands for something else than an empty one. */
+export function textOrNull<const P extends FieldOptions>(options: P): Present<string | null, P> {
+  return converted<string | null, P>(infoFrom('text', options, { orNull: true }), options, (input) =>
+    input === null ? null : (toText(input) ?? expects('a text or null', input)),
+  );
+}
+
 /** The id of a `secret` object that holds a key or password. */
 export function secretId<const P extends FieldOptions>(options: P): Present<string, P> {
   return converted(infoFrom('text', options), options, (input) =>
@@ -138,15 +145,22 @@ export function secretId<const P extends FieldOptions>(options: P): Present<stri
   );
 }
 
+export interface ChoiceFieldOptions<W extends string> extends FieldOptions {
+  readonly default?: W;
+  /** Words that are never granted: not offered, but let through, for whoever gets them to say why not. */
+  readonly neverGranted?: readonly W[];
+}
+
 /** One of a fixed list of words. */
-export function choice<
-  const C extends readonly string[],
-  const P extends FieldOptions & { readonly default?: C[number] },
->(choices: C, options: P): Present<C[number], P> {
-  return converted(infoFrom('choice', options, { choices }), options, (input) => {
+export function choice<const C extends readonly string[], const P extends ChoiceFieldOptions<C[number]>>(
+  choices: C,
+  options: P,
+): Present<C[number], P> {
+  const offered = choices.filter((name) => !options.neverGranted?.includes(name));
+  return converted(infoFrom('choice', options, { choices: offered }), options, (input) => {
     const word = toText(input);
     const found = choices.find((name): name is C[number] => name === word);
-    return found ?? expects(choiceText(choices), input);
+    return found ?? expects(choiceText(offered), input);
   });
 }
 

@@ -4,9 +4,9 @@ import { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { BlockError } from '../errors/block-error.ts';
 
-/** Every backend with a name, in the order of the nodes. */
+/** Every backend with a name, in the order of the nodes; last those whose node was closed by force. */
 export function* namedBackends(graph: BlockGraph): Generator<Backend> {
-  for (const node of graph.nodes.values()) {
+  for (const node of [...graph.nodes.values(), ...graph.closedInUse]) {
     for (const { parent } of node.parents) if (parent instanceof Backend && parent.name !== undefined) yield parent;
   }
 }

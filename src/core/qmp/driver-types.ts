@@ -3,9 +3,9 @@
  * They are made of the drivers' own schemas; no option is listed here.
  */
 import type { CreateCapability } from '../block/creation.ts';
-import type { Driver, DriverList } from '../block/driver.ts';
+import type { ChildSlot, Driver, DriverList } from '../block/driver.ts';
 import { commonOptions } from '../block/graph/common-options.ts';
-import { slotsOf } from '../block/graph/slots.ts';
+import { filteredSlot, slotsOf } from '../block/graph/slots.ts';
 import { objectEntries } from '../block/objects/object-types.ts';
 import type { FieldSchema, Fields } from '../options/field.ts';
 import { choice, fieldsOf, group, nodeRef, text } from '../options/fields.ts';
@@ -30,6 +30,10 @@ export class DriverTypes {
   async #make(): Promise<Types> {
     const drivers = await Promise.all(this.#list.entries.map((entry) => entry.load()));
     const nodes = Object.fromEntries(drivers.map((driver) => [driver.name, nodeFields(driver)]));
+    const filters = drivers.flatMap((driver) => {
+      const slot = filteredSlot(driver);
+      return slot ? [[driver.name, filterFields(driver, slot)]] : [];
+    });
     const creations = drivers.flatMap((driver) => (driver.create ? [[driver.name, creationFields(driver)]] : []));
     const amends = drivers.flatMap((driver) => (driver.amendOptions ? [[driver.name, amendFields(driver)]] : []));
     const objects = await Promise.all(
@@ -37,6 +41,7 @@ export class DriverTypes {
     );
     return new Map<TypeName, ObjectShape>([
       ['BlockdevOptions', unionOf('driver', nodes, commonMembers())],
+      ['BlockdevFilterOptions', unionOf('driver', Object.fromEntries(filters), commonMembers())],
       ['BlockdevAmendOptions', unionOf('driver', Object.fromEntries(amends))],
       ['ObjectOptions', unionOf('qom-type', Object.fromEntries(objects))],
       ['BlockdevCreateOptions', unionOf('driver', Object.fromEntries(creations))],
@@ -67,6 +72,12 @@ function nodeFields(driver: Driver): Fields {
   const parsed: Fields =
     driver.parseFileName && !('filename' in own) ? { filename: text({ help: 'Name with all in it' }) } : {};
   return { ...parsed, ...own, ...Object.fromEntries(slots) };
+}
+
+/** The same of a filter that is put on top of a node: it is not asked for what it filters, in whatever spelling. */
+function filterFields(driver: Driver, slot: ChildSlot): Fields {
+  const without = [slot.name, slot.nameOption, driver.parseFileName && 'filename'];
+  return Object.fromEntries(Object.entries(nodeFields(driver)).filter(([name]) => !without.includes(name)));
 }
 
 /** The creation options of a driver under their names on the wire, and the nodes that it needs. */

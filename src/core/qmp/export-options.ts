@@ -1,5 +1,6 @@
 /** What serving a node takes, for the command and for the command line. */
 import { bool, either, group, integer, list, type OptionsOf, text, variant } from '../options/fields.ts';
+import { checkIntervals, policyFields, setErrorPolicies, setIntervals, statsIntervals } from './backend-settings.ts';
 import type { BlockService } from './service.ts';
 
 const required = { required: true } as const;
@@ -48,6 +49,8 @@ export const exportOptions = variant(
         ),
         { help: 'Dirty bitmaps that clients can look at' },
       ),
+      ...policyFields,
+      'stats-intervals': statsIntervals,
       'allocation-depth': bool({ help: 'Clients can see which layer of the chain holds what', default: false }),
     },
   },
@@ -57,9 +60,11 @@ export const exportOptions = variant(
 export type ExportOptions = OptionsOf<typeof exportOptions>;
 
 /** Serve as the options say. */
-export function requestExport({ exports, graph }: BlockService, given: ExportOptions): void {
+export function requestExport({ exports, graph, events }: BlockService, given: ExportOptions): void {
+  const { 'stats-intervals': intervals = [] } = given;
+  checkIntervals(intervals);
   if (given.iothread !== undefined) graph.objects.find('iothread', given.iothread);
-  exports.add({
+  const backend = exports.add({
     id: given.id,
     node: given['node-name'],
     name: given.name,
@@ -69,4 +74,6 @@ export function requestExport({ exports, graph }: BlockService, given: ExportOpt
     bitmaps: given.bitmaps ?? [],
     allocationDepth: given['allocation-depth'],
   });
+  setErrorPolicies(backend, given, events);
+  setIntervals(backend.accounts, intervals);
 }

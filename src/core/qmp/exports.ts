@@ -82,7 +82,8 @@ export class Exports {
     }
   }
 
-  add(request: ExportRequest): void {
+  /** Returns the user of the node that it has become. */
+  add(request: ExportRequest): Backend {
     const { id, writable } = request;
     if (!isIdentifier(id)) throw new BlockError(`'${id}' is no valid id of an export`, { hint: IDENTIFIER_HINT });
     if (this.#entries.has(id))
@@ -103,6 +104,7 @@ export class Exports {
       const served = new Export({ name, description, backend, readOnly: !writable, bitmaps, allocationDepth });
       server.addExport(served);
       this.#entries.set(id, { id, served, removing: false });
+      return backend;
     } catch (error) {
       for (const bitmap of bitmaps) bitmap.release?.();
       void backend.close().catch(() => undefined);
@@ -138,9 +140,14 @@ export class Exports {
   list(): { id: string; node: string; removing: boolean }[] {
     return [...this.#entries.values()].map(({ id, served, removing }) => ({
       id,
-      node: removing ? '' : served.backend.image.name,
+      node: removing ? '' : this.#nodeNameOf(served.backend),
       removing,
     }));
+  }
+
+  /** Empty for one that was closed by force: another node may have the name by now. */
+  #nodeNameOf({ image }: Backend): string {
+    return this.#graph.closedInUse.has(image) ? '' : image.name;
   }
 
   /** Let all go; failures in closing come at the end. */

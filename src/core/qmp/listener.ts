@@ -13,13 +13,16 @@ export interface QmpListener {
 }
 
 export interface QmpListenOptions extends SessionOptions {
-  /** One client at a time; others are turned away. */
+  /** One client at a time; others wait until it has gone, and nothing is said to them before. */
   readonly single?: boolean;
   /** Take only those who come in by TLS, from their first byte on. */
   readonly credentials?: ServerCredentials | undefined;
   /** Told of every client. */
   connected?(): void;
 }
+
+/** Clients that may wait for the one that is served; there is nobody for more. */
+const MAX_QUEUED = 16;
 
 /** How long a client may take for the last words, in milliseconds. */
 const LAST_WORDS_MS = 1000;
@@ -32,34 +35,70 @@ export async function listenQmp(
   address: ListenAddress,
   options: QmpListenOptions = {},
 ): Promise<QmpListener> {
-  const clients = new Map<Socket, Session | undefined>();
-  const listener = await Listener.open({
-    address,
-    connected(socket) {
-      socket.on('error', () => undefined);
-      if (options.single && clients.size > 0) return void socket.destroy();
-      clients.set(socket, undefined);
-      socket.once('close', () => clients.delete(socket));
-      const serve = (talk: Socket): void => {
-        if (socket.destroyed) return;
-        clients.set(socket, serveSocket(service, talk, options));
-        options.connected?.();
-      };
-      if (options.credentials) secured(socket, options.credentials).then(serve, () => socket.destroy());
-      else serve(socket);
-    },
-  });
+  const door = new Door(service, options);
+  const listener = await Listener.open({ address, connected: (socket) => door.arrived(socket) });
   return {
     address: addressText(listener.address),
-    async close() {
+    close() {
       listener.close();
-      const closed = [...clients.keys()].map((socket) => new Promise<void>((resolve) => socket.once('close', resolve)));
-      for (const [socket, session] of clients) session ? session.end() : socket.destroy();
-      const grace = setTimeout(() => [...clients.keys()].forEach((socket) => void socket.destroy()), LAST_WORDS_MS);
-      await Promise.all(closed);
-      clearTimeout(grace);
+      return door.close();
     },
   };
+}
+
+/** The clients of one place, and those that wait for their turn. */
+class Door {
+  readonly #service: BlockService;
+  readonly #options: QmpListenOptions;
+  /** Without a session as long as TLS is being negotiated. */
+  readonly #clients = new Map<Socket, Session | undefined>();
+  readonly #queue: Socket[] = [];
+
+  constructor(service: BlockService, options: QmpListenOptions) {
+    this.#service = service;
+    this.#options = options;
+  }
+
+  arrived(socket: Socket): void {
+    socket.on('error', () => undefined);
+    if (!this.#options.single || this.#clients.size === 0) this.#admit(socket);
+    else if (this.#queue.length < MAX_QUEUED) this.#queue.push(socket);
+    else socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#queue.splice(0)) socket.destroy();
+    const clients = this.#clients;
+    const closed = [...clients.keys()].map((socket) => new Promise<void>((resolve) => socket.once('close', resolve)));
+    for (const [socket, session] of clients) session ? session.end() : socket.destroy();
+    const grace = setTimeout(() => [...clients.keys()].forEach((socket) => void socket.destroy()), LAST_WORDS_MS);
+    await Promise.all(closed);
+    clearTimeout(grace);
+  }
+
+  #admit(socket: Socket): void {
+    const { credentials } = this.#options;
+    this.#clients.set(socket, undefined);
+    socket.once('close', () => this.#left(socket));
+    if (credentials) {
+      secured(socket, credentials).then(
+        (talk) => this.#serve(socket, talk),
+        () => socket.destroy(),
+      );
+    } else this.#serve(socket, socket);
+  }
+
+  #serve(socket: Socket, talk: Socket): void {
+    if (socket.destroyed) return;
+    this.#clients.set(socket, serveSocket(this.#service, talk, this.#options));
+    this.#options.connected?.();
+  }
+
+  #left(socket: Socket): void {
+    this.#clients.delete(socket);
+    const next = this.#queue.splice(0, this.#queue.findIndex((each) => !each.destroyed) + 1).at(-1);
+    if (next) this.#admit(next);
+  }
 }
 
 async function secured(socket: Socket, credentials: ServerCredentials): Promise<Socket> {

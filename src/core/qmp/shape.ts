@@ -32,7 +32,12 @@ export interface Member {
 }
 
 /** Options of a node and of the making of an image: they depend on which drivers there are. */
-export type TypeName = 'BlockdevOptions' | 'BlockdevCreateOptions' | 'BlockdevAmendOptions' | 'ObjectOptions';
+export type TypeName =
+  | 'BlockdevOptions'
+  | 'BlockdevFilterOptions'
+  | 'BlockdevCreateOptions'
+  | 'BlockdevAmendOptions'
+  | 'ObjectOptions';
 
 /** The shapes of the named types. */
 export type Types = ReadonlyMap<TypeName, ObjectShape>;
@@ -66,7 +71,7 @@ function shapeOfInfo(info: FieldInfo): Shape {
     case 'bool':
       return { kind: 'bool' };
     case 'text':
-      return info.orNumber ? { kind: 'either', forms: [{ kind: 'int' }, { kind: 'str' }] } : { kind: 'str' };
+      return textShape(info);
     case 'choice':
       return { kind: 'enum', values: info.choices ?? [] };
     case 'node':
@@ -82,6 +87,11 @@ function shapeOfInfo(info: FieldInfo): Shape {
     case 'any':
       return { kind: 'any' };
   }
+}
+
+function textShape({ orNumber, orNull }: FieldInfo): Shape {
+  if (orNumber) return { kind: 'either', forms: [{ kind: 'int' }, { kind: 'str' }] };
+  return orNull ? { kind: 'either', forms: [{ kind: 'str' }, { kind: 'null' }] } : { kind: 'str' };
 }
 
 export function membersOf(fields: Fields): Member[] {

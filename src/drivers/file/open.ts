@@ -6,7 +6,11 @@ import { assertKind, HostImage } from './host-image.ts';
 
 export const openOptions = defineOptions({
   filename: text({ help: 'Path of the file or device', required: true }),
-  aio: choice(AIO_MODES, { help: 'How requests are carried out', default: 'threads' }),
+  aio: choice(AIO_MODES, {
+    help: 'How requests are carried out',
+    default: 'threads',
+    neverGranted: ['native', 'io_uring'],
+  }),
   locking: choice(['auto', 'on', 'off'], { help: 'Hold permissions as locks on the file', default: 'auto' }),
 });
 

@@ -85,8 +85,12 @@ export class QuorumImage implements Image {
       throw new BlockError(`quorum '${name}' cannot have fewer children than vote-threshold says, ${threshold}`);
     },
     changed: (edges) => {
+      const last = `${PREFIX}${this.#nextIndex - 1}`;
+      const hadLast = this.#children.some(({ name }) => name === last);
       this.#children = edges;
       const numbers = edges.map(({ name }) => Number(name.slice(PREFIX.length)) + 1);
+      // The number of the last child is given anew when that goes: clients that exchange it count on its name.
+      if (hadLast && !edges.some(({ name }) => name === last)) this.#nextIndex--;
       this.#nextIndex = Math.max(this.#nextIndex, ...numbers);
     },
   };

@@ -86,7 +86,20 @@ describe('accounts', () => {
       });
     }
     await expect(serveStats(service.graph, 'tcp:localhost:1')).rejects.toThrow(/unix:PATH/);
-    await expect(serveStats(service.graph, `unix:${socket},interval=0`)).rejects.toThrow(/interval/);
+    for (const wrong of ['0', '0.001', '1e3', 'x', '86401', '1.']) {
+      await expect(serveStats(service.graph, `unix:${socket},interval=${wrong}`)).rejects.toThrow(
+        `'interval' must be 0.01 to 86400 seconds, not '${wrong}'`,
+      );
+    }
+  });
+
+  test('--stats goes on in fractions of a second', async () => {
+    const { service } = await withAccounts();
+    const socket = path.join(tempDir(), 's');
+    onTestFinished(await serveStats(service.graph, `unix:${socket},interval=.02`));
+    const lines = new Lines(net.connect(socket));
+    const times = [await lines.next(), await lines.next(), await lines.next()].map(({ time }) => Number(time));
+    expect(times).toEqual([...new Set(times)].sort((a, b) => a - b));
   });
 
   test('--metrics answers in the text format of Prometheus, anew each time', async () => {
@@ -135,6 +148,29 @@ describe('control clients', () => {
     expect(await first.next()).toMatchObject({ event: 'SHUTDOWN', data: { reason: 'host-qmp-quit' } });
   });
 
+  test('wait for the one before them at a chardev', async () => {
+    const socket = path.join(tempDir(), 'q');
+    await daemon(['--chardev', `socket,id=c,path=${socket},server=on,wait=off`, '--monitor', 'chardev=c'], socket);
+    const first = new Lines(net.connect(socket));
+    expect(await first.next()).toMatchObject({ QMP: {} });
+    const [gone, second] = [net.connect(socket), new Lines(net.connect(socket))];
+    let greeted = false;
+    const greeting = second.next().then((message) => {
+      greeted = true;
+      return message;
+    });
+    gone.destroy();
+    // What is sent ahead waits with its sender, as in the kernel's queue.
+    second.socket.write('{"execute": "qmp_capabilities"}');
+    expect(await first.ask('qmp_capabilities')).toEqual({ return: {} });
+    expect(await first.ask('blockdev-add', { driver: 'null-co', 'node-name': 'n' })).toEqual({ return: {} });
+    expect(greeted).toBe(false);
+    first.socket.destroy();
+    expect(await greeting).toMatchObject({ QMP: {} });
+    expect(await second.next()).toEqual({ return: {} });
+    expect(await second.ask('quit')).toEqual({ return: {} });
+  });
+
   test('are waited for at their own socket when the daemon connects', async () => {
     const socket = path.join(tempDir(), 'q');
     const server = net.createServer();
@@ -158,6 +194,12 @@ describe('control clients', () => {
     [['--chardev', 'stdio,id=c', '--monitor', 'c,mode=readline'], /readline/],
     [['--chardev', 'stdio,id=c', '--chardev', 'stdio,id=c'], /already a chardev/],
     [['--qmp', 'udp:1'], /expects unix:PATH/],
+    [['--qmp', 'unix:/x,tls-creds=t'], /no set of credentials for TLS 't'/],
+    [['--qmp', 'unix:/x,tls-authz=t'], /'tls-authz' needs 'tls-creds'/],
+    [['--qmp', 'stdio,tls-creds=t'], /takes no TLS/],
+    [['--qmp', 'unix:/x,server=off'], /only listens/],
+    [['--qmp', 'unix:/x,servers=on'], /servers/],
+    [['--blockdev', 'null-co,node-name=n', '--export', 'nbd,id=e,node-name=n,werror=maybe'], /werror.*maybe/],
     [['--qmp', 'tcp:localhost:70000'], /70000/],
     [['--qmp', 'unix:/no/such/folder/q'], /no\/such/],
     [['--blockdev', 'node-name=x'], /driver/],
@@ -197,8 +239,8 @@ describe.skipIf(peersFor('nbdinfo', 'openssl').missing)('nbd-server-start with T
   });
 });
 
-describe.skipIf(peersFor('openssl').missing)('a chardev with TLS', () => {
-  test('lets in who has a certificate and may come in, and nobody else', async () => {
+describe.skipIf(peersFor('openssl').missing)('control sockets with TLS', () => {
+  test('let in who has a certificate and may come in, and nobody else', async () => {
     const dir = tempDir();
     await makeCertificates(dir, { hosts: ['localhost'] });
     const control = path.join(dir, 'q');
@@ -206,13 +248,14 @@ describe.skipIf(peersFor('openssl').missing)('a chardev with TLS', () => {
       ...['--object', `tls-creds-x509,id=t,dir=${dir},endpoint=server`],
       ...['--object', 'authz-list,id=all,policy=allow', '--object', 'authz-list,id=none,policy=deny'],
     ];
-    const port = await freePort();
+    const [port, short] = [await freePort(), await freePort()];
+    const qmp = ['--qmp', `tcp:localhost:${short},tls-creds=t,tls-authz=all`];
     const place = (id: string, where: string, authz: string): string[] => [
       ...['--chardev', `socket,id=${id},${where},server=on,wait=off,tls-creds=t,tls-authz=${authz}`],
       ...['--monitor', id],
     ];
     const refusing = [...place('a', `host=localhost,port=${port}`, 'all'), ...place('b', `path=${dir}/b`, 'none')];
-    await daemon([...objects, ...refusing, ...place('c', `path=${control}`, 'all')], control);
+    await daemon([...objects, ...refusing, ...qmp, ...place('c', `path=${control}`, 'all')], control);
     const read = (name: string) => fs.readFileSync(path.join(dir, name));
     const secrets = { ca: read('ca-cert.pem'), cert: read('client-cert.pem'), key: read('client-key.pem') };
     const answer = (socket: net.Socket) =>
@@ -221,9 +264,13 @@ describe.skipIf(peersFor('openssl').missing)('a chardev with TLS', () => {
         socket.on('data', (data: Buffer) => resolve(data.toString()));
         socket.write('{"execute": "qmp_capabilities"}');
       });
-    expect(await answer(net.connect(port, 'localhost'))).not.toMatch('QMP');
-    expect(await answer(tls.connect({ port, host: 'localhost', ca: secrets.ca }))).not.toMatch('QMP');
+    for (const at of [port, short]) {
+      expect(await answer(net.connect(at, 'localhost'))).not.toMatch('QMP');
+      expect(await answer(tls.connect({ port: at, host: 'localhost', ca: secrets.ca }))).not.toMatch('QMP');
+    }
     expect(await answer(tls.connect({ path: `${dir}/b`, servername: 'localhost', ...secrets }))).not.toMatch('QMP');
+    const other = new Lines(tls.connect({ port: short, host: 'localhost', ...secrets }));
+    expect(await other.next()).toMatchObject({ QMP: {} });
     const client = new Lines(tls.connect({ path: control, servername: 'localhost', ...secrets }));
     expect(await client.next()).toMatchObject({ QMP: {} });
     expect(await client.ask('qmp_capabilities')).toEqual({ return: {} });

@@ -2,10 +2,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { fieldInfo } from '../../../src/core/options/field.ts';
+import { validate } from '../../../src/core/options/parse.ts';
 import { checkShape } from '../../../src/core/qmp/check-shape.ts';
 import { allCommands } from '../../../src/core/qmp/commands/index.ts';
 import { documentOf } from '../../../src/core/qmp/document.ts';
 import { DriverTypes } from '../../../src/core/qmp/driver-types.ts';
+import type { AnyCommand } from '../../../src/core/qmp/record.ts';
 import type { Shape, Types } from '../../../src/core/qmp/shape.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { scene } from './client.ts';
@@ -24,13 +27,37 @@ interface Info {
 
 const types: Types = await new DriverTypes(driverList).all();
 
+/** Every way to choose one word in a value: the value again and again, each word of each enumeration in it once. */
+function* words(infos: ReadonlyMap<string, Info>, name: string, value: unknown, depth = 0): Generator<unknown> {
+  const info = infos.get(name);
+  if (!info || depth > 6) return;
+  if (info['meta-type'] === 'enum') yield* info.values ?? [];
+  else if (info['meta-type'] === 'array') {
+    const item = info['element-type'] ?? '';
+    for (const each of words(infos, item, sample(infos, item, depth + 1), depth + 1)) yield [each];
+  } else if (info['meta-type'] === 'alternate') {
+    for (const { type = '' } of info.members ?? []) {
+      yield* words(infos, type, sample(infos, type, depth + 1), depth + 1);
+    }
+  } else if (info['meta-type'] === 'object') {
+    const whole = value as Readonly<Record<string, unknown>>;
+    for (const { name: key = '', type = '' } of info.members ?? []) {
+      if (key === info.tag) continue;
+      const inner = whole[key] ?? sample(infos, type, depth + 1);
+      for (const each of words(infos, type, inner, depth + 1)) yield { ...whole, [key]: each };
+    }
+    const variant = info.variants?.find((each) => each.case === whole[info.tag ?? '']);
+    if (variant) yield* words(infos, variant.type, value, depth + 1);
+  }
+}
+
 /** A value made of nothing but what the introspection says: all required members, and the optional ones that are scalars. */
 function sample(infos: ReadonlyMap<string, Info>, name: string, depth = 0): unknown {
   const info = infos.get(name);
   if (!info) throw new Error(`type '${name}' is not described`);
   switch (info['meta-type']) {
     case 'builtin':
-      return { int: 1, bool: true, str: 'text', null: null, any: 'x' }[name];
+      return { int: 1024, bool: true, str: 'text', null: null, any: 'x' }[name];
     case 'enum':
       return info.values?.[0];
     case 'array':
@@ -100,7 +127,27 @@ describe('query-qmp-schema', () => {
       }
     },
   );
+
+  test.each(allCommands.filter(({ schema }) => !isAny(schema)).map((each) => [each.name, each] as const))(
+    '%s takes every word that is described',
+    async (name, record) => {
+      const all = await infos();
+      const type = all.get(name)?.['arg-type'] ?? '';
+      const info = all.get(type);
+      if (!info) throw new Error(`${name} is not described`);
+      const cases = Math.max(1, info.variants?.length ?? 0);
+      for (let choice = 0; choice < cases; choice++) {
+        const value = objectOf(all, info, 0, choice);
+        for (const each of [value, ...words(all, type, value)]) {
+          accepts(record.argumentShape, each);
+          validate(record.schema, each as Record<string, unknown>, name);
+        }
+      }
+    },
+  );
 });
+
+const isAny = (schema: AnyCommand['schema']): boolean => fieldInfo(schema)?.kind === 'any';
 
 function accepts(shape: Shape, value: unknown): void {
   checkShape(shape, value, types);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Backend } from '../../../src/core/block/backend/backend.ts';
 import { Perm } from '../../../src/core/block/permissions-bits.ts';
+import { namedBackends } from '../../../src/core/qmp/index.ts';
 import { tempDir } from '../../support/temp.ts';
 import { type Client, type Scene, scene } from './client.ts';
 
@@ -204,6 +205,33 @@ describe('filters', () => {
     expect([...service.graph.nodes.keys()]).toEqual(['a']);
     await user.close();
   });
+
+  test('of every kind are put in, wherever they have what they filter', async () => {
+    await using made = await scene();
+    const { client, service } = made;
+    const dir = tempDir();
+    await withDisk(made, dir);
+    await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'other', size: 16 * MiB, 'read-zeroes': true });
+    const needs: Readonly<Record<string, object>> = {
+      blklogwrites: { log: { driver: 'null-co', size: 16 * MiB } },
+      blkverify: { test: 'other' },
+      'copy-before-write': { target: 'other' },
+      throttle: { 'iops-total': 1e9 },
+      trace: { 'trace-file': path.join(dir, 'trace') },
+    };
+    const kinds = [...((await service.types()).get('BlockdevFilterOptions')?.cases?.keys() ?? [])];
+    expect(kinds).toContain('blkdebug');
+    const user = backend(made, 'disk', Perm.CONSISTENT_READ);
+    for (const driver of kinds) {
+      const filter = { driver, 'node-name': 'f', ...needs[driver] };
+      await client.run('x-blockyard-insert-filter', { 'node-name': 'disk', filter });
+      expect([user.image.name, user.image.passedOn?.node.name]).toEqual(['f', 'disk']);
+      await user.read(0, Buffer.alloc(512));
+      await client.run('x-blockyard-remove-filter', { 'node-name': 'f' });
+      expect(user.image.name).toBe('disk');
+    }
+    await user.close();
+  });
 });
 
 describe('accounts', () => {
@@ -305,10 +333,42 @@ describe('an export with policies on errors', () => {
     await client.event('BLOCK_IO_ERROR');
     await client.run('blockdev-del', { 'node-name': 'd', force: true });
     await expect(stopped).rejects.toThrow("node 'd' has been closed");
+    // It is still there for the commands on users, also beside another node of that name.
+    await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'd', size: MiB });
+    await client.run('block-latency-histogram-set', { id: 'e', boundaries: [10] });
+    await client.run('x-blockyard-stats-intervals-set', { id: 'e', intervals: [1] });
+    await client.run('block_set_io_throttle', { id: 'e', ...NO_RATES, iops: 1000 });
+    await client.run('x-blockyard-export-error-policy', { id: 'e' });
+    expect(await client.run('query-blockstats')).toMatchObject([{ device: 'e', stats: { failed_rd_operations: 2 } }]);
     await expect(async () => user.write(0, Buffer.alloc(512))).rejects.toThrow("node 'd' has been closed");
     await user.close();
+    expect(await client.run('query-blockstats')).toEqual([]);
   });
 });
+
+test('an export has policies and intervals from its beginning, and is listed without its node once that is gone', async () => {
+  await using made = await scene();
+  const { client, service } = made;
+  await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: MiB });
+  const addr = { type: 'unix', data: { path: path.join(tempDir(), 's') } };
+  await client.run('nbd-server-start', { addr });
+  const wanted = { type: 'nbd', id: 'e', 'node-name': 'n', writable: true, werror: 'enospc', 'stats-intervals': [5] };
+  const many = Array.from({ length: 17 }, () => 1);
+  expect(await client.refusal('block-export-add', { ...wanted, 'stats-intervals': many })).toMatch(/16/);
+  expect(await client.run('query-block-exports')).toEqual([]);
+  await client.run('block-export-add', wanted);
+  const [user] = namedBackends(service.graph);
+  expect(user?.errorPolicies).toMatchObject({ read: 'report', write: 'enospc' });
+  expect(await client.run('query-blockstats')).toMatchObject([{ stats: { timed_stats: [{ interval_length: 5 }] } }]);
+  await client.run('blockdev-del', { 'node-name': 'n', force: true });
+  await client.run('blockdev-add', { driver: 'null-co', 'node-name': 'n', size: MiB });
+  expect(await client.run('query-block-exports')).toMatchObject([{ id: 'e', 'node-name': '' }]);
+  await client.run('block-export-del', { id: 'e', mode: 'hard' });
+  await client.event('BLOCK_EXPORT_DELETED');
+  expect(service.graph.closedInUse.size).toBe(0);
+});
+
+const NO_RATES = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 };
 
 function openFiles(filename: string): number {
   const real = fs.realpathSync(filename);

@@ -53,11 +53,37 @@ const script: readonly (readonly [command: object, members?: readonly string[]])
   [{ execute: 'object-add', arguments: { 'qom-type': 'throttle-group', id: 'g' } }],
   [{ execute: 'qom-get', arguments: { path: '/objects/g', property: 'x-iops-total' } }],
   [{ execute: 'qom-get', arguments: { path: '/objects/g', property: 'type' } }],
+  [{ execute: 'qom-get', arguments: { path: '/objects', property: 'type' } }],
+  [{ execute: 'qom-get', arguments: { path: '/objects', property: 'none' } }],
+  [{ execute: 'qom-list', arguments: { path: '/objects' } }, ['name', 'type']],
+  [{ execute: 'qom-list', arguments: { path: '/objects/g' } }, ['name', 'type']],
+  [{ execute: 'qom-list-properties', arguments: { typename: 'throttle-group' } }, ['name', 'type']],
+  [{ execute: 'qom-list-properties', arguments: { typename: 'iothread' } }, ['name', 'type']],
+  [{ execute: 'qom-list-properties', arguments: { typename: 'none' } }],
   [{ execute: 'qom-get', arguments: { path: '/objects/none', property: 'type' } }],
   [{ execute: 'qom-list', arguments: { path: '/objects/none' } }],
   [{ execute: 'qom-set', arguments: { path: '/objects/g', property: 'x-iops-total', value: 5 } }],
   [{ execute: 'object-del', arguments: { id: 'g' } }],
   [{ execute: 'object-del', arguments: { id: 'g' } }],
+  [{ execute: 'blockdev-add', arguments: { driver: 'null-co', 'node-name': 'c' } }],
+  [
+    {
+      execute: 'blockdev-add',
+      arguments: {
+        driver: 'quorum',
+        'node-name': 'q',
+        children: [{ driver: 'null-co' }, { driver: 'null-co' }],
+        'vote-threshold': 1,
+      },
+    },
+  ],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', node: 'c' } }],
+  // It has the number of the one that went last.
+  [{ execute: 'x-blockdev-change', arguments: { parent: 'q', child: 'children.1' } }],
+  [{ execute: 'blockdev-del', arguments: { 'node-name': 'q' } }],
+  [{ execute: 'blockdev-del', arguments: { 'node-name': 'c' } }],
   [{ execute: 'job-pause', arguments: { id: 'none' } }],
   [{ execute: 'block-job-pause', arguments: { device: 'none' } }],
   [{ execute: 'nbd-server-stop' }],
@@ -84,6 +110,8 @@ function talk(command: string, args: readonly string[], cwd: string): Promise<An
   });
 }
 
+const nameOf = (item: Answer): string => String(item['node-name'] ?? item.name);
+
 /** What is compared of an answer. */
 function essence(answer: Answer | undefined, members: readonly string[] | undefined): unknown {
   const error = answer?.error as { class: string } | undefined;
@@ -93,7 +121,7 @@ function essence(answer: Answer | undefined, members: readonly string[] | undefi
   const items = value as Answer[];
   return items
     .map((item) => Object.fromEntries(members.map((name) => [name, item[name]])))
-    .sort((a, b) => String(a['node-name']).localeCompare(String(b['node-name'])));
+    .sort((a, b) => nameOf(a).localeCompare(nameOf(b)));
 }
 
 describe.skipIf(peersFor('qemu-storage-daemon').missing)('beside qemu-storage-daemon', () => {

@@ -34,6 +34,8 @@ const NODE_NAME = /^[a-zA-Z][a-zA-Z0-9._-]{0,30}$/;
 export class BlockGraph implements AsyncDisposable {
   readonly settings: GraphSettings;
   readonly nodes = new Map<string, Node>();
+  /** Nodes that were closed below their users, for as long as they have any; their names are free. */
+  readonly closedInUse = new Set<Node>();
   /** What users define beside the nodes, for them to refer to. */
   readonly objects = new ObjectStore();
   /** Who wants to hear of images that prove damaged while in use. */
@@ -113,6 +115,7 @@ export class BlockGraph implements AsyncDisposable {
     const { node, parent } = edge;
     if (!node.parents.delete(edge)) return;
     if (parent.node?.children.get(edge.name) === edge) parent.node.children.delete(edge.name);
+    if (node.parents.size === 0) this.closedInUse.delete(node);
     if (node.parents.size > 0 || node.held) {
       transact((transaction) => refreshPermissions(transaction, [node], { loosening: true }));
       return;
@@ -127,6 +130,7 @@ export class BlockGraph implements AsyncDisposable {
 
   /** Close `node` below its users, who must not get through to it any more (`force-close.ts`). */
   async closeUsed(node: Node): Promise<void> {
+    if (node.parents.size > 0) this.closedInUse.add(node);
     await this.#close(node);
   }
 

@@ -9,7 +9,8 @@ import { moveUsers, type Replacement, refreshNodes, setChild } from './changes.t
 import { whileDrained } from './drain.ts';
 import type { Node } from './node.ts';
 import { openNode } from './open.ts';
-import type { NodeSpec } from './spec.ts';
+import { filteredSlot } from './slots.ts';
+import { entryOf, type NodeSpec } from './spec.ts';
 import { type Transaction, transact } from './transaction.ts';
 
 /** Have all users of `from` use `to`, jobs aside; `from` closes when nobody holds it then. */
@@ -28,8 +29,8 @@ export function reshape<T>(nodes: readonly Node[], change: (transaction: Transac
 }
 
 /**
- * Open a filter on top of `below` and have the users of `below` use it. `spec` says its driver and options, not its
- * `file`. Nothing has changed when this throws.
+ * Open a filter on top of `below` and have the users of `below` use it. `spec` says its driver and options, not what it
+ * filters. Nothing has changed when this throws.
  */
 export async function insertFilter(
   graph: BlockGraph,
@@ -38,11 +39,11 @@ export async function insertFilter(
   settings: { readonly except?: Replacement['except'] } = {},
 ): Promise<Node> {
   const { modes } = below;
-  const filter = await openNode(graph, { ...spec, file: below.name }, { modes: { ...modes, autoReadOnly: false } });
+  const slot = filteredSlot(await entryOf(graph.settings.drivers, spec.driver ?? '').load());
+  if (!slot) throw new BlockError(`driver '${spec.driver}' is no filter, it cannot be put on top of '${below.name}'`);
+  const whole = { ...spec, [slot.name]: below.name };
+  const filter = await openNode(graph, whole, { modes: { ...modes, autoReadOnly: false } });
   try {
-    if (filter.passedOn?.node !== below) {
-      throw new BlockError(`driver '${filter.driver.name}' is no filter, it cannot be put on top of '${below.name}'`);
-    }
     filter.held = true;
     await replaceNode(graph, { from: below, to: filter, ...settings });
     filter.held = false;

@@ -1,3 +1,4 @@
+/** Which children a driver has. */
 import type { ChildSlot, Driver } from '../driver.ts';
 
 /** The children of a driver that options of that name stand for; by default formats and filters have `file`. */
@@ -7,4 +8,9 @@ export function slotsOf(driver: Driver): readonly ChildSlot[] {
   return [
     { name: 'file', role: driver.kind === 'filter' ? 'filtered' : 'metadata+data', anyNode: driver.kind === 'filter' },
   ];
+}
+
+/** Where a filter has what it filters; undefined for what is no filter, or one of several disks. */
+export function filteredSlot(driver: Driver): ChildSlot | undefined {
+  return driver.kind === 'filter' ? slotsOf(driver).find(({ role }) => role === 'filtered') : undefined;
 }

@@ -5,7 +5,14 @@ import { validate } from '../../options/parse.ts';
 import type { Options } from '../../options/schema.ts';
 import { fieldsOf } from '../../options/structures.ts';
 import { crumple } from '../../options/tree.ts';
-import type { ObjectKind, ObjectKinds, ObjectProperty, ObjectType } from './object-type.ts';
+import {
+  type ObjectKind,
+  type ObjectKinds,
+  type ObjectProperty,
+  type ObjectType,
+  type PropertyInfo,
+  propertiesOf,
+} from './object-type.ts';
 import { objectEntry } from './object-types.ts';
 
 type AnyObject = ObjectKinds[ObjectKind];
@@ -142,10 +149,9 @@ export class ObjectStore {
     property.set(entry.object, value);
   }
 
-  /** Names of the properties of an object, readable or not. */
-  properties(id: string): string[] {
-    const { type } = this.#known(id, { qmpClass: 'DeviceNotFound' });
-    return [...new Set(['type', ...Object.keys(fieldsOf(type.options)), ...Object.keys(type.properties ?? {})])].sort();
+  /** The properties of an object, readable or not. */
+  properties(id: string): PropertyInfo[] {
+    return propertiesOf(this.#known(id, { qmpClass: 'DeviceNotFound' }).type);
   }
 
   #property(id: string, name: string): { entry: Entry; property: ObjectProperty<AnyObject> } {

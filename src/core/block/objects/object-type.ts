@@ -2,7 +2,9 @@
 import type { Authorizer } from '../../crypto/authorizer.ts';
 import type { Secret } from '../../crypto/secret.ts';
 import type { TlsCredentials } from '../../crypto/tls-credentials.ts';
+import { type FieldKind, fieldInfo } from '../../options/field.ts';
 import type { OptionSchema, Options } from '../../options/schema.ts';
+import { fieldsOf } from '../../options/structures.ts';
 import type { ThrottleGroup } from '../throttle/group.ts';
 
 /**
@@ -36,6 +38,8 @@ export interface ObjectContext {
 
 /** A property that can be looked at or changed while the object exists, under its option's name. */
 export interface ObjectProperty<T> {
+  /** What lists of properties call its type; by default that of the field. */
+  readonly type?: string;
   get?(object: T): unknown;
   /** @throws Usage for a value that does not fit; the object is then as before. */
   set?(object: T, value: unknown): void;
@@ -63,4 +67,21 @@ export interface ObjectEntry {
   /** One line for help. */
   readonly summary: string;
   readonly load: () => Promise<ObjectType>;
+}
+
+export interface PropertyInfo {
+  readonly name: string;
+  /** `int`, `bool`, `string`, or the name of a group. */
+  readonly type: string;
+}
+
+const TYPES: { readonly [K in FieldKind]?: string } = { size: 'int', integer: 'int', bool: 'bool', group: 'struct' };
+
+/** What objects of a type have, by name. */
+export function propertiesOf(type: ObjectType): PropertyInfo[] {
+  const properties = Object.entries(fieldsOf(type.options)).map(([name, field]) => ({
+    name,
+    type: type.properties?.[name]?.type ?? TYPES[fieldInfo(field)?.kind ?? 'text'] ?? 'string',
+  }));
+  return [{ name: 'type', type: 'string' }, ...properties].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

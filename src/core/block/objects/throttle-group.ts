@@ -11,6 +11,7 @@ const PREFIX = 'x-';
 
 /** All limits at once; those that a new value does not name stay as they are. */
 const limits: ObjectProperty<ThrottleGroup> = {
+  type: 'ThrottleLimits',
   get: (group) => optionsFrom(group.limits),
   set(group, value) {
     if (!isRecord(value)) throw new Usage("property 'limits' of a throttle-group expects a group of limits");

@@ -1,8 +1,8 @@
 /** What requests there were, and how long they took. */
 
 import type { IoKind } from '../../block/accounting/counters.ts';
-import { Usage } from '../../errors/block-error.ts';
-import { anything, bool, bytes, group, integer, list, text } from '../../options/fields.ts';
+import { anything, bool, bytes, group, list, text } from '../../options/fields.ts';
+import { setIntervals, statsInterval } from '../backend-settings.ts';
 import { accountsOf } from '../backends.ts';
 import { type AnyCommand, command } from '../record.ts';
 import { blockStats } from '../stats.ts';
@@ -59,21 +59,15 @@ const setHistogram = command({
   },
 });
 
-const setIntervals = command({
+const setStatsIntervals = command({
   name: 'x-blockyard-stats-intervals-set',
   help: 'Keep averages over the last seconds too, as timed_stats; an empty list for none',
   features: ['unstable'],
   arguments: {
     id: text({ help: 'Id of an export, or name of a node', ...required }),
-    intervals: list(integer({ help: 'Seconds', ...required, min: 1, max: 86400 }), {
-      help: 'Their lengths',
-      ...required,
-    }),
+    intervals: list(statsInterval, { help: 'Their lengths', ...required }),
   },
-  run({ id, intervals }, { service }) {
-    if (intervals.length > 16) throw new Usage(`${intervals.length} intervals are more than the 16 that can be kept`);
-    accountsOf(service.graph, id).setIntervals(intervals);
-  },
+  run: ({ id, intervals }, { service }) => setIntervals(accountsOf(service.graph, id), intervals),
 });
 
-export const accountingCommands: readonly AnyCommand[] = [queryStats, setHistogram, setIntervals];
+export const accountingCommands: readonly AnyCommand[] = [queryStats, setHistogram, setStatsIntervals];

@@ -1,6 +1,6 @@
 /** What is served to others, and to whom. */
-import { errorPolicies } from '../../block/error-policy.ts';
 import { bool, choice, group, list, text, variant } from '../../options/fields.ts';
+import { policyFields, setErrorPolicies } from '../backend-settings.ts';
 import { namedBackend } from '../backends.ts';
 import { exportOptions, requestExport, serverFields } from '../export-options.ts';
 import { listenAddress, nestedAddress, serverCredentials } from '../nbd-address.ts';
@@ -108,33 +108,13 @@ const olderRemove = command({
   run: ({ name, mode: how }, { service: { exports } }) => exports.remove(exports.idOf(name), how === 'hard'),
 });
 
-const policy = (help: string) => choice(errorPolicies, { help, default: 'report' });
-
 const setPolicy = command({
   name: 'x-blockyard-export-error-policy',
   help: 'Say what is done when a request of an export fails: report it to the client, ignore it, or stop until resumed',
   features: ['unstable'],
-  arguments: { id, rerror: policy('For reads'), werror: policy('For writes, discards and flushes') },
-  run({ id: name, rerror, werror }, { service: { graph, events } }) {
-    const backend = namedBackend(graph, name);
-    if (rerror === 'report' && werror === 'report') {
-      backend.errorPolicies = undefined;
-      return;
-    }
-    backend.errorPolicies = {
-      read: rerror,
-      write: werror,
-      failed: ({ operation, action, error }) =>
-        events.emit('BLOCK_IO_ERROR', {
-          'qom-path': `/exports/${name}`,
-          device: name,
-          'node-name': backend.image.name,
-          operation,
-          action,
-          nospace: error.code === 'ENOSPC',
-          reason: error.message,
-        }),
-    };
+  arguments: { id, ...policyFields },
+  run({ id: name, ...policies }, { service: { graph, events } }) {
+    setErrorPolicies(namedBackend(graph, name), policies, events);
   },
 });
 

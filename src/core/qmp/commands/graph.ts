@@ -7,11 +7,10 @@ import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.t
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
 import { assertRenamable } from '../../job/backing-link.ts';
-import { isRecord } from '../../options/field.ts';
 import { anything, text } from '../../options/fields.ts';
 import { namedNode, nodeName } from '../block-nodes.ts';
-import { checkShape } from '../check-shape.ts';
 import { type AnyCommand, command } from '../record.ts';
+import { named } from '../shape.ts';
 
 const changeBackingFile = command({
   name: 'change-backing-file',
@@ -45,20 +44,20 @@ const insert = command({
   help: 'Put a filter on top of a node, between it and its users, while they go on',
   arguments: {
     'node-name': nodeName('The node below'),
-    filter: anything({ help: "Options of the filter's node, without 'file'", required: true }),
+    filter: named(
+      'BlockdevFilterOptions',
+      anything({ help: "Options of the filter's node, but for what it filters", required: true }),
+    ),
   },
   features: ['unstable'],
   async run({ 'node-name': name, filter }, { service }) {
-    if (!isRecord(filter)) throw new Usage("Invalid parameter type for 'filter', expected: object");
-    if ('file' in filter) throw new Usage("Parameter 'filter.file' is unexpected");
     const below = namedNode(service.graph, name);
-    const spec = { ...filter, file: name };
-    checkShape({ kind: 'named', name: 'BlockdevOptions' }, spec, await service.types(), 'filter');
+    const spec = filter as NodeSpec;
     const node = await asking(`the insertion of a filter on node '${below.name}'`, () =>
-      insertFilter(service.graph, below, filter as NodeSpec),
+      insertFilter(service.graph, below, spec),
     );
     // What a client has named is its own to take away.
-    node.held = typeof filter['node-name'] === 'string';
+    node.held = spec['node-name'] !== undefined;
     await service.graph.closeIfUnused(node);
   },
 });

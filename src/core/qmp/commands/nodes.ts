@@ -6,7 +6,7 @@ import { asking } from '../../block/graph/refusal.ts';
 import { reopenNodes } from '../../block/graph/reopen.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { BlockError, Usage } from '../../errors/block-error.ts';
-import { anything, bool, bytes, list } from '../../options/fields.ts';
+import { anything, bool, bytes, list, textOrNull } from '../../options/fields.ts';
 import { addNode, findNode, namedNode, nodeName, nodeOrDevice, usersOf } from '../block-nodes.ts';
 import { type AnyCommand, command, unionCommand } from '../record.ts';
 import { named } from '../shape.ts';
@@ -101,15 +101,13 @@ const setIothread = command({
   help: 'Say which thread serves a node: there is one for all, so that this changes nothing',
   arguments: {
     'node-name': nodeName('The node'),
-    iothread: anything({ help: 'Id of an iothread object, or null for the main one', ...required }),
+    iothread: textOrNull({ help: 'Id of an iothread object, or null for the main one', ...required }),
     force: bool({ help: 'Also while it is used', default: false }),
   },
   features: ['unstable'],
   run({ 'node-name': name, iothread }, { service: { graph } }) {
     namedNode(graph, name);
-    if (iothread === null) return;
-    if (typeof iothread !== 'string') throw new Usage("'iothread' must be a name or null");
-    graph.objects.find('iothread', iothread);
+    if (iothread !== null) graph.objects.find('iothread', iothread);
   },
 });
 

@@ -1,8 +1,8 @@
 /** Objects that nodes and servers refer to by their id. */
-import { objectEntries, objectEntry } from '../../block/objects/object-types.ts';
+import { propertiesOf } from '../../block/objects/object-type.ts';
+import { objectEntries } from '../../block/objects/object-types.ts';
 import { BlockError } from '../../errors/block-error.ts';
-import { fieldInfo } from '../../options/field.ts';
-import { anything, bool, fieldsOf, group, list, text } from '../../options/fields.ts';
+import { anything, bool, group, list, text } from '../../options/fields.ts';
 import type { Options } from '../../options/schema.ts';
 import { type AnyCommand, command, unionCommand } from '../record.ts';
 import { named } from '../shape.ts';
@@ -29,17 +29,16 @@ const property = group(
 );
 const path = text({ help: 'Path of the object: /objects, or /objects/ and its id, or the id', ...required });
 
-/** The id in a path; undefined for the containers above the objects. */
+/** The places above the objects, which have a type and members. */
+const CONTAINERS = ['/', '', '/objects', 'objects'];
+
+/** The id in a path; undefined for a container. */
 function idOf(path: string): string | undefined {
-  if (path === '/' || path === '/objects' || path === '') return undefined;
+  if (CONTAINERS.includes(path)) return undefined;
   return path.startsWith('/objects/') ? path.slice('/objects/'.length) : path;
 }
 
-function existing(path: string): string {
-  const id = idOf(path);
-  if (id === undefined) throw new BlockError(`'${path}' is no object`, { code: 'ENOENT' });
-  return id;
-}
+const TYPE = { name: 'type', type: 'string' };
 
 const qomList = command({
   name: 'qom-list',
@@ -48,10 +47,9 @@ const qomList = command({
   returns: list(property, { help: 'The properties', ...required }),
   run({ path: where }, { service: { graph } }) {
     const id = idOf(where);
-    if (id !== undefined)
-      return graph.objects.properties(id).map((name) => ({ name, type: name === 'type' ? 'string' : 'any' }));
-    if (where !== '/objects') return [{ name: 'objects', type: 'child<container>' }];
-    return graph.objects.list().map((each) => ({ name: each.id, type: `child<${each.type}>` }));
+    if (id !== undefined) return graph.objects.properties(id);
+    if (!where.endsWith('objects')) return [TYPE, { name: 'objects', type: 'child<container>' }];
+    return [TYPE, ...graph.objects.list().map((each) => ({ name: each.id, type: `child<${each.type}>` }))];
   },
 });
 
@@ -60,7 +58,12 @@ const qomGet = command({
   help: 'Read a property of an object',
   arguments: { path, property: text({ help: 'The property', ...required }) },
   returns: anything({ help: 'Its value', ...required }),
-  run: (args, { service: { graph } }) => graph.objects.property(existing(args.path), args.property),
+  run({ path: where, property: name }, { service: { graph } }) {
+    const id = idOf(where);
+    if (id !== undefined) return graph.objects.property(id, name);
+    if (name === 'type') return 'container';
+    throw new BlockError(`property '${name}' of '${where}' cannot be read`, { code: 'EPERM' });
+  },
 });
 
 const qomSet = command({
@@ -71,7 +74,11 @@ const qomSet = command({
     property: text({ help: 'The property', ...required }),
     value: anything({ help: 'Its new value', ...required }),
   },
-  run: (args, { service: { graph } }) => graph.objects.setProperty(existing(args.path), args.property, args.value),
+  run({ path: where, property: name, value }, { service: { graph } }) {
+    const id = idOf(where);
+    if (id === undefined) throw new BlockError(`property '${name}' of '${where}' cannot be changed`, { code: 'EPERM' });
+    graph.objects.setProperty(id, name, value);
+  },
 });
 
 const listTypes = command({
@@ -95,8 +102,12 @@ const listProperties = command({
   arguments: { typename: text({ help: 'The type', ...required }) },
   returns: list(property, { help: 'The properties', ...required }),
   async run({ typename }) {
-    const { options } = await objectEntry(typename).load();
-    return Object.entries(fieldsOf(options)).map(([name, field]) => ({ name, type: fieldInfo(field)?.kind ?? 'any' }));
+    const entry = objectEntries.find(({ name }) => name === typename);
+    if (entry) return propertiesOf(await entry.load());
+    throw new BlockError(`there is no object type '${typename}'`, {
+      code: 'ENOENT',
+      data: { qmpClass: 'DeviceNotFound' },
+    });
   },
 });
 

@@ -110,12 +110,13 @@ describe('ObjectStore', () => {
     expect(store.property('g', 'x-iops-read')).toBe(0);
     expect(() => store.setProperty('g', 'x-bps-total', 1)).toThrow('cannot be changed');
     expect(() => store.property('g', 'nonsense')).toThrow("throttle-group 'g' has no property 'nonsense'");
-    expect(store.properties('g')).toContain('x-bps-total');
+    expect(store.properties('g')).toContainEqual({ name: 'x-bps-total', type: 'int' });
+    expect(store.properties('g')).toContainEqual({ name: 'limits', type: 'ThrottleLimits' });
     expect(store.property('g', 'type')).toBe('throttle-group');
     expect(() => store.setProperty('g', 'type', 'secret')).toThrow('cannot be changed');
     await store.add({ 'qom-type': 'secret', id: 's', data: 'c3dvcmRmaXNo', format: 'base64' });
-    const names = store.properties('s').filter((name) => name !== 'data');
-    const shown = names.map((name) => [name, store.property('s', name)]);
+    const readable = store.properties('s').filter(({ name }) => name !== 'data');
+    const shown = readable.map(({ name }) => [name, store.property('s', name)]);
     expect(Object.fromEntries(shown)).toEqual({ type: 'secret', file: '', format: 'base64', keyid: '', iv: '' });
   });
 });

@@ -3,6 +3,7 @@ import type { PermMask } from '../../core/block/permissions-bits.ts';
 import { takeFlags } from './flags.ts';
 import type { Shell } from './shell.ts';
 import type { ShellCommand } from './shell-command.ts';
+import { printable } from './text.ts';
 
 /**
  * Run one line. True when it went well; what went wrong has been printed. Done at once, without a promise,
@@ -15,7 +16,7 @@ export function execute(shell: Shell, line: string): Maybe<boolean> {
   const command = shell.settings.commands.get(name);
   if (!command) return complain(shell, `command "${printable(name)}" not found`);
   if (!command.global && !shell.opened) return complain(shell, "no file open, try 'help open'");
-  const wrong = countFault(command, words.length - 1);
+  const wrong = countFault(name, command.words, words.length - 1);
   if (wrong !== undefined) return complain(shell, wrong);
   const { operands: [least, most = Number.POSITIVE_INFINITY] = command.words } = command;
   const taken = takeFlags(words, command.flags);
@@ -23,7 +24,12 @@ export function execute(shell: Shell, line: string): Maybe<boolean> {
     shell.printer.error(taken);
     return shell.usage(command);
   }
-  if (taken.operands.length < least || taken.operands.length > most) return shell.usage(command);
+  if (taken.operands.length < least || taken.operands.length > most) {
+    // Where no operand can be right there is no usage to show.
+    return most === 0 && taken.flags.size === 0 && command.usage === undefined
+      ? complain(shell, countFault(name, [0, 0], taken.operands.length) ?? '')
+      : shell.usage(command);
+  }
   try {
     if (command.permission !== undefined) raise(shell, command.permission);
     const result = command.run(shell, taken);
@@ -43,18 +49,10 @@ function complain(shell: Shell, text: string): false {
   return false;
 }
 
-const LONGEST_NAME = 80;
-
-/** A name that is none may be anything, and goes to a terminal. */
-function printable(name: string): string {
-  const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
-  return short.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
-}
-
-function countFault(command: ShellCommand, count: number): string | undefined {
-  const [least, most] = command.words;
+/** `name` is what the user called it. */
+function countFault(name: string, [least, most]: ShellCommand['words'], count: number): string | undefined {
   if (count >= least && (most === undefined || count <= most)) return undefined;
-  const start = `bad argument count ${count} to ${command.name}, expected`;
+  const start = `bad argument count ${count} to ${name}, expected`;
   if (most === undefined) return `${start} at least ${least} arguments`;
   return least === most ? `${start} ${least} arguments` : `${start} between ${least} and ${most} arguments`;
 }

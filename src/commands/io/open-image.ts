@@ -3,6 +3,7 @@ import { Backend } from '../../core/block/backend/backend.ts';
 import { type CacheMode, cacheMode } from '../../core/block/backend/cache-mode.ts';
 import { withAio } from '../../core/block/graph/aio-spec.ts';
 import type { BlockGraph } from '../../core/block/graph/block-graph.ts';
+import type { Node } from '../../core/block/graph/node.ts';
 import { operations } from '../../core/block/graph/operations.ts';
 import { crumpleSpec, type NodeSpec, specFromFileName, specFromOptions } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
@@ -81,7 +82,8 @@ export class OpenedImage {
   async reopen(graph: BlockGraph, options: Options, modes: OpenModes): Promise<OpenedImage> {
     let changed: NodeSpec;
     try {
-      changed = changeSpec(this.spec, options);
+      const node = belowOwn(this.backend.image, this.modes);
+      changed = changeSpec(this.spec, crumpleSpec(options), node);
     } catch (error) {
       throw new ReopenFailed(error, this);
     }
@@ -109,7 +111,7 @@ export class ReopenFailed extends Error {
 export async function openImage(graph: BlockGraph, request: ImageRequest, modes: OpenModes): Promise<OpenedImage> {
   const { name } = request;
   try {
-    const spec = finishSpec(specOf(graph, request), modes);
+    const spec = withModeOfIo(specOf(graph, request), modes);
     if (!modes.snapshot) return await openSpec(graph, { spec, modes, name, dispose: () => undefined });
     const overlay = await makeTemporaryOverlay(graph, spec);
     try {
@@ -134,7 +136,8 @@ async function openSpec(
   { spec, current = spec, modes, name, dispose }: Opening,
 ): Promise<OpenedImage> {
   const { readOnly, cache, unmap, forceShare } = modes;
-  const backend = await Backend.open(graph, traced(current, modes.traceFile), {
+  const kept: NodeSpec = modes.copyOnRead ? { driver: 'copy-on-read', file: current } : current;
+  const backend = await Backend.open(graph, traced(kept, modes.traceFile), {
     user: name === undefined ? 'the image' : `'${name}'`,
     permissions: readOnly ? operations.read.image : operations.write.image,
     writethrough: cache.writethrough,
@@ -169,22 +172,34 @@ function merged(spec: NodeSpec, changes: Options): NodeSpec {
   return result;
 }
 
+/** The node that the options of an image are about, below filters that flags have put on top. */
+function belowOwn(image: Node, { copyOnRead, traceFile }: OpenModes): Node | undefined {
+  let node: Node | undefined = image;
+  for (const inserted of [traceFile !== undefined, copyOnRead]) if (inserted) node = node?.child('file')?.node;
+  return node;
+}
+
 /** Options that say what an image is, and so stay as they are. */
 const FIXED = ['driver', 'filename', 'node-name'];
 
-function changeSpec(spec: NodeSpec, options: Options): NodeSpec {
-  const changes = crumpleSpec(options);
+/** `node` is what `spec` has become, and its children what the groups of options in it have. */
+function changeSpec(spec: NodeSpec, changes: NodeSpec, node: Node | undefined): NodeSpec {
+  const before: NodeSpec = { driver: node?.driver.name, filename: node?.fileName, ...spec };
   for (const key of FIXED) {
-    if (changes[key] !== undefined && changes[key] !== spec[key]) {
+    if (changes[key] !== undefined && changes[key] !== before[key]) {
       throw new BlockError(`Cannot change the option '${key}'`);
     }
   }
-  return merged(spec, changes);
+  const result: Record<string, unknown> = { ...spec };
+  for (const [key, value] of Object.entries(changes)) {
+    const part = spec[key];
+    result[key] = isRecord(value) ? changeSpec(isRecord(part) ? part : {}, value, node?.child(key)?.node) : value;
+  }
+  return result;
 }
 
-function finishSpec(spec: NodeSpec, { aio, copyOnRead }: OpenModes): NodeSpec {
-  const withMode = aio === undefined ? spec : withAio(spec, aio);
-  return copyOnRead ? { driver: 'copy-on-read', file: withMode } : withMode;
+function withModeOfIo(spec: NodeSpec, { aio }: OpenModes): NodeSpec {
+  return aio === undefined ? spec : withAio(spec, aio);
 }
 
 const DISCARDS: Readonly<Record<string, boolean>> = { ignore: false, off: false, unmap: true, on: true };

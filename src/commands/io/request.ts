@@ -7,7 +7,7 @@ import type { Words } from './flags.ts';
 import type { Ending } from './in-flight.ts';
 import { MAX_REQUEST, type NumberFault, parseNumber } from './numbers.ts';
 import type { Shell } from './shell.ts';
-import { transferFields, transferText } from './text.ts';
+import { printable, transferFields, transferText } from './text.ts';
 
 /** Issue `request` and print what became of it. */
 export function perform(shell: Shell, request: () => Maybe<void>, print: (ending: Ending) => boolean): Maybe<boolean> {
@@ -61,7 +61,8 @@ export function bytesWord(shell: Shell, word: string | undefined): number | unde
   return undefined;
 }
 
-function numberFault(fault: NumberFault, word: string): string {
+function numberFault(fault: NumberFault, given: string): string {
+  const word = printable(given);
   return fault === 'range'
     ? `Parsing error: argument too large -- ${word}`
     : `Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- ${word}`;

@@ -93,3 +93,11 @@ function dumpRow(row: Uint8Array, offset: number): string {
   }
   return `${offset.toString(16).padStart(8, '0')}:  ${hex} ${shown}\n`;
 }
+
+const LONGEST_WORD = 80;
+
+/** A word that is wrong may be anything, and goes to a terminal: a carriage return, or a thousand letters. */
+export function printable(word: string): string {
+  const short = word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word;
+  return short.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}

@@ -1,6 +1,6 @@
 /**
  * Files of rules: sections `[inject-error]`, `[set-state]` and `[label]`, a section for each rule, with lines
- * `name = "value"`. Lines that begin with `#` are comments. A section may carry an id, `[set-state "x"]`, which
+ * `name = "value"`. What follows a `#` is a comment. A section may carry an id, `[set-state "x"]`, which
  * says nothing here.
  */
 import { readFile } from 'node:fs/promises';
@@ -14,8 +14,8 @@ export interface Section {
   readonly where: string;
 }
 
-const SECTION = /^\[\s*([a-z-]+)(?:\s+"[^"]*")?\s*\]$/;
-const SETTING = /^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|([^"\s]+))$/;
+const SECTION = /^\[\s*([a-z-]+)(?:\s+"[^"]*")?\s*\](?:\s*#.*)?$/;
+const SETTING = /^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|([^"\s#]+))(?:\s*#.*)?$/;
 /** Longest file in bytes; rules are written by hand. */
 const MAX_BYTES = 1 << 20;
 

@@ -100,14 +100,18 @@ export class BlkdebugImage extends FilterImage {
   }
 
   /** Present only when somebody is interested: the graph looks through a filter without it. */
-  get status(): ((offset: number, length: number) => Maybe<Extent>) | undefined {
+  get status(): ((offset: number, length: number, precise: boolean) => Maybe<Extent>) | undefined {
     const wanted = this.#rules.concerns('block-status') || this.labels.concerns('block-status');
     return wanted ? this.#status : undefined;
   }
 
-  /** Says nothing itself, so that the graph goes on to the child. */
-  readonly #status = (offset: number, length: number): Maybe<Extent> =>
-    this.#meet('block-status', offset, length, () => ({ length, allocated: false, data: false, zero: false }));
+  /** Says nothing itself, so that the graph asks the child: which is for it to decide, also when nobody looks deeper. */
+  readonly #status = (offset: number, length: number, precise: boolean): Maybe<Extent> =>
+    this.#meet('block-status', offset, length, () =>
+      after(this.file.status(offset, length, precise), (extent) =>
+        extent.edge || extent.offset === undefined ? extent : { ...extent, edge: this.file },
+      ),
+    );
 
   /** What the kernel copies cannot be failed or held: only while there is nothing to meet. */
   override copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
@@ -147,7 +151,11 @@ export class BlkdebugImage extends FilterImage {
 /** Said as the host says it, so that what is above cannot tell an injected error from a real one. */
 function injected(rule: InjectRule): BlockError {
   const code = rule.code ?? 'EIO';
-  return new BlockError(errnoText(code), { code, data: { injected: true, event: rule.event } });
+  const data = { injected: true, event: rule.event };
+  // What is not supported is done in another way, or left out where it is but a hint.
+  return code === 'ENOTSUP'
+    ? new NotSupported(errnoText(code), { data })
+    : new BlockError(errnoText(code), { code, data });
 }
 
 function delayed(rule: InjectRule): Promise<void> {

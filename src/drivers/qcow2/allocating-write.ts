@@ -106,7 +106,10 @@ function put(disk: Disk, allocation: Allocation, bounds: CowBounds, head: Old, t
   } else if (tailBytes > 0 && !fresh) {
     pending.start(() => zeroAround(disk, host + dataEnd, tailBytes, guest + dataEnd));
   }
-  pending.start(() => disk.announcing('write_aio', () => disk.content.writev(host + from, bufs, 0, guest + from)));
+  const write = () => disk.content.writev(host + from, bufs, 0, guest + from);
+  // One write carries both, so that there are two events before it.
+  const withOld = bufs === allocation.bufs ? write : () => disk.announcing('cow_write', write);
+  pending.start(() => disk.announcing('write_aio', withOld));
   return after(pending.end(), () => {
     disk.unsettled = true;
     return withSlice(disk, plan.cluster, (table) => linkClusters(disk, table, { plan, host, bounds }));

@@ -1,6 +1,6 @@
 /** Writing compressed clusters: packed side by side on the thread pool, placed in the order they were given. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import { NotSupported } from '../../core/errors/block-error.ts';
+import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
 import { relieveDeferred } from './allocating-write.ts';
 import { compress } from './codec.ts';
 import type { Disk } from './disk.ts';
@@ -21,8 +21,9 @@ export function writeCompressed(disk: Disk, offset: number, buf: Uint8Array): Ma
   }
   const end = offset + buf.length;
   if (offset % clusterSize !== 0 || (end % clusterSize !== 0 && end !== disk.size)) {
-    throw new NotSupported(
+    throw new BlockError(
       `a compressed write of ${buf.length} bytes at ${offset} does not cover whole clusters of ${clusterSize} bytes`,
+      { code: 'EINVAL' },
     );
   }
   return walk(buf.length, (at, pending) => {

@@ -87,6 +87,7 @@ const COMMON: readonly (readonly string[])[] = [
     'aio_read 0',
     'aio_read 0 x',
   ],
+  ['flush x', 'flush 1 2', 'f 1 2 3', 'flush'],
   ['alloc 0', 'alloc 0 1M', 'a 5M', 'alloc 3M 4M', 'alloc x', 'alloc 0 1 2', 'map'],
   [
     'truncate 5M',
@@ -134,6 +135,15 @@ const COMMON: readonly (readonly string[])[] = [
     'reopen',
     'length',
   ],
+  [
+    'reopen -o read-only=maybe',
+    'reopen -o read-only=off',
+    'reopen -o file.filename=elsewhere',
+    'reopen -o file.driver=nbd',
+    'reopen -o file.driver=file',
+    'reopen -o file.node-name=x',
+    'write 0 512',
+  ],
 ];
 
 describe.skipIf(peers.missing).each(['raw', 'qcow2'])('commands on %s print what qemu-io prints', (format) => {
@@ -155,6 +165,8 @@ describe.skipIf(peers.missing)('commands on qcow2', () => {
   test.each([
     [['write -c 64k 64k', 'map', 'read -P 205 64k 64k', 'info']],
     [['write -zu 0 1M', 'map', 'discard 1M 1M', 'map', 'alloc 0 4M']],
+    [['write -c 64k 512', 'write -c 512 64k', 'write -c 4032k 32k', 'write -c 0 128k', 'map']],
+    [['reopen -o driver=qcow2', 'reopen -o driver=raw', 'write 0 512']],
     [['truncate -m metadata 8M', 'map', 'alloc 0 8M']],
     [['reopen -o lazy-refcounts=on', 'write 0 64k', 'info', 'reopen -o overlap-check=none', 'write 1M 512']],
   ])('%j', async (commands) => {

@@ -7,6 +7,7 @@ import { complete } from '../../../src/commands/io/prompt.ts';
 import { Shell } from '../../../src/commands/io/shell.ts';
 import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import { driverList } from '../../../src/drivers/index.ts';
+import { imgOutput } from '../../support/cli.ts';
 import { ioHere } from '../../support/io-here.ts';
 import { tempDir } from '../../support/temp.ts';
 import { fakeIo } from '../cli/fake-io.ts';
@@ -99,6 +100,51 @@ describe('io', () => {
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 << 20);
   });
 
+  test('changes options of an image that keeps what it reads', async () => {
+    const folder = tempDir();
+    const [base, top] = ['base.raw', 'top.qcow2'].map((name) => join(folder, name)) as [string, string];
+    writeFileSync(base, Buffer.alloc(1 << 20, 7));
+    await imgOutput(['create', '-q', '-f', 'qcow2', '-b', base, '-F', 'raw', top]);
+    const commands = ['reopen -o lazy-refcounts=on', 'read -q -P 7 0 64k', 'alloc 0 1M', 'info'];
+    for (const args of [
+      ['-C', top],
+      ['-C', '-s', top],
+    ]) {
+      const { code, stdout, stderr } = await ioHere(commands, args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(stdout).toContain('65536/1048576 bytes allocated at offset 0 bytes\n');
+    }
+  });
+
+  test('accepts registered buffers, which cannot be made zero', async () => {
+    const commands = [
+      'write -r -P 1 0 1k',
+      'read -r -P 1 0 1k',
+      'readv -r 0 512',
+      'writev -r 0 512',
+      'write -rz 0 512',
+    ];
+    const { code, stdout } = await ioHere([...commands, 'aio_write -rz 0 512'], ['-f', 'raw', disk()]);
+    expect(code).toBe(1);
+    expect(stdout.split('\n').filter((line) => line.includes('offset'))).toHaveLength(4);
+    expect(stdout).toMatch(/(-r and -z cannot be specified at the same time\n){2}$/);
+  });
+
+  test('shows what is not to be seen in a word that is wrong, and not all of it', async () => {
+    const long = '9'.repeat(3000);
+    const { stdout } = await ioHere(
+      ['read 0 512\r', 'read -P 1\r 0 1', 'sleep 1\r', `read ${long} 1`],
+      ['-f', 'raw', disk()],
+    );
+    expect(stdout.split('\n')).toEqual([
+      'Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- 512\\x0d',
+      '1\\x0d is not a valid pattern byte',
+      '1\\x0d is not a valid number',
+      `Parsing error: argument too large -- ${'9'.repeat(80)}…`,
+      '',
+    ]);
+  });
+
   test('says of zones that there are none', async () => {
     const { code, stdout } = await ioHere(['zrp 0 1', 'zone_append 0 1 1', 'zo x 1'], ['-f', 'raw', disk()]);
     expect({ code, stdout: stdout.split('\n').slice(0, 2) }).toEqual({
@@ -140,7 +186,7 @@ describe('completion at the prompt', () => {
   test.each([
     ['rea', ['read ', 'readv ']],
     ['  rea', ['read ', 'readv ']],
-    ['read -', ['-C ', '-P ', '-L ', '-q ', '-v ', '-b ', '-l ', '-p ', '-s ']],
+    ['read -', ['-C ', '-P ', '-L ', '-q ', '-r ', '-v ', '-b ', '-l ', '-p ', '-s ']],
     ['help tr', ['truncate ']],
     ['read 0', []],
     ['nope -', []],

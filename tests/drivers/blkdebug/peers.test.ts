@@ -66,6 +66,21 @@ const CASES: Readonly<Record<string, Case>> = {
     rules: '[inject-error]\nevent = "vmstate_save"\nerrno = "28"\nonce = "on"\n',
     commands: ['write 64k 64k', 'write -b 0 64k', 'write -b 0 64k', 'read -b 0 64k'],
   },
+  'old content that cannot be written': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "cow_write"\nerrno = "28"\nonce = "on"\n',
+    commands: ['write 64k 64k', 'write 128k 64k', 'write 0 64k', 'write 300k 512', 'write 300k 512'],
+  },
+  'a hint that is not supported': {
+    format: 'raw',
+    rules: '[inject-error] # of what follows\nevent = "none" # at once\niotype = "discard"\nerrno = "95"\n',
+    commands: ['discard 0 64k', 'read -P 1 0 32k'],
+  },
+  'allocation that is asked for': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "write_aio"\niotype = "block-status"\n',
+    commands: ['map', 'alloc 0 64k'],
+  },
   'data that cannot be written': {
     format: 'qcow2',
     rules: '[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n',

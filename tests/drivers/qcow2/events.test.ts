@@ -82,6 +82,7 @@ const ANNOUNCED: readonly BlockEvent[] = [
   'cluster_alloc_bytes',
   'cluster_free',
   'cow_read',
+  'cow_write',
   'flush_to_disk',
   'flush_to_os',
   'l1_grow_activate_table',

@@ -78,6 +78,7 @@ export const aioWrite: ShellCommand = {
       return true;
     }
     if (flags.has('u') && !flags.has('z')) return shell.fail('-u requires -z to be specified');
+    if (flags.has('r') && flags.has('z')) return shell.fail('-r and -z cannot be specified at the same time');
     if (flags.has('z') && operands.length !== 2) return shell.fail('-z supports only a single length parameter');
     const offset = bytesWord(shell, operands[0]);
     const lengths = offset === undefined ? undefined : lengthWords(shell, operands.slice(1));

@@ -42,7 +42,7 @@ export const flush: ShellCommand = {
   alias: 'f',
   summary: 'makes everything that was written stable',
   flags: labelFlag,
-  words: [0, 2],
+  words: [0],
   operands: [0, 0],
   run(shell, words) {
     return perform(

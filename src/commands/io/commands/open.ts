@@ -1,7 +1,9 @@
 /** `open`, `reopen` and `close`. */
 import { cacheMode } from '../../../core/block/backend/cache-mode.ts';
+import { commonOptions } from '../../../core/block/graph/common-options.ts';
 import { asBlockError, BlockError } from '../../../core/errors/block-error.ts';
 import { joinOptionLists, parseKeyValues } from '../../../core/options/keyval.ts';
+import { validate } from '../../../core/options/parse.ts';
 import type { FlagSpecs, Words } from '../flags.ts';
 import { defaultModes, discardMode, type OpenModes, openImage, ReopenFailed } from '../open-image.ts';
 import type { Shell } from '../shell.ts';
@@ -128,7 +130,7 @@ async function change(shell: Shell, options: Record<string, string>, { cache, re
   const modes = {
     ...opened.modes,
     ...(cache ? { cache } : {}),
-    readOnly: readOnly ?? (word === undefined ? opened.modes.readOnly : word === 'on'),
+    readOnly: readOnly ?? (word === undefined ? opened.modes.readOnly : readOnlyWord(word)),
   };
   shell.opened = undefined;
   try {
@@ -138,6 +140,11 @@ async function change(shell: Shell, options: Record<string, string>, { cache, re
     shell.opened = error.image;
     throw asBlockError(error.cause);
   }
+}
+
+/** A switch, by the words that all options of images take. */
+function readOnlyWord(word: string): boolean {
+  return validate(commonOptions, { 'read-only': word }, 'the node')['read-only'] === true;
 }
 
 export const close: ShellCommand = {

@@ -16,6 +16,7 @@ export const readFlags = {
   P: { value: 'pattern', help: 'Fail unless every byte is this one (0 to 255)' },
   ...labelFlag,
   q: { help: 'Print errors only' },
+  r: { help: 'Means nothing: no buffer needs to be registered' },
   v: { help: 'Show what was read, in hexadecimal' },
 } as const satisfies FlagSpecs;
 

@@ -19,6 +19,7 @@ export const writeFlags = {
   f: { help: 'Force Unit Access: done only when the data is on stable storage' },
   P: { value: 'pattern', help: 'Write this byte (0 to 255) instead of 0xcd' },
   q: { help: 'Print errors only' },
+  r: { help: 'Means nothing: no buffer needs to be registered' },
 } as const satisfies FlagSpecs;
 
 const VERB = 'wrote';
@@ -64,6 +65,7 @@ function conflictOf(flags: Words['flags']): string | undefined {
   }
   if (flags.has('n') && !flags.has('z')) return '-n requires -z to be specified';
   if (flags.has('u') && !flags.has('z')) return '-u requires -z to be specified';
+  if (flags.has('r') && flags.has('z')) return '-r and -z cannot be specified at the same time';
   if (['z', 'P', 's'].filter((flag) => flags.has(flag)).length > 1) {
     return 'Only one of -z, -P, and -s can be specified at the same time';
   }

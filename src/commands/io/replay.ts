@@ -60,7 +60,14 @@ export const replay = command({
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it' },
     refs: REFS_OPTION,
     strictBase: LAX_BASE_OPTION,
-    speed: { long: 'speed', value: 'N', parse: speedValue, default: '1', help: 'So many times as fast as recorded' },
+    speed: {
+      long: 'speed',
+      value: 'N',
+      parse: speedValue,
+      default: '1',
+      help: 'So many times as fast as recorded',
+      conflicts: ['asap'],
+    },
     asap: { long: 'asap', help: 'As fast as possible, with the recorded order and overlap' },
     depth: {
       long: 'depth',

@@ -5,9 +5,9 @@
  * It has no `status`, by which the graph knows to look through it: block status, backing chain and depth are those
  * of the child. What only some children can do (compressed writes, kernel copies) it can do when its child can.
  */
-import type { Maybe } from '../async/maybe.ts';
+import { after, type Maybe } from '../async/maybe.ts';
 import { isZero } from '../bytes/zero.ts';
-import type { Flags, HostExtent, Image, Limits, PageCacheCapability, TruncateOptions } from './driver.ts';
+import type { Extent, Flags, HostExtent, Image, Limits, PageCacheCapability, TruncateOptions } from './driver.ts';
 import { Flag } from './driver.ts';
 import type { Edge } from './graph/edge.ts';
 
@@ -31,6 +31,13 @@ export function trimPaddingOf(
   let length = 0;
   for (const buf of bufs) length += buf.length;
   return offset + length <= child.size ? bufs : [trimPadding(child, align, offset, Buffer.concat(bufs))];
+}
+
+/** What the child says of a range, for a filter whose `status` has something to do first. */
+export function passedOnStatus(child: Edge, offset: number, length: number, precise: boolean): Maybe<Extent> {
+  return after(child.status(offset, length, precise), (extent) =>
+    extent.edge || extent.offset === undefined ? extent : { ...extent, edge: child },
+  );
 }
 
 export class FilterImage implements Image {

@@ -4,7 +4,7 @@ import { nextTurn } from '../../core/async/turn.ts';
 import type { Extent, Flags, HostExtent, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { RequestKind } from '../../core/block/fault-control.ts';
-import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
+import { FilterImage, passedOnStatus, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import type { PermMask, PermPair } from '../../core/block/permissions-bits.ts';
 import { BlockError, errnoText, NotSupported } from '../../core/errors/block-error.ts';
@@ -107,11 +107,7 @@ export class BlkdebugImage extends FilterImage {
 
   /** Says nothing itself, so that the graph asks the child: which is for it to decide, also when nobody looks deeper. */
   readonly #status = (offset: number, length: number, precise: boolean): Maybe<Extent> =>
-    this.#meet('block-status', offset, length, () =>
-      after(this.file.status(offset, length, precise), (extent) =>
-        extent.edge || extent.offset === undefined ? extent : { ...extent, edge: this.file },
-      ),
-    );
+    this.#meet('block-status', offset, length, () => passedOnStatus(this.file, offset, length, precise));
 
   /** What the kernel copies cannot be failed or held: only while there is nothing to meet. */
   override copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {

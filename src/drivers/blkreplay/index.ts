@@ -6,7 +6,7 @@
 import type { Maybe } from '../../core/async/maybe.ts';
 import { nextTurn } from '../../core/async/turn.ts';
 import type { Driver, Extent, Flags, HostExtent, OpenContext } from '../../core/block/driver.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, passedOnStatus } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { defineOptions, integer, type OptionsOf } from '../../core/options/fields.ts';
 
@@ -66,9 +66,9 @@ class BlkreplayImage extends FilterImage {
     return this.#inTurn(() => this.file.copyRangeTo(offset, source, length));
   }
 
-  /** Says nothing itself, so that the graph goes on to the child, but in turn. */
-  status(_offset: number, length: number): Maybe<Extent> {
-    return this.#inTurn(() => ({ length, allocated: false, data: false, zero: false }));
+  /** What the child says, but in turn. */
+  status(offset: number, length: number, precise: boolean): Maybe<Extent> {
+    return this.#inTurn(() => passedOnStatus(this.file, offset, length, precise));
   }
 
   #inTurn<T>(action: () => Maybe<T>): Promise<T> {

@@ -20,13 +20,15 @@ type BlkverifyOptions = OptionsOf<typeof options>;
 class BlkverifyImage extends FilterImage {
   readonly #test: Edge;
   readonly #names: string;
+  readonly #warn: (message: string) => void;
   /** The first difference: from there on nothing works. */
   #broken: BlockError | undefined;
 
-  constructor(raw: Edge, test: Edge, name: string) {
+  constructor(raw: Edge, test: Edge, context: OpenContext<BlkverifyOptions>) {
     super(raw);
     this.#test = test;
-    this.#names = `'${raw.node.fileName}' and '${test.node.fileName}', compared by '${name}',`;
+    this.#names = `'${raw.node.fileName}' and '${test.node.fileName}', compared by '${context.nodeName}',`;
+    this.#warn = (message) => context.warn(message);
   }
 
   override get size(): number {
@@ -121,7 +123,10 @@ class BlkverifyImage extends FilterImage {
   }
 
   #differ(message: string): BlockError {
-    this.#broken ??= new BlockError(message, { code: 'EIO' });
+    if (this.#broken) return this.#broken;
+    this.#broken = new BlockError(message, { code: 'EIO' });
+    // A guest, or a client, is told no more than that there was an error.
+    this.#warn(message);
     return this.#broken;
   }
 }
@@ -137,7 +142,7 @@ function outcome(run: () => Maybe<void>): Maybe<BlockError | undefined> {
 }
 
 async function open(context: OpenContext<BlkverifyOptions>): Promise<Image> {
-  return new BlkverifyImage(context.child('raw'), context.child('test'), context.nodeName);
+  return new BlkverifyImage(context.child('raw'), context.child('test'), context);
 }
 
 /** `blkverify:RAW:TEST`; any other name is that of the image under test. */
@@ -159,7 +164,8 @@ export const blkverifyDriver: Driver<BlkverifyOptions> = {
   kind: 'filter',
   options,
   slots: [
-    { name: 'raw', role: 'filtered', anyNode: true, nameOption: 'x-raw' },
+    // Never guessed: whoever writes to the test image could make it look like something else.
+    { name: 'raw', role: 'filtered', nameOption: 'x-raw' },
     { name: 'test', role: 'data', anyNode: true, nameOption: 'x-image' },
   ],
   schemes: ['blkverify'],

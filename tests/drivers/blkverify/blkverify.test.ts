@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { specFromFileName } from '../../../src/core/block/graph/spec.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { makeImage, openDisk, readDisk } from '../../support/disk.ts';
+import { ioHere } from '../../support/io-here.ts';
 import { MemoryDisk, memoryEntry, turns } from '../../support/memory-driver.ts';
 import { tempDir } from '../../support/temp.ts';
 
@@ -55,6 +56,25 @@ describe('blkverify', () => {
     );
     expect(() => disk.write(0, Buffer.alloc(512))).toThrow(/differ at offset 5000/);
     await expect(disk.close()).rejects.toThrow(/differ at offset 5000/);
+  });
+
+  test('says where on standard error, once, and takes the trusted image as it is', async () => {
+    const folder = tempDir();
+    const [raw, image] = [join(folder, 'raw'), join(folder, 'test.raw')];
+    // It looks like a format, and must not be taken for one.
+    await makeImage('qcow2', raw, { size: 64 * K });
+    const bytes = readFileSync(raw);
+    bytes.writeUInt8(7, 5000);
+    writeFileSync(image, bytes);
+    const opts = `driver=blkverify,raw.filename=${raw},test.driver=raw,test.file.filename=${image}`;
+    const { code, stdout, stderr } = await ioHere(['read 0 512', 'read 4k 4k', 'read 4k 4k'], ['--image-opts', opts]);
+    expect(code).toBe(1);
+    expect(stdout.split('\n').filter((line) => line.includes('read'))).toEqual([
+      'read 512/512 bytes at offset 0',
+      'read failed: Input/output error',
+      'read failed: Input/output error',
+    ]);
+    expect(stderr).toMatch(/^io: warning: contents of [^\n]+ differ at offset 5000\n$/);
   });
 
   test('fails where only one of the two succeeds', async () => {

@@ -1,5 +1,6 @@
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { PermMask } from '../../core/block/permissions-bits.ts';
+import { printable } from '../cli/output.ts';
 import { takeFlags } from './flags.ts';
 import type { Shell } from './shell.ts';
 import type { ShellCommand } from './shell-command.ts';
@@ -13,7 +14,7 @@ export function execute(shell: Shell, line: string): Maybe<boolean> {
   const [name] = words;
   if (name === undefined || name === '') return true;
   const command = shell.settings.commands.get(name);
-  if (!command) return complain(shell, `command "${printable(name)}" not found`);
+  if (!command) return complain(shell, `command "${shortened(name)}" not found`);
   if (!command.global && !shell.opened) return complain(shell, "no file open, try 'help open'");
   const wrong = countFault(command, words.length - 1);
   if (wrong !== undefined) return complain(shell, wrong);
@@ -45,10 +46,9 @@ function complain(shell: Shell, text: string): false {
 
 const LONGEST_NAME = 80;
 
-/** A name that is none may be anything, and goes to a terminal. */
-function printable(name: string): string {
-  const short = name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name;
-  return short.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+/** A name that is none may be anything. */
+function shortened(name: string): string {
+  return printable(name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name);
 }
 
 function countFault(command: ShellCommand, count: number): string | undefined {

@@ -11,6 +11,9 @@ const Code = require('./code.js');
  * itself what it was called as, so that a link named qemu-img reports errors under that name.
  */
 module.exports = function launch(name) {
+  // Node answers it with a debugger that anybody on this machine can connect to. With a listener that stays it asks for
+  // progress where there is some, and nothing else; without one it would end the program once a command listens no more.
+  process.on('SIGUSR1', () => {});
   // Requests that must wait go through libuv's pool; four threads are too few to keep a disk busy.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(4, Math.min(16, 2 * availableParallelism())));
   compileLater();

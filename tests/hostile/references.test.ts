@@ -64,7 +64,7 @@ describe('backing names that ask for something else', () => {
         const outcomes = await tryAll(refs === undefined ? trial : { ...trial, refs });
         expect(outcomes.info.code, outcomes.info.stderr).toBe(0);
         expect([0, 3], outcomes.check.stderr).toContain(outcomes.check.code);
-        expect(outcomes.info.stdout).not.toContain('\x1b');
+        for (const { stdout, stderr } of Object.values(outcomes)) expect(stdout + stderr).not.toContain('\x1b');
         expect(outcomes.info.stdout).not.toMatch(/^new line/m);
         if (refs === 'none') {
           for (const command of ['map', 'convert', 'compare'] as const) {

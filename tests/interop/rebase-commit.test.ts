@@ -146,12 +146,27 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing)('a chain', () => {
       [['-b', 'above.qcow2', '-F', 'qcow2'], /needs 'top.qcow2', so it cannot be its backing file|lock/],
       [['-b', 'missing.raw', '-F', 'raw'], /missing\.raw/],
       [['-b', 'base.img'], /format must be given/],
+      [['-b', 'base.img', '-F', 'nonsense'], /unknown driver 'nonsense'/],
+      [['-u', '-b', 'base.img', '-F', 'nonsense'], /unknown driver 'nonsense'/],
       [[], /a new backing file is needed/],
     ] as const;
     for (const [args, why] of refused) {
       const { code, stderr } = await img(['rebase', ...args, 'top.qcow2'], { cwd: folder });
       expect({ args, code, matches: why.test(stderr) }).toEqual({ args, code: 1, matches: true });
     }
+  });
+
+  test('has no backing file below a data file that is valid by itself', async () => {
+    const at = { cwd: tempDir() };
+    const options = 'data_file=top.data,data_file_raw=on';
+    await imgOutput(['create', '-q', '-f', 'qcow2', '-o', options, 'top.qcow2', '1M'], at);
+    await imgOutput(['create', '-q', '-f', 'raw', 'base.img', '1M'], at);
+    for (const mode of [[], ['-u']]) {
+      const { code, stderr } = await img(['rebase', ...mode, '-b', 'base.img', '-F', 'raw', 'top.qcow2'], at);
+      expect({ mode, code }).toEqual({ mode, code: 1 });
+      expect(stderr).toMatch(/'top\.qcow2'.* has a data file that is to stay valid by itself/);
+    }
+    expect((await runPeer('qemu-img', ['info', 'top.qcow2'], at)).stdout).not.toContain('backing file');
   });
 
   test('is given another name without a look at it', async () => {

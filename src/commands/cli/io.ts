@@ -1,4 +1,5 @@
 /** What a command may touch of the process it runs in. Tests hand in their own. */
+import { printable } from './output.ts';
 
 export interface Output {
   /** Written before it returns. What a closed pipe no longer takes is dropped. */
@@ -31,5 +32,5 @@ export function userLines(io: Io): { warn(message: string): void; note(line: str
 
 /** A line `PROGRAM: warning: MESSAGE` on stderr. */
 export function warn(io: Io, message: string): void {
-  io.stderr.write(`${io.programName}: warning: ${message}\n`);
+  io.stderr.write(`${io.programName}: warning: ${printable(message)}\n`);
 }

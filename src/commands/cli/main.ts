@@ -23,6 +23,8 @@ export interface Program {
   readonly commands: Readonly<Record<string, () => Promise<AnyCommand>>>;
   /** Further paragraphs of the overview, such as the formats there are. */
   readonly notes?: () => Promise<readonly string[]>;
+  /** Paragraphs below those, in the man page alone. */
+  readonly remarks?: readonly string[];
   /** For a program that has work of its own, where the first word is no subcommand. */
   readonly alone?: Alone;
   /** Help on what is no subcommand: undefined for a name that is not known. */

@@ -22,7 +22,7 @@ export async function renderMan(program: Program): Promise<string> {
     ...Object.values(globalOptions).flatMap((spec) => entry(optionText(spec), optionHelp(spec))),
     '.SH COMMANDS',
     ...records.flatMap((record) => commandLines(program.name, record)),
-    ...((await program.notes?.()) ?? []).flatMap((note, index) => [
+    ...[...((await program.notes?.()) ?? []), ...(program.remarks ?? [])].flatMap((note, index) => [
       index === 0 ? '.SH NOTES' : '.PP',
       ...paragraph(note),
     ]),

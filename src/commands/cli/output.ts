@@ -31,6 +31,11 @@ function quoted(text: string): string {
   );
 }
 
+/** Names come out of files, and from the other end: no character in one may end a line, or reach the terminal as a command. */
+export function printable(line: string): string {
+  return line.replace(/\p{Cc}/gu, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
 /** `1.5 GiB (1610612736 bytes)`. */
 export function sizeWithBytes(bytes: number): string {
   return `${formatSize(bytes)} (${bytes} bytes)`;

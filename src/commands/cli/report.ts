@@ -1,6 +1,7 @@
 /** How an error reaches the user: one line on stderr under the program's name, advice below it, an exit status. */
 import { asBlockError, BlockError, Cancelled, firstError } from '../../core/errors/block-error.ts';
 import type { Io } from './io.ts';
+import { printable } from './output.ts';
 import { Failure } from './record.ts';
 
 export const FAILED = 1;
@@ -31,7 +32,8 @@ const COMMAND = /(?<![\w-])img (?=[a-z-])/g;
 function withAdvice({ message, hint, followUp }: BlockError, programName: string): string {
   const inPlace = (advice: string) => (programName.startsWith('qemu-') ? advice.replace(COMMAND, 'qemu-img ') : advice);
   const first = hint === undefined ? oneLine(message) : `${oneLine(message)} (${oneLine(inPlace(hint))})`;
-  return followUp === undefined ? first : `${first}\n${inPlace(followUp)}`;
+  if (followUp === undefined) return first;
+  return [first, ...inPlace(followUp).split('\n').map(printable)].join('\n');
 }
 
 function isCancelled(error: unknown): boolean {
@@ -49,7 +51,7 @@ function asUserError(error: unknown): BlockError | undefined {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ');
+  return printable(text.replace(/\s*\n\s*/g, ' '));
 }
 
 function stackOf(error: unknown): string {

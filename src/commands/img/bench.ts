@@ -38,9 +38,9 @@ export const bench = command({
       short: 'i',
       value: 'AIO',
       choices: ['threads', 'native', 'io_uring'],
-      help: 'How requests are carried out: threads, native or io_uring',
+      help: 'How requests are carried out: threads; native and io_uring are known, and refused',
     },
-    native: { short: 'n', help: 'The same as -i native' },
+    native: { short: 'n', help: 'The same as -i native, which is refused' },
     offset: { short: 'o', value: 'OFFSET', parse: sizeValue, default: '0', help: 'Where on the disk to begin' },
     bufferSize: { short: 's', value: 'SIZE', parse: shortSizeValue, default: '4k', help: 'Bytes of a request' },
     step: {

@@ -58,7 +58,7 @@ export const bitmap = command({
       long: 'granularity',
       value: 'SIZE',
       parse: sizeValue,
-      help: 'Bytes that one bit stands for, a power of two from 512 to 2G; by default the cluster size, 4k to 64k',
+      help: 'Bytes that one bit stands for, a power of two from 512 to 2G; by default (or 0) the cluster size, 4k to 64k',
       needs: ['add'],
     },
     format: shared.format,
@@ -85,7 +85,7 @@ export const bitmap = command({
         operation: operations['change-bitmaps'].image,
       });
       const source = await openSource(images, options.sourceFile, options.sourceFormat);
-      const work: Work = { target, source, name, granularity: options.granularity };
+      const work: Work = { target, source, name, granularity: options.granularity || undefined };
       for (const { key, value } of actions) {
         try {
           await act(work, key as Action, value, { io, options });

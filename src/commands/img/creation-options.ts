@@ -82,7 +82,7 @@ export function formattingLine(fileName: string, found: CreationOptions, typed: 
   return `Formatting '${fileName}', fmt=${driver.name} ${shown.join(' ')}\n`;
 }
 
-const SWITCH = /^(on|off|true|false|yes|no|y|n)$/i;
+const SWITCH = /^(on|off|true|false|yes|no|y|n)$/;
 
 /** A value as it is shown: numbers as they are understood, the rest as typed. Undefined for what is no such value. */
 function readable(option: OptionHelp | undefined, value: unknown): string | undefined {

@@ -2,6 +2,7 @@
 import type { ImageDescription, SnapshotDescription } from '../../core/block/graph/image-info.ts';
 import { formatSize } from '../../core/bytes/sizes.ts';
 import { nestedLines } from '../cli/nested-lines.ts';
+import { printable } from '../cli/output.ts';
 
 export function infoText(info: ImageDescription): string {
   const size = info['virtual-size'];
@@ -29,11 +30,6 @@ function backingLines(info: ImageDescription): string[] {
   const where = full === undefined ? ' (cannot determine actual path)' : full === name ? '' : ` (actual path: ${full})`;
   const format = info['backing-filename-format'];
   return [`backing file: ${name}${where}`, ...(format === undefined ? [] : [`backing file format: ${format}`])];
-}
-
-/** Names come out of files: a control character in one must not make a line of its own, nor reach the terminal. */
-export function printable(line: string): string {
-  return line.replace(/\p{Cc}/gu, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 /** The table of internal snapshots, with its heading; with `alone`, a column more for the bytes that each alone holds. */

@@ -4,7 +4,7 @@ import { formatSize } from '../../core/bytes/sizes.ts';
 import { type Inspection, inspectImage } from '../../core/job/inspect/inspect-image.ts';
 import { riskCodes } from '../../core/job/inspect/risks.ts';
 import { driverList } from '../../drivers/index.ts';
-import { prettyJson } from '../cli/output.ts';
+import { prettyJson, printable } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { sizeValue } from '../cli/values.ts';
 import { shared, withImages } from './open-image.ts';
@@ -97,9 +97,4 @@ function lines(filename: string, found: Inspection): string {
   }
   for (const { code, text: words } of risks) text.push(`risk: ${code}: ${words}`);
   return `${text.map(printable).join('\n')}\n`;
-}
-
-/** Names come from the image: nothing in them may move the cursor or end a line. */
-function printable(line: string): string {
-  return line.replace(/\p{Cc}/gu, '?');
 }

@@ -7,6 +7,20 @@
  */
 import { commandsOf, type Program, runProgram } from '../cli/main.ts';
 
+/** For the man page: what holds for all commands, and where scripts written for qemu-img meet something else. */
+const REMARKS = [
+  'On SIGUSR1 (and SIGINFO where there is one) a command with -p tells how far it is, as a line on standard error; the ' +
+    'others ignore it.',
+  'Options and output are those of qemu-img, with these differences. Wrong command lines end with 1, those of compare ' +
+    'with 2, because 1 says that the images differ. Where a command fails before it has begun, the file that it was to ' +
+    'make is not there, and the image not changed. Control characters in names are printed as \\xNN. check opens no ' +
+    'backing file and needs no password. A map of nothing is an empty list. convert -n --target-is-zero with -B fails. ' +
+    'convert takes -o size=SIZE for a target larger than the source. amend -o compat=0.10 makes reference counts 16 ' +
+    'bits wide, and refuses an image with bitmaps. measure needs no password. snapshot without an action lists, and -d ' +
+    'takes an id too. rebase goes by the file, not by its name, when it tells whether the new backing file is a layer ' +
+    'of the old chain. Requests are carried out by threads alone: aio=native and aio=io_uring are refused.',
+];
+
 /** In the order of the overview; each file exports a record of its own name. */
 export const img: Program = {
   name: 'img',
@@ -31,6 +45,7 @@ export const img: Program = {
     rebase: async () => (await import('./rebase.ts')).rebase,
     resize: async () => (await import('./resize.ts')).resize,
   },
+  remarks: REMARKS,
   async notes() {
     const { driverList } = await import('../../drivers/index.ts');
     return [`Supported formats: ${driverList.entries.map((entry) => entry.name).join(' ')}`];

@@ -3,7 +3,7 @@ import { type MapRange, mapLayers } from '../../core/block/graph/layer-map.ts';
 import type { Node } from '../../core/block/graph/node.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
-import { hex, writeText } from '../cli/output.ts';
+import { hex, printable, writeText } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
 import { LAX_BASE_OPTION } from '../cli/strict-base-option.ts';
 import { sizeValue } from '../cli/values.ts';
@@ -95,7 +95,7 @@ async function printTable(ranges: AsyncIterable<MapRange>, io: Io): Promise<void
       throw new BlockError('File contains external, encrypted or compressed clusters');
     if (range.zero) continue;
     const numbers = [range.offset, range.length, range.hostOffset].map((value) => hex(value).padEnd(COLUMN)).join('');
-    io.stdout.write(`${numbers}${range.file ? displayName(range.file) : ''}\n`);
+    io.stdout.write(`${numbers}${range.file ? printable(displayName(range.file)) : ''}\n`);
     if (io.stdout.closed) return;
   }
 }

@@ -9,9 +9,9 @@ import {
 } from '../../core/block/graph/snapshot-operations.ts';
 import { Usage, withContext } from '../../core/errors/block-error.ts';
 import type { Io } from '../cli/io.ts';
-import { prettyJson } from '../cli/output.ts';
+import { prettyJson, printable } from '../cli/output.ts';
 import { command } from '../cli/record.ts';
-import { printable, snapshotLines } from './info-text.ts';
+import { snapshotLines } from './info-text.ts';
 import { chainOptions, type OpenImages, shared, withImages } from './open-image.ts';
 
 const ACTIONS = ['list', 'create', 'apply', 'remove'] as const;
@@ -44,6 +44,7 @@ export const snapshot = command({
       value: 'NAME',
       help: 'Make a snapshot of that name',
       conflicts: others('create'),
+      once: true,
     },
     apply: {
       short: 'a',
@@ -51,6 +52,7 @@ export const snapshot = command({
       value: 'SNAPSHOT',
       help: 'Put the disk back to a snapshot',
       conflicts: others('apply'),
+      once: true,
     },
     remove: {
       short: 'd',
@@ -58,6 +60,7 @@ export const snapshot = command({
       value: 'SNAPSHOT',
       help: 'Remove a snapshot',
       conflicts: others('remove'),
+      once: true,
     },
     sizes: { long: 'sizes', help: 'List the bytes too that each snapshot alone holds' },
     output: shared.output,

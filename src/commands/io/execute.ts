@@ -3,7 +3,7 @@ import type { PermMask } from '../../core/block/permissions-bits.ts';
 import { takeFlags } from './flags.ts';
 import type { Shell } from './shell.ts';
 import type { ShellCommand } from './shell-command.ts';
-import { printable } from './text.ts';
+import { shortened } from './text.ts';
 
 /**
  * Run one line. True when it went well; what went wrong has been printed. Done at once, without a promise,
@@ -14,7 +14,7 @@ export function execute(shell: Shell, line: string): Maybe<boolean> {
   const [name] = words;
   if (name === undefined || name === '') return true;
   const command = shell.settings.commands.get(name);
-  if (!command) return complain(shell, `command "${printable(name)}" not found`);
+  if (!command) return complain(shell, `command "${shortened(name)}" not found`);
   if (!command.global && !shell.opened) return complain(shell, "no file open, try 'help open'");
   const wrong = countFault(name, command.words, words.length - 1);
   if (wrong !== undefined) return complain(shell, wrong);

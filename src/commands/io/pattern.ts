@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { asBlockError, BlockError, errnoText } from '../../core/errors/block-error.ts';
 import { parsePattern } from './numbers.ts';
 import type { Shell } from './shell.ts';
-import { printable } from './text.ts';
+import { shortened } from './text.ts';
 
 /** What is written when nothing else is asked for. */
 export const DEFAULT_PATTERN = 0xcd;
@@ -11,7 +11,7 @@ export const DEFAULT_PATTERN = 0xcd;
 /** The byte of `-P`; prints why and gives nothing when the word is none. */
 export function patternWord(shell: Shell, word: string): number | undefined {
   const pattern = parsePattern(word);
-  if (pattern === undefined) shell.fail(`${printable(word)} is not a valid pattern byte`);
+  if (pattern === undefined) shell.fail(`${shortened(word)} is not a valid pattern byte`);
   return pattern;
 }
 

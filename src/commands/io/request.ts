@@ -7,7 +7,7 @@ import type { Words } from './flags.ts';
 import type { Ending } from './in-flight.ts';
 import { MAX_REQUEST, type NumberFault, parseNumber } from './numbers.ts';
 import type { Shell } from './shell.ts';
-import { printable, transferFields, transferText } from './text.ts';
+import { shortened, transferFields, transferText } from './text.ts';
 
 /** Issue `request` and print what became of it. */
 export function perform(shell: Shell, request: () => Maybe<void>, print: (ending: Ending) => boolean): Maybe<boolean> {
@@ -62,7 +62,7 @@ export function bytesWord(shell: Shell, word: string | undefined): number | unde
 }
 
 function numberFault(fault: NumberFault, given: string): string {
-  const word = printable(given);
+  const word = shortened(given);
   return fault === 'range'
     ? `Parsing error: argument too large -- ${word}`
     : `Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- ${word}`;

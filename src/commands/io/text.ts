@@ -1,4 +1,5 @@
 /** The lines that commands print: sizes, times, rates, hex dumps. Scripts read them, so their form is fixed. */
+import { printable } from '../cli/output.ts';
 
 const UNITS: readonly (readonly [size: number, name: string])[] = [
   [2 ** 60, 'EiB'],
@@ -96,8 +97,7 @@ function dumpRow(row: Uint8Array, offset: number): string {
 
 const LONGEST_WORD = 80;
 
-/** A word that is wrong may be anything, and goes to a terminal: a carriage return, or a thousand letters. */
-export function printable(word: string): string {
-  const short = word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word;
-  return short.replace(/\p{Cc}/gu, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
+/** A word that is wrong may be anything, also a thousand letters. */
+export function shortened(word: string): string {
+  return printable(word.length > LONGEST_WORD ? `${word.slice(0, LONGEST_WORD)}…` : word);
 }

@@ -15,6 +15,7 @@ import {
 import { driverList } from '../../drivers/index.ts';
 import { type Io, userLines } from '../cli/io.ts';
 import { addObjects } from '../cli/object-value.ts';
+import { printable } from '../cli/output.ts';
 import type { NbdLine, NbdOptions } from './command-line.ts';
 
 /** Words for the flags of an export, in the order of their bits; the first says only that there are flags. */
@@ -91,8 +92,8 @@ function asText(exports: readonly ExportDescription[]): string {
 }
 
 function exportLines({ name, description, size, flags, blockSizes, mode, contexts }: ExportDescription): string[] {
-  const lines = [` export: '${oneLine(name)}'`];
-  if (description !== undefined) lines.push(`  description: ${oneLine(description)}`);
+  const lines = [` export: '${printable(name)}'`];
+  if (description !== undefined) lines.push(`  description: ${printable(description)}`);
   if (size === undefined || flags === undefined) return lines;
   lines.push(`  size:  ${size}`);
   const names = FLAG_NAMES.filter(([, flag]) => (flags & flag) !== 0).map(([flagName]) => ` ${flagName}`);
@@ -106,13 +107,8 @@ function exportLines({ name, description, size, flags, blockSizes, mode, context
   }
   lines.push(`  transaction size: ${mode === 'extended' ? '64-bit' : '32-bit'}`);
   if (contexts.length > 0)
-    lines.push(`  available meta contexts: ${contexts.length}`, ...contexts.map((each) => `   ${oneLine(each)}`));
+    lines.push(`  available meta contexts: ${contexts.length}`, ...contexts.map((each) => `   ${printable(each)}`));
   return lines;
-}
-
-/** Names come from the server, and go to a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }
 
 function asJson(description: ExportDescription): Readonly<Record<string, unknown>> {

@@ -236,6 +236,8 @@ export interface BackingCapability {
   readonly format: string | undefined;
   /** Rewrite them on disk; undefined removes the reference. */
   change?(fileName: string | undefined, format: string | undefined): Promise<void>;
+  /** Throws what `change` would for this name, for those who work long before they come to it. */
+  assertFits?(fileName: string | undefined): void;
   /** From now on the content comes from this child where the image has none; the graph has linked it already. */
   linked?(backing: Edge | undefined): void;
   /** What was recorded of the backing file (`graph/fingerprint.ts`). */

@@ -11,6 +11,7 @@ export { HEADER_BYTES, type LuksHeader, luksVersion } from './luks/header.ts';
 export { luksInfo } from './luks/info.ts';
 export {
   amendSlots,
+  LUKS_DISPLAY_ORDER,
   type LuksAmendOptions,
   type LuksCreateOptions,
   luksAmendFields,

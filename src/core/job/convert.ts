@@ -16,7 +16,7 @@ import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
 import { crumple, flatten } from '../options/tree.ts';
 import { inspectBacking } from './backing-file.ts';
-import { type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
+import { assertBitmapsFit, type BrokenBitmaps, bitmapNode, copyBitmaps, keptBitmaps } from './copy-bitmaps.ts';
 import type { DiskPart } from './copy-engine/types.ts';
 import { CreateBody, creationOptions } from './create-image.ts';
 import type { Job } from './job.ts';
@@ -222,8 +222,9 @@ async function openTarget(graph: BlockGraph, target: ConvertTarget, unmap: boole
 function checkTarget(target: Backend, options: ConvertOptions, size: number): void {
   const { fileName } = options.target;
   if (target.size < size) throw tooSmall(fileName, target.size, size);
-  if (options.bitmaps !== undefined && !bitmapNode(target.image).image.bitmaps) {
-    throw new NotSupported(`format '${target.image.driver.name}' cannot keep bitmaps`);
+  const [source] = options.sources;
+  if (options.bitmaps !== undefined && source) {
+    assertBitmapsFit(bitmapNode(source.image), bitmapNode(target.image), options.bitmaps);
   }
   if (options.compressed && !target.image.io.canCompress) {
     throw noCompression(target.image.driver.name);

@@ -1,7 +1,7 @@
 /** Copies of the bitmaps of one image in another, as `convert --bitmaps` makes them. */
 import { addBitmap, mergeBitmaps, type NamedBitmap, removeBitmap } from '../block/bitmaps/index.ts';
 import type { Node } from '../block/graph/node.ts';
-import { BlockError, NotSupported } from '../errors/block-error.ts';
+import { BlockError, NotSupported, withContext } from '../errors/block-error.ts';
 
 /** What is done about bitmaps that are inconsistent: nothing is copied at all, or they are left out. */
 export type BrokenBitmaps = 'refuse' | 'skip';
@@ -28,6 +28,19 @@ export function keptBitmaps(node: Node, broken: BrokenBitmaps): readonly NamedBi
 
 function cannotKeep(node: Node): NotSupported {
   return new NotSupported(`format '${node.driver.name}' of '${node.fileName}' cannot keep bitmaps`);
+}
+
+/** Throws what copying would for want of room or of a free name, for those who copy the disk first. */
+export function assertBitmapsFit(from: Node, to: Node, broken: BrokenBitmaps): void {
+  if (!to.image.bitmaps) throw cannotKeep(to);
+  for (const { name, granularity, inconsistent } of keptBitmaps(from, broken)) {
+    if (inconsistent) continue;
+    try {
+      to.io.bitmaps.assertRoom(name, granularity, true);
+    } catch (error) {
+      throw withContext(`bitmap '${name}' cannot be copied to '${to.fileName}'`, error);
+    }
+  }
 }
 
 /** Make the bitmaps of `from` in `to`; one that cannot be copied as a whole is not left there in part. */

@@ -11,10 +11,10 @@ import { Backend } from '../block/backend/backend.ts';
 import type { CreateCapability, CreateContext, Driver } from '../block/driver.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Edge } from '../block/graph/edge.ts';
-import { localPath, resolveName } from '../block/graph/file-name.ts';
+import { localPath, resolveName, schemeOf } from '../block/graph/file-name.ts';
 import { operations } from '../block/graph/operations.ts';
-import { entryOf, protocolSpec, specFromFileName } from '../block/graph/spec.ts';
-import { NotSupported } from '../errors/block-error.ts';
+import { entryOf, type NodeSpec, protocolSpec, specFromFileName } from '../block/graph/spec.ts';
+import { NotSupported, Usage } from '../errors/block-error.ts';
 import { fieldsOf, joinOptions } from '../options/index.ts';
 import { validate } from '../options/parse.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
@@ -49,10 +49,9 @@ interface CreationPart {
 
 /** Find the drivers; throws when either cannot create. Without a file name, a plain file is assumed. */
 export async function creationOptions(graph: BlockGraph, driver: string, fileName = ''): Promise<CreationOptions> {
-  const { drivers } = graph.settings;
   const format = await creatable(graph, driver);
   if (format.driver.kind === 'protocol') return { schema: format.create.options, format };
-  const { driver: name = 'file' } = fileName === '' ? {} : protocolSpec(drivers, fileName);
+  const { driver: name = 'file' } = fileName === '' ? {} : newFileSpec(graph, fileName);
   const protocol = await creatable(graph, name);
   return { schema: joinOptions(format.create.options, protocol.create.options), format, protocol };
 }
@@ -68,6 +67,7 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
   const found = await creationOptions(graph, request.driver, request.fileName);
   const all = validate(found.schema, request.options, `the ${request.driver} format`);
   const { format, protocol } = found;
+  if (typeof all.backing_fmt === 'string') entryOf(graph.settings.drivers, all.backing_fmt);
   const own = pick(request.options, format.create.options, false);
   const options = validate(format.create.options, own, `the ${request.driver} format`);
   const noFlush = request.noFlush ?? false;
@@ -130,13 +130,23 @@ export class CreateBody implements JobBody {
   }
 }
 
+/** @throws Usage for options in the place of a name: what they say to open is there already. */
+function newFileSpec(graph: BlockGraph, name: string): NodeSpec {
+  if (schemeOf(name) === 'json') {
+    throw new Usage(`'${name}' cannot be made: options of an image are no name for a new one`, {
+      hint: 'Give the name of a file',
+    });
+  }
+  return protocolSpec(graph.settings.drivers, name);
+}
+
 /** Make a file by its protocol and open it for the format to write to. */
 async function makeFile(
   graph: BlockGraph,
   file: { readonly name: string; readonly options: Options; readonly noFlush: boolean },
   closer: Closer,
 ): Promise<Edge> {
-  const spec = protocolSpec(graph.settings.drivers, file.name);
+  const spec = newFileSpec(graph, file.name);
   const { driver, create } = await creatable(graph, spec.driver ?? 'file');
   const options = validate(create.options, file.options, `driver '${driver.name}'`);
   const none = new Closer();

@@ -1,6 +1,6 @@
 /** Making a volume: the space first, then the key material, and the header last. */
 import type { CreateCapability, CreateContext } from '../../core/block/driver.ts';
-import { headerBytes, LuksVolume, luksCreateFields, newVolume } from '../../core/crypto/index.ts';
+import { headerBytes, LUKS_DISPLAY_ORDER, LuksVolume, luksCreateFields, newVolume } from '../../core/crypto/index.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { bool, bytes, choice, defineOptions, type OptionsOf } from '../../core/options/fields.ts';
 import { areaOf } from './area.ts';
@@ -21,7 +21,7 @@ export const createCapability: CreateCapability = {
   withProtocolOptions: true,
   sizeIsOptional: (given) => given['detached-header'] === true || given['detached-header'] === 'on',
   run,
-  displayOrder: ['size', 'key-secret'],
+  displayOrder: ['size', ...LUKS_DISPLAY_ORDER],
   async measure({ options: given, size, source }) {
     const { 'detached-header': detached, ...own } = given as CreateOptions;
     const payload = Math.ceil((size ?? source?.size ?? 0) / SECTOR) * SECTOR;

@@ -2,9 +2,10 @@
 
 import type { Preallocation } from '../../core/block/driver.ts';
 import { alignUp } from '../../core/bytes/ranges.ts';
+import { LUKS_DISPLAY_ORDER } from '../../core/crypto/index.ts';
 import { BlockError } from '../../core/errors/block-error.ts';
 import { bool, bytes, choice, defineOptions, integer, type OptionsOf, text } from '../../core/options/fields.ts';
-import { encryptFields, encryptOption, type NewEncryption, newEncryption } from './encryption/create.ts';
+import { encryptOption, type NewEncryption, newEncryption } from './encryption/create.ts';
 import { Autoclear, Compatible, Incompatible } from './meta/features.ts';
 import { type Geometry, geometryOf, l1EntriesFor } from './meta/geometry.ts';
 import { Compression } from './meta/header.ts';
@@ -52,7 +53,7 @@ export type CreateOptions = OptionsOf<typeof createOptions>;
 /** Order of the options on the line that `create` prints. */
 export const CREATE_DISPLAY_ORDER: readonly string[] = [
   'encryption',
-  ...Object.keys(encryptFields).map((name) => `encrypt.${name}`),
+  ...['format', ...LUKS_DISPLAY_ORDER].map((name) => `encrypt.${name}`),
   'cluster_size',
   'extended_l2',
   'preallocation',

@@ -31,14 +31,31 @@ export function rewriteHeader(disk: Disk): Maybe<void> {
   return disk.file.write(0, bytes);
 }
 
+/** Whether the image can have a backing file of that name (undefined: none). */
+export function assertBackingFits({ fileName, dataFileRaw }: Disk, name: string | undefined): void {
+  if (name === undefined) return;
+  if (dataFileRaw) {
+    throw new BlockError(
+      `'${fileName}' has a data file that is to stay valid by itself, so it can have no backing file`,
+      {
+        code: 'ENOTSUP',
+      },
+    );
+  }
+  if (Buffer.byteLength(name) > MAX_NAME) {
+    throw new BlockError(`the backing file name has ${Buffer.byteLength(name)} bytes, the limit is ${MAX_NAME}`);
+  }
+}
+
+/** Bytes. */
+const MAX_NAME = 1023;
+
 /** Name another backing file (undefined: none) in the header. */
 export function changeBacking(disk: Disk, name: string | undefined, format: string | undefined): Maybe<void> {
   const { parts } = disk;
   const before = { name: parts.backingFileName, extensions: parts.extensions };
   const data = name === undefined || format === undefined ? undefined : Buffer.from(format, 'utf8');
-  if (name !== undefined && Buffer.byteLength(name) > 1023) {
-    throw new BlockError(`the backing file name has ${Buffer.byteLength(name)} bytes, the limit is 1023`);
-  }
+  assertBackingFits(disk, name);
   parts.backingFileName = name;
   const rest = withExtension(parts.extensions, ExtensionType.BASE_FINGERPRINT, undefined);
   parts.extensions = withExtension(rest, ExtensionType.BACKING_FORMAT, data);

@@ -32,7 +32,7 @@ import { writeCompressed } from './compressed-write.ts';
 import { copyRangeFrom, copyRangeTo } from './copy-range.ts';
 import type { Disk } from './disk.ts';
 import { beforeWrite, clearDirtyBit } from './first-write.ts';
-import { changeBacking } from './header-update.ts';
+import { assertBackingFits, changeBacking } from './header-update.ts';
 import { imageInfo } from './info.ts';
 import { makeEmpty } from './make-empty.ts';
 import { plainHost } from './mapping.ts';
@@ -86,6 +86,7 @@ export class Qcow2Image implements Image {
         return stringExtension(disk.parts.extensions, ExtensionType.BACKING_FORMAT);
       },
       change: async (fileName, format) => changeBacking(disk, fileName, format),
+      assertFits: (fileName) => assertBackingFits(disk, fileName),
       get fingerprint() {
         return fingerprint(disk);
       },

@@ -51,3 +51,18 @@ describe('a password from a pipe that nobody writes to', () => {
     expect(running.output()).toContain('file format: qcow2');
   });
 });
+
+test('SIGUSR1 neither ends a program that has no progress to tell of, nor opens a debugger', async () => {
+  const disk = join(tempDir(), 'disk.raw');
+  await imgOutput(['create', '-q', disk, '1M']);
+  const { child, output, ended } = start(process.execPath, [programPath('io'), '-f', 'raw', disk]);
+  const answers = () => output().split('1 MiB').length - 1;
+  for (const count of [1, 2]) {
+    child.stdin?.write('length\n');
+    await until(() => answers() === count, 20_000, output);
+    child.kill('SIGUSR1');
+  }
+  child.stdin?.end('quit\n');
+  expect(await ended()).toEqual({ code: 0, signal: null });
+  expect(output()).not.toMatch(/debugger/i);
+});

@@ -104,6 +104,21 @@ describe('img convert --bitmaps', () => {
     expect(await dirty(copy, 'off')).toEqual([4, 5]);
     const raw = await imgHere(['convert', '--bitmaps', '-O', 'raw', file, `${copy}.raw`]);
     expect(raw).toMatchObject({ code: 1, stderr: expect.stringContaining('cannot keep bitmaps') });
+    // What has no room for them is refused before the disk is copied.
+    const taken = join(tempDir(), 'taken.qcow2');
+    await imgHereOutput(['create', '-q', '-f', 'qcow2', taken, '16M']);
+    await imgHereOutput(['bitmap', '--add', '-g', '0', taken, 'off']);
+    const [again, old] = [
+      await imgHere(['convert', '--bitmaps', '-n', '-O', 'qcow2', file, taken]),
+      await imgHere(['convert', '--bitmaps', '-O', 'qcow2', '-o', 'compat=0.10', file, `${copy}.old`]),
+    ];
+    expect(again).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/bitmap 'off' cannot be copied to '.*taken.*already has/),
+    });
+    expect(await dirty(taken, 'off')).toEqual([]);
+    expect((await imgHere(['compare', '-q', taken, file])).code).toBe(1);
+    expect(old).toMatchObject({ code: 1, stderr: expect.stringContaining('is of version 2') });
     // One that a crash left behind.
     const disk = await openDisk({ driver: 'qcow2', file: { driver: 'file', filename: file } }, { writable: true });
     await disk.image.io.bitmaps.beginChange([disk.image.io.bitmaps.get('off')]);

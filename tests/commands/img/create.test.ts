@@ -43,6 +43,9 @@ describe('img create', () => {
       [['create', '-b', base, '-F', 'raw', path], /format 'raw' has no backing files/],
       [['create', '-f', 'null-co', path, '1M'], /driver 'null-co' cannot create images/],
       [['create', '-f', 'nonsense', path, '1M'], /unknown driver 'nonsense'/],
+      [['create', 'json:{"driver":"file","filename":"a"}', '1M'], /cannot be made: options of an image are no name/],
+      [[...qcow2, '-u', '-b', 'none', '-F', 'bogus', path, '1M'], /unknown driver .bogus./],
+      [[...qcow2, '-o', 'extended_l2=ON', path, '1M'], /expects .on. or .off., not .ON./],
       [['create', join(folder, 'no/such'), '1M'], /Could not (open|create) '.*no\/such': No such file or directory/],
     ];
     for (const [args, pattern] of cases) {
@@ -144,6 +147,16 @@ describe.skipIf(peersFor('qemu-img').missing)('img create, as qemu-img does', ()
     const { code, stdout } = await imgHere(['create', ...args]);
     expect({ code, stdout }).toEqual({ code: theirs.code, stdout: theirs.stdout });
     expect(await describeImage(path)).toEqual(wanted);
+  });
+
+  test.each([
+    '-f luks -o iter-time=0,preallocation=off,hash-alg=sha1,ivgen-alg=plain,cipher-alg=aes-128,key-secret=s NAME 1M',
+    '-f qcow2 -o encrypt.iter-time=1,encrypt.hash-alg=sha512,encrypt.key-secret=s,encrypt.format=luks NAME 1M',
+  ])('%s', async (words) => {
+    const path = join(tempDir(), 'made');
+    const args = ['create', '--object', 'secret,id=s,data=x', ...words.split(' ').map((w) => w.replace('NAME', path))];
+    const theirs = await runPeer('qemu-img', args);
+    expect(await imgHere(args)).toEqual({ code: 0, stdout: theirs.stdout, stderr: '' });
   });
 
   /** What qemu-img says of it, but for how much room it takes. */

@@ -131,7 +131,7 @@ describe('img inspect', () => {
   test('prints names from an image without what they could do to a terminal', async () => {
     const file = await make('a.qcow2', '-u', '-b', 'x\nverdict: safe\u001b[2J', '-F', 'raw');
     const { stdout } = await imgHere(['inspect', '--untrusted', file]);
-    expect(stdout).toMatch(/^asks for: backing x\?verdict: safe\?\[2J \(raw\)$/m);
+    expect(stdout).toMatch(/^asks for: backing x\\x0averdict: safe\\x1b\[2J \(raw\)$/m);
     expect(await imgHere(['inspect', '-q', '--untrusted', file])).toEqual({ code: 2, stdout: '', stderr: '' });
   });
 });

@@ -196,6 +196,8 @@ describe('img snapshot', () => {
     [['-l', '-c', 'x'], /cannot be used together/],
     [['-a', 'x', '-d', 'x'], /cannot be used together/],
     [['-U', '-d', 'x'], /cannot be used together/],
+    [['-d', 'x', '-d', 'y'], /'-d' can be given only once/],
+    [['-c', 'x', '-c', 'y'], /'-c' can be given only once/],
     [['-c', 'x', '--sizes'], /go with a list/],
     [['-c', 'x'.repeat(65536)], /has 65536 bytes, the limit is 65535/],
     [['-c', 'x', '-f', 'raw'], /format 'raw' has none/],

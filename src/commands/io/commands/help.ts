@@ -1,6 +1,6 @@
 import type { ShellCommand } from '../shell-command.ts';
 import { usageLine } from '../shell-command.ts';
-import { printable } from '../text.ts';
+import { shortened } from '../text.ts';
 
 export const help: ShellCommand = {
   name: 'help',
@@ -17,7 +17,7 @@ export const help: ShellCommand = {
       return true;
     }
     const command = commands.get(name);
-    if (!command) return shell.fail(`command ${printable(name)} not found`);
+    if (!command) return shell.fail(`command ${shortened(name)} not found`);
     shell.print(usageLine(command) + extendedHelp(command));
     return true;
   },

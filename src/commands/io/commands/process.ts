@@ -5,7 +5,7 @@ import { parseInteger } from '../numbers.ts';
 import { bytesWord } from '../request.ts';
 import type { Shell } from '../shell.ts';
 import type { ShellCommand } from '../shell-command.ts';
-import { printable } from '../text.ts';
+import { shortened } from '../text.ts';
 
 /** The highest signal number of the system, and one. */
 const SIGNALS = 65;
@@ -57,7 +57,7 @@ export const sleep: ShellCommand = {
   async run(shell, { operands }) {
     const [word = ''] = operands;
     const milliseconds = parseInteger(word);
-    if (milliseconds === undefined || milliseconds < 0) return shell.fail(`${printable(word)} is not a valid number`);
+    if (milliseconds === undefined || milliseconds < 0) return shell.fail(`${shortened(word)} is not a valid number`);
     shell.printer.flush();
     await pause(milliseconds, shell.io.signal);
     shell.io.signal.throwIfAborted();

@@ -8,7 +8,7 @@ import type { LuksVolume, NewVolume } from './volume.ts';
 
 const DEFAULT_ITER_TIME = 2000;
 const MAX_ITER_TIME = 2 ** 32 - 1;
-const iterTime = () => integer({ help: 'Time to spend in PBKDF in milliseconds', min: 1, max: MAX_ITER_TIME });
+const iterTime = () => integer({ help: 'Time to spend in PBKDF in milliseconds', min: 0, max: MAX_ITER_TIME });
 
 /** Names that are known and cannot be computed are let through the schema, so that they are told apart from typos. */
 export const luksCreateFields = {
@@ -20,6 +20,17 @@ export const luksCreateFields = {
   'ivgen-hash-alg': choice([...hashNames, ...foreignHashes], { help: 'Name of IV generator hash algorithm' }),
   'key-secret': secretId({ help: 'ID of the secret that provides the keyslot passphrase' }),
 };
+
+/** Order of these on the line that `create` prints. */
+export const LUKS_DISPLAY_ORDER: readonly (keyof typeof luksCreateFields)[] = [
+  'key-secret',
+  'cipher-alg',
+  'cipher-mode',
+  'ivgen-alg',
+  'ivgen-hash-alg',
+  'hash-alg',
+  'iter-time',
+];
 
 export interface LuksCreateOptions {
   readonly 'cipher-alg'?: string | undefined;

@@ -78,6 +78,7 @@ export function rebaseJob(jobs: JobList, request: RebaseRequest, init: Partial<J
   if (!layer.image.backing?.change) {
     throw new BlockError(`driver '${layer.driver.name}' has no backing files`, { code: 'ENOTSUP' });
   }
+  layer.image.backing.assertFits?.(name);
   if (compressed && !image.image.io.canCompress) {
     throw new BlockError(`format '${layer.driver.name}' cannot store compressed data`, { code: 'ENOTSUP' });
   }

@@ -13,7 +13,7 @@ import { choice, group, secretId } from '../../../core/options/fields.ts';
 import { areaAt } from './open.ts';
 
 /** Members of `encrypt.` */
-export const encryptFields = {
+const encryptFields = {
   format: choice(['aes', 'luks'], { help: "Encrypt the image, format choices: 'aes', 'luks'" }),
   ...luksCreateFields,
   'key-secret': secretId({ help: 'ID of secret providing qcow AES key or LUKS passphrase' }),

@@ -55,6 +55,12 @@ const options = {
     help: 'Unix socket in the place of TCP, an absolute path',
     conflicts: ['port', 'bind'],
   },
+  selinuxLabel: {
+    long: 'selinux-label',
+    value: 'LABEL',
+    help: 'What SELinux labels the Unix socket of -k, and the sockets of -c: user:role:type:level',
+    conflicts: ['list', 'disconnect'],
+  },
   shared: {
     short: 'e',
     long: 'shared',

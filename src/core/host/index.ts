@@ -42,5 +42,6 @@ export {
 } from './page-cache.ts';
 export { randomBytes } from './random.ts';
 export { readAll } from './read-all.ts';
+export { withSocketLabel } from './socket-label.ts';
 export { duplicateDescriptor, setUnixSendBuffer, socketPair } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

@@ -42,6 +42,9 @@ describe('nbd refuses in one line', () => {
       ['-c', '/dev/nbd99', '--export', 'name=a,file=x', '--export', 'file=y'],
       'FILE says',
     ],
+    ['a label for TCP', ['--selinux-label', 'l', 'x'], "is for Unix sockets and needs '--socket' or '--connect'"],
+    ['a label for what others listen on', ['-L', '-k', '/s', '--selinux-label', 'l'], 'cannot be used together'],
+    ['an empty label', ['--selinux-label', '', '-k', '/tmp/never', '-f', 'raw', '/dev/null'], "'' is no SELinux label"],
     ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
     ['a list with an image', ['-L', 'x'], 'names no NBD export'],
   ])('%s', async (_, args, message) => {

@@ -127,6 +127,22 @@ describe('nbd ends', () => {
     expect(events).toEqual(['listening', 'connected', 'serving', 'stopping', 'disconnected']);
   });
 
+  test("and a pid file is one server's, but not that of one which was killed", async () => {
+    const pidFile = join(tempDir(), 'pid');
+    const args = ['-t', '-f', 'raw', '--pid-file', pidFile];
+    // The number of a process that runs, and has nothing to do with it.
+    writeFileSync(pidFile, `${process.pid}\nand more than fits\n`);
+    const server = await startNbd([...args, rawDisk()]);
+    expect(readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
+    const second = await runProgram('nbd', ['-k', join(tempDir(), 's'), ...args, rawDisk()]);
+    const why = `it belongs to process ${server.child.pid}, which is running`;
+    expect(second).toMatchObject({ code: 1, stderr: `nbd: cannot write pid file '${pidFile}': ${why}\n` });
+    await server.end('SIGKILL');
+    const third = await startNbd([...args, rawDisk()]);
+    expect(await third.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(existsSync(pidFile)).toBe(false);
+  });
+
   test('after an idle time', async () => {
     const server = await startNbd(['-t', '--idle-exit', '1', '-f', 'raw', rawDisk()]);
     expect(await server.ended()).toEqual({ code: 0, signal: null });

@@ -89,7 +89,7 @@ const options = {
     long: 'export',
     value: 'EXPORT',
     repeat: true,
-    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, load-snapshot, offset, bitmap, allocation-depth',
+    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, load-snapshot, offset, bitmap (several as bitmap.0, bitmap.1 …), allocation-depth',
   },
   handshakeLimit: {
     long: 'handshake-limit',

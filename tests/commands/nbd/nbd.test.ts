@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { programPath, runProgram } from '../../support/cli.ts';
+import { imgHereOutput } from '../../support/img-here.ts';
 import { startNbd } from '../../support/nbd-program.ts';
 import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
 import { peersFor, runPeer } from '../../support/peers.ts';
@@ -22,6 +23,11 @@ describe('nbd refuses in one line', () => {
     ['a bad number', ['-p', '70000', 'x'], "expects a whole number from 0 to 65535, not '70000'"],
     ['an image that is not there', ['-k', '/tmp/never', '/no/such'], "Could not open '/no/such'"],
     ['an export without a file', ['--export', 'name=a'], "an export needs the option 'file'"],
+    [
+      'an overlay on a snapshot',
+      ['-k', '/tmp/never', '--export', 'file=x,snapshot=on,load-snapshot=s'],
+      '--export: an export cannot have both snapshot and load-snapshot',
+    ],
     [
       'two exports of one name',
       ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
@@ -147,6 +153,20 @@ describe('nbd ends', () => {
     const server = await startNbd(['-t', '--idle-exit', '1', '-f', 'raw', rawDisk()]);
     expect(await server.ended()).toEqual({ code: 0, signal: null });
   });
+});
+
+test('--export tells of one bitmap or of several', async () => {
+  const disk = join(tempDir(), 'disk.qcow2');
+  await imgHereOutput(['create', '-q', '-f', 'qcow2', disk, '1M']);
+  for (const bitmap of ['b0', 'b1']) await imgHereOutput(['bitmap', '--add', disk, bitmap]);
+  const server = await startNbd([
+    ...['-t', '--export', `name=one,file=${disk},bitmap=b1,read-only=on`],
+    ...['--export', `name=both,file=${disk},bitmap.0=b0,bitmap.1=b1,read-only=on`],
+  ]);
+  const list = await runProgram('nbd', ['-L', '--output=json', '-k', server.socket]);
+  const exports = JSON.parse(list.stdout) as { 'meta-contexts': string[] }[];
+  const [b0, b1] = ['b0', 'b1'].map((name) => `qemu:dirty-bitmap:${name}`);
+  expect(exports.map((each) => each['meta-contexts'].slice(1))).toEqual([[b1], [b0, b1]]);
 });
 
 test('-s lets writes go nowhere', async () => {

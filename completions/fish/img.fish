@@ -558,7 +558,7 @@ complete -c img -n '__img_using ""' -f
 complete -c img -n '__img_using ""' -s h -l help -d 'Show this help'
 complete -c img -n '__img_using ""' -s V -l version -d 'Show the version'
 complete -c img -n '__img_using ""' -l trace -r -F -d 'Record all requests to the opened images in FILE'
-complete -c img -n '__img_using ""' -s T -x -d 'Accepted for compatibility: there are no trace events'
+complete -c img -n '__img_using ""' -s T -x -d 'Accepted for compatibility'
 
 complete -c img -n __img_first -a create -d 'Make a new, empty image'
 complete -c img -n '__img_using create' -s f -l format -x -a 'file host_device luks nbd qcow2 raw' -d 'Format of the image'

@@ -559,7 +559,7 @@ complete -c io -n '__io_using ""' -s U -l force-share -d 'Share the image with p
 complete -c io -n '__io_using ""' -l refs -x -a 'none same-dir all' -d 'Which other files an image may cause to be opened'
 complete -c io -n '__io_using ""' -l strict-base -d 'Refuse an image when its backing file was written to since the image was made on it, which is warned of otherwise, or the length or time of that file is another one'
 complete -c io -n '__io_using ""' -l trace -r -F -d 'Record all requests to the opened images in FILE'
-complete -c io -n '__io_using ""' -s T -x -d 'Accepted for compatibility: there are no trace events'
+complete -c io -n '__io_using ""' -s T -x -d 'Accepted for compatibility'
 complete -c io -n '__io_using ""' -s V -l version -d 'Show the version'
 complete -c io -n '__io_using ""' -s h -l help -d 'Show this help'
 

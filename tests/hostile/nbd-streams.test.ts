@@ -34,7 +34,8 @@ test.each(seeds(10))('messages of seed %i are answered as the text has it', asyn
   const { path } = await serveMemory();
   let answered = 0;
   for (let index = 0; index < 30; index++) {
-    const { options, requests } = checkAnswers(await conversationOf(path, randomMessages(random)));
+    const { bytes, commands } = randomMessages(random);
+    const { options, requests } = checkAnswers(await conversationOf(path, bytes), commands);
     expect(options).toBeGreaterThan(0);
     // Each has a number of its own, and is answered once, or not at all once the server has hung up.
     expect(new Set(requests).size).toBe(requests.length);
@@ -95,7 +96,7 @@ function conversation(extended: boolean): Buffer {
 
 function stream(random: Random): Buffer {
   const kind = random.below(3);
-  const bytes = kind === 0 ? randomMessages(random) : Buffer.from(conversation(random.chance(0.5)));
+  const bytes = kind === 0 ? randomMessages(random).bytes : Buffer.from(conversation(random.chance(0.5)));
   if (kind === 1) {
     for (let changes = random.between(1, 6); changes > 0; changes--)
       bytes[random.below(bytes.length)] = random.below(256);
@@ -103,8 +104,14 @@ function stream(random: Random): Buffer {
   return bytes.subarray(0, random.chance(0.5) ? bytes.length : random.below(bytes.length + 1));
 }
 
+interface Messages {
+  readonly bytes: Buffer;
+  /** By the cookies of the requests. */
+  readonly commands: ReadonlyMap<number, number>;
+}
+
 /** Options and requests whose fields are random, but whose frames are right, so that they get far. */
-function randomMessages(random: Random): Buffer {
+function randomMessages(random: Random): Messages {
   const extended = random.chance(0.5);
   const parts = [u32(3), optionBytes(extended ? 11 : 8, Buffer.alloc(0))];
   for (let count = random.below(6); count > 0; count--) {
@@ -120,14 +127,17 @@ function randomMessages(random: Random): Buffer {
     parts.push(optionBytes(random.below(14), random.pick(bodies)));
   }
   parts.push(optionBytes(7, infoData('disk', random.chance(0.5) ? [3] : [])));
+  const commands = new Map<number, number>();
   for (let count = random.below(20); count > 0; count--) {
     const data = random.chance(0.3) ? random.bytes(random.below(2000)) : undefined;
     const offset = 512 + random.magnitude(2 ** 40);
     const length = data?.length ?? random.magnitude(2 ** 31);
-    const fields = { command: random.below(10), flags: random.below(64), cookie: BigInt(count), offset, length };
+    const command = random.below(10);
+    commands.set(count, command);
+    const fields = { command, flags: random.below(64), cookie: BigInt(count), offset, length };
     parts.push(requestBytes(data ? { ...fields, data } : fields, extended));
   }
-  return Buffer.concat(parts);
+  return { bytes: Buffer.concat(parts), commands };
 }
 
 /** Send `bytes` in pieces, wait for what comes back a moment, and leave without a word. */

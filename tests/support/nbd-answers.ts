@@ -1,5 +1,5 @@
 /** Whether what a server has said is well formed, where the client asked for structured replies or extended headers. */
-import { ChunkType, ExportFlag, Magic, NbdError, OptionReply, Size } from '../../src/core/nbd/index.ts';
+import { ChunkType, Command, ExportFlag, Magic, NbdError, OptionReply, Size } from '../../src/core/nbd/index.ts';
 
 const optionTypes = new Set<number>(Object.values(OptionReply));
 const errors = new Set<number>(Object.values(NbdError));
@@ -20,8 +20,11 @@ export interface Answers {
   readonly requests: readonly number[];
 }
 
-/** @throws Error that says what is wrong, and where; what comes last may be cut off. */
-export function checkAnswers(said: Buffer): Answers {
+/**
+ * Check what a server said to requests whose commands are known by their cookies.
+ * @throws Error that says what is wrong, and where; what comes last may be cut off.
+ */
+export function checkAnswers(said: Buffer, commands: ReadonlyMap<number, number>): Answers {
   if (said.readUInt16BE(16) !== ExportFlag.HAS_FLAGS + 2) throw new Error('another greeting');
   let at: number = Size.GREETING;
   let options = 0;
@@ -34,6 +37,11 @@ export function checkAnswers(said: Buffer): Answers {
   const extended = at + 4 <= said.length && said.readUInt32BE(at) === Magic.EXTENDED_REPLY;
   const header = extended ? Size.EXTENDED_REPLY : Size.STRUCTURED_REPLY;
   while (at + header <= said.length) {
+    if (!extended && said.readUInt32BE(at) === Magic.SIMPLE_REPLY) {
+      requests.push(simpleAnswer(said, at, commands));
+      at += Size.SIMPLE_REPLY;
+      continue;
+    }
     if (said.readUInt32BE(at) !== (extended ? Magic.EXTENDED_REPLY : Magic.STRUCTURED_REPLY))
       throw new Error(`at byte ${at}: no reply begins with 0x${said.toString('hex', at, at + 4)}`);
     const [flags, type] = [said.readUInt16BE(at + 4), said.readUInt16BE(at + 6)];
@@ -46,4 +54,15 @@ export function checkAnswers(said: Buffer): Answers {
     at += header + length;
   }
   return { options, requests };
+}
+
+/** Where structured replies were agreed on, what is read and block status need them; the rest may go without. */
+function simpleAnswer(said: Buffer, at: number, commands: ReadonlyMap<number, number>): number {
+  const error = said.readUInt32BE(at + 4);
+  if (error !== 0 && !errors.has(error)) throw new Error(`at byte ${at}: error ${error}`);
+  const cookie = Number(said.readBigUInt64BE(at + 8));
+  const command = commands.get(cookie);
+  if (command === undefined || command === Command.READ || command === Command.BLOCK_STATUS)
+    throw new Error(`at byte ${at}: a simple reply to request ${cookie} (command ${command})`);
+  return cookie;
 }

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { onTestFinished } from 'vitest';
+import { expect, onTestFinished } from 'vitest';
 import { isListening } from './listening.ts';
 import { findPeer } from './peers.ts';
 import { tempDir } from './temp.ts';
@@ -13,6 +13,8 @@ export interface RunningServer {
   uri(exportName?: string): string;
   /** What it has said on standard error so far. */
   readonly stderr: string;
+  /** Its exit status once it has ended by itself. */
+  ended(): Promise<number | null>;
   /** End it; `SIGKILL` for a crash. Resolves when it has ended. */
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -53,6 +55,11 @@ async function start(peer: 'qemu-nbd' | 'nbdkit', args: readonly string[], socke
     get stderr() {
       return stderr;
     },
+    ended: () =>
+      expect
+        .poll(() => child.exitCode, { timeout: 10_000 })
+        .not.toBeNull()
+        .then(() => child.exitCode),
     stop,
   };
 }

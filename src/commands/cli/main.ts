@@ -10,9 +10,9 @@ import { closest } from '../../core/options/closest.ts';
 import type { Io } from './io.ts';
 import { type ParseResult, parseArguments, SelfExplained } from './parse-arguments.ts';
 import { processIo } from './process-io.ts';
-import { type AnyCommand, Failure } from './record.ts';
+import { Answer, type AnyCommand, Failure } from './record.ts';
 import { FAILED, report } from './report.ts';
-import { traceFile, tracePattern } from './trace-option.ts';
+import { traceFile, tracePattern, unlessHelp } from './trace-option.ts';
 import { versionText } from './version.ts';
 
 export interface Program {
@@ -71,7 +71,9 @@ export async function run(program: Program, argv: readonly string[], io: Io): Pr
     if (start.action !== 'command') return 0;
     return await runCommand(program, start.name, start.words, { ...io, traceFile: start.traceFile });
   } catch (error) {
-    return report(error, io);
+    if (!(error instanceof Answer)) return report(error, io);
+    io.stdout.write(await error.text());
+    return 0;
   }
 }
 
@@ -116,7 +118,8 @@ function readGlobal(argv: readonly string[], io: Io): Start {
     if (given === undefined) {
       throw new Usage(`option '${word}' needs a value ${long ? 'FILE' : 'PATTERN'}`, { followUp: tryHelp(io) });
     }
-    file = long ? traceFile(given, io) : (tracePattern(given, io) ?? file);
+    const traced = unlessHelp(given);
+    file = long ? traceFile(traced, io) : (tracePattern(traced, io) ?? file);
     if (at + 1 === argv.length) return { action: 'nothing' };
   }
   throw new Usage('a command is missing', { followUp: tryHelp(io) });

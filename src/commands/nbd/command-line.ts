@@ -55,6 +55,12 @@ const options = {
     help: 'Unix socket in the place of TCP, an absolute path',
     conflicts: ['port', 'bind'],
   },
+  selinuxLabel: {
+    long: 'selinux-label',
+    value: 'LABEL',
+    help: 'What SELinux labels the Unix socket of -k, and the sockets of -c: user:role:type:level',
+    conflicts: ['list', 'disconnect'],
+  },
   shared: {
     short: 'e',
     long: 'shared',
@@ -83,7 +89,7 @@ const options = {
     long: 'export',
     value: 'EXPORT',
     repeat: true,
-    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, load-snapshot, offset, bitmap, allocation-depth',
+    help: 'A further export: name=NAME,file=FILE and, each as the option of that name, format, description, read-only, snapshot, load-snapshot, offset, bitmap (several as bitmap.0, bitmap.1 …), allocation-depth',
   },
   handshakeLimit: {
     long: 'handshake-limit',

@@ -2,6 +2,7 @@
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command } from '../cli/record.ts';
 import { STRICT_BASE_OPTION } from '../cli/strict-base-option.ts';
+import { TRACE_OPTION, TRACE_PATTERN_OPTION } from '../cli/trace-option.ts';
 
 export const daemonCommand = command({
   name: 'daemon',
@@ -65,7 +66,8 @@ export const daemonCommand = command({
     strictBase: STRICT_BASE_OPTION,
     daemonize: { long: 'daemonize', help: 'Go into the background once all is ready' },
     pidfile: { long: 'pidfile', value: 'PATH', help: 'Write the number of the process to a file' },
-    trace: { short: 'T', long: 'trace', value: 'PATTERN', repeat: true, hidden: true, help: 'Not for this program' },
+    trace: { ...TRACE_OPTION, hidden: true, help: 'Refused: what is to be recorded says a node of the driver trace' },
+    tracePatterns: TRACE_PATTERN_OPTION,
     version: { short: 'V', long: 'version', help: 'Show the version' },
   },
   examples: [

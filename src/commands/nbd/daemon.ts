@@ -8,6 +8,7 @@ import { type Io, userLines } from '../cli/io.ts';
 import { objectValue } from '../cli/object-value.ts';
 import type { ParsedAny } from '../cli/record.ts';
 import { changedBase } from '../cli/strict-base-option.ts';
+import { traceFile, tracePattern } from '../cli/trace-option.ts';
 import { VERSION, versionText } from '../cli/version.ts';
 import { becomeDaemon, isDaemon, tellReady } from './background.ts';
 import { Chardevs } from './daemon-chardev.ts';
@@ -25,7 +26,7 @@ export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<
     io.stdout.write(versionText(io.programName));
     return 0;
   }
-  if (given.some(({ key }) => key === 'trace')) throw new NotSupported('--trace is not for this program');
+  heedTrace(given, io);
   if (options.daemonize === true && !isDaemon(io)) return becomeDaemon(false, io);
   const life = new Life();
   const graph = new BlockGraph({
@@ -52,6 +53,17 @@ export async function runDaemon({ options, given }: ParsedAny, io: Io): Promise<
   }
   await finish(service, endings);
   return 0;
+}
+
+/** Events there are none to be switched on. @throws where requests are to be recorded. */
+function heedTrace(given: ParsedAny['given'], io: Io): void {
+  for (const { key, value } of given) {
+    if (value !== undefined && key === 'tracePatterns') tracePattern(value, io);
+    if (value === undefined || key !== 'trace' || traceFile(value, io) === undefined) continue;
+    throw new NotSupported('the storage daemon does not take --trace', {
+      hint: 'Requests are recorded by a node of the driver trace: --blockdev trace,trace-file=FILE,file=NODE,node-name=…',
+    });
+  }
 }
 
 /** Serving and jobs end first, then the control clients go: they hear of it. */

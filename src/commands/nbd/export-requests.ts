@@ -1,8 +1,16 @@
 /** Which exports are to be served: the one of FILE and its options, and those of `--export`. */
 import { Usage, withContext } from '../../core/errors/block-error.ts';
-import { bool, defineOptions, integer, text } from '../../core/options/fields.ts';
-import { parseKeyValues } from '../../core/options/keyval.ts';
-import { validate } from '../../core/options/parse.ts';
+import {
+  bool,
+  crumple,
+  defineOptions,
+  either,
+  integer,
+  list,
+  parseKeyValues,
+  text,
+  validate,
+} from '../../core/options/index.ts';
 import type { NbdLine } from './command-line.ts';
 
 export interface ExportRequest {
@@ -31,7 +39,11 @@ const exportOptions = defineOptions({
   'load-snapshot': text({ help: 'Serve this internal snapshot' }),
   snapshot: bool({ help: 'Let writes go to a temporary overlay', default: false }),
   offset: integer({ help: 'Where in the image it begins, in bytes', default: 0, min: 0 }),
-  bitmap: text({ help: 'Dirty bitmap to tell of' }),
+  bitmap: either(
+    text({ help: 'Dirty bitmap to tell of' }),
+    list(text({ help: 'Dirty bitmap to tell of', required: true }), { help: 'Several of them' }),
+    { help: 'Dirty bitmap to tell of, or several: bitmap.0=…,bitmap.1=…' },
+  ),
   'allocation-depth': bool({ help: 'Tell which layer holds what', default: false }),
 });
 
@@ -70,7 +82,10 @@ function mainExport(file: string, options: NbdLine['options']): ExportRequest {
 
 function parseExport(value: string): ExportRequest {
   try {
-    const fields = validate(exportOptions, parseKeyValues(value), 'an export');
+    const fields = validate(exportOptions, crumple(parseKeyValues(value)), 'an export');
+    if (fields.snapshot && fields['load-snapshot'] !== undefined) {
+      throw new Usage('an export cannot have both snapshot and load-snapshot');
+    }
     return {
       name: fields.name,
       description: fields.description,
@@ -81,7 +96,7 @@ function parseExport(value: string): ExportRequest {
       loadSnapshot: fields['load-snapshot'],
       snapshot: fields.snapshot,
       offset: fields.offset,
-      bitmaps: fields.bitmap === undefined ? [] : [fields.bitmap],
+      bitmaps: [fields.bitmap ?? []].flat(),
       allocationDepth: fields['allocation-depth'],
     };
   } catch (error) {

@@ -18,14 +18,16 @@ export interface ConnectSettings {
   readonly multiConn: boolean;
   /** The server ends when the disk is taken off. */
   readonly ends: boolean;
+  /** What SELinux is to label the sockets for it. */
+  readonly label: string | undefined;
 }
 
 /** Make the export a disk; it is taken off again when `closer` is closed. */
 export async function connectDevice(server: NbdServer, settings: ConnectSettings, closer: Closer): Promise<void> {
-  const { path, target, multiConn, ends } = settings;
+  const { path, target, multiConn, ends, label } = settings;
   const device = NbdDevice.find(path);
   const backend = ends ? `${BACKEND}${process.pid}` : undefined;
-  const disk = await KernelDisk.connect(server, { target, device, multiConn, backend });
+  const disk = await KernelDisk.connect(server, { target, device, multiConn, backend, label });
   closer.push(() => disk.close());
 }
 

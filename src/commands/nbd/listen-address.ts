@@ -13,22 +13,26 @@ const FIRST_FD = 3;
  * only client.
  */
 export function listenAddress(options: NbdOptions, io: Io): ListenAddress | undefined {
-  const { socket, bind = '0.0.0.0', port = DEFAULT_PORT } = options;
+  const { socket, bind = '0.0.0.0', port = DEFAULT_PORT, selinuxLabel: label } = options;
   if (isActivated(io)) {
     if (
       options.connect !== undefined ||
       socket !== undefined ||
       options.bind !== undefined ||
-      options.port !== undefined
+      options.port !== undefined ||
+      label !== undefined
     ) {
-      throw new Usage('-c, -k, -b and -p do not go with socket activation, which says where to listen');
+      throw new Usage('-c, -k, -b, -p and --selinux-label do not go with socket activation, which brings its socket');
     }
     return { type: 'fd', fd: FIRST_FD };
   }
   if (socket === undefined && options.connect !== undefined) return undefined;
+  if (socket === undefined && label !== undefined) {
+    throw new Usage("option '--selinux-label' is for Unix sockets and needs '--socket' or '--connect'");
+  }
   if (socket === undefined) return { type: 'inet', host: bind, port };
   if (!path.isAbsolute(socket)) throw new Usage(`socket path '${socket}' is not absolute`);
-  return { type: 'unix', path: socket };
+  return { type: 'unix', path: socket, label };
 }
 
 /** `sd_listen_fds(3)`: the variables are for this very process, and not for those it starts. */

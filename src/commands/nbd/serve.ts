@@ -100,7 +100,8 @@ async function connectDisk(serving: Serving, { server, log, closer }: Started, p
   const [target] = server.exports.values();
   if (!request || !target) return;
   const { connectDevice } = await import('./kernel-device.ts');
-  const settings = { path, target, multiConn: options.shared !== 1, ends: !persists(serving) };
+  const ends = !persists(serving);
+  const settings = { path, target, multiConn: options.shared !== 1, ends, label: options.selinuxLabel };
   await connectDevice(server, settings, closer);
   log({ type: 'disk', device: path, image: request.file });
 }

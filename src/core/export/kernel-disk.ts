@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { alignDown } from '../bytes/ranges.ts';
 import { NotSupported } from '../errors/block-error.ts';
-import { type NbdDevice, socketPair } from '../host/index.ts';
+import { type NbdDevice, socketPair, withSocketLabel } from '../host/index.ts';
 import { SEND_BUFFER } from '../nbd/index.ts';
 import type { Export } from './export.ts';
 import type { NbdServer } from './nbd-server.ts';
@@ -19,6 +19,8 @@ export interface KernelDiskSettings {
   readonly multiConn: boolean;
   /** Shown with the disk, where the kernel does that. */
   readonly backend?: string | undefined;
+  /** What SELinux is to label the sockets between the kernel and the server. */
+  readonly label?: string | undefined;
 }
 
 export class KernelDisk {
@@ -58,13 +60,13 @@ export class KernelDisk {
     }
   }
 
-  async #connect(server: NbdServer, { target, device, multiConn, backend }: KernelDiskSettings): Promise<void> {
+  async #connect(server: NbdServer, { target, device, multiConn, backend, label }: KernelDiskSettings): Promise<void> {
     const blockSize = Math.max(SMALLEST_BLOCK, target.blockSizes.minimum);
     if (blockSize > LARGEST_BLOCK) {
       const why = `the image takes blocks of ${blockSize} bytes, disks of the kernel ones of up to ${LARGEST_BLOCK}`;
       throw new NotSupported(`Could not connect '${device.path}': ${why}`);
     }
-    const [ours, theirs] = socketPair(SEND_BUFFER);
+    const [ours, theirs] = withSocketLabel(label, () => socketPair(SEND_BUFFER));
     try {
       void server.attach(target, new Socket({ fd: ours, allowHalfOpen: true }), blockSize).then(() => {
         this.#served = false;

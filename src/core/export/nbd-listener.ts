@@ -3,9 +3,15 @@ import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { asBlockError, BlockError, errnoText } from '../errors/block-error.ts';
+import { withSocketLabel } from '../host/index.ts';
 
 export type ListenAddress =
-  | { readonly type: 'unix'; readonly path: string }
+  | {
+      readonly type: 'unix';
+      readonly path: string;
+      /** What SELinux is to label the socket. */
+      readonly label?: string | undefined;
+    }
   /** Port 0 takes any free one. */
   | { readonly type: 'inet'; readonly host: string; readonly port: number }
   /** A descriptor that listens already: socket activation. */
@@ -39,9 +45,11 @@ export class Listener {
       connected,
     );
     if (address.type === 'unix') await makeWay(address.path);
+    const label = address.type === 'unix' ? address.label : undefined;
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(listenError(address, error)));
-      server.listen({ ...bindOptions(address), backlog }, resolve);
+      // A unix socket has been made when this returns.
+      withSocketLabel(label, () => server.listen({ ...bindOptions(address), backlog }, resolve));
     });
     // Failing to accept one (too many open files) is no reason to stop serving the others.
     server.removeAllListeners('error').on('error', () => undefined);

@@ -28,7 +28,7 @@ export {
 } from './host-file.ts';
 export { readKey } from './keyring.ts';
 export { leave } from './leave.ts';
-export { FileLocks, type LockingMode, type LockState } from './locks.ts';
+export { FileLocks, type LockingMode, type LockState, lockFile } from './locks.ts';
 export { NbdDevice, type NbdDisk } from './nbd-device.ts';
 export type { CreateMode, HostFileKind, OpenOptions } from './open-file.ts';
 export {
@@ -42,5 +42,6 @@ export {
 } from './page-cache.ts';
 export { randomBytes } from './random.ts';
 export { readAll } from './read-all.ts';
+export { withSocketLabel } from './socket-label.ts';
 export { duplicateDescriptor, setUnixSendBuffer, socketPair } from './sockets.ts';
 export { HostSpace, type ZeroOptions } from './space.ts';

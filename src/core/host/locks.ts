@@ -26,7 +26,9 @@ const F_OFD_SETLK = 37;
 const TYPE = { read: 0, write: 1, none: 2 } as const;
 /** Layout of `struct flock` with 64-bit words. */
 const FLOCK = { type: 0, whence: 2, start: 8, length: 16, pid: 24, bytes: 32 } as const;
-const { EINTR, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP } = constants.errno;
+/** As a length. */
+const TO_THE_END = 0n;
+const { EACCES, EAGAIN, EINTR, EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP } = constants.errno;
 const REFUSALS: readonly number[] = [EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP];
 
 /** `locking=`: "auto" goes without where the file cannot be locked, "on" makes that an error. */
@@ -187,15 +189,25 @@ export class FileLocks {
   }
 }
 
+/**
+ * Have an open file for oneself, until it is closed: false where another program does. Where there are no such locks it
+ * is true.
+ */
+export function lockFile(fd: number): boolean {
+  let result = control(fd, F_OFD_SETLK, flock(0, TYPE.write, TO_THE_END));
+  while (result === -EINTR) result = control(fd, F_OFD_SETLK, flock(0, TYPE.write, TO_THE_END));
+  return result !== -EAGAIN && result !== -EACCES;
+}
+
 function bitsOf(mask: number): number[] {
   return NAMES.map((_, bit) => bit).filter((bit) => (mask & (1 << bit)) !== 0);
 }
 
-function flock(byte: number, type: number): DataView {
+function flock(byte: number, type: number, length = 1n): DataView {
   const record = new DataView(new ArrayBuffer(FLOCK.bytes));
   record.setInt16(FLOCK.type, type, true);
   record.setBigInt64(FLOCK.start, BigInt(byte), true);
-  record.setBigInt64(FLOCK.length, 1n, true);
+  record.setBigInt64(FLOCK.length, length, true);
   return record;
 }
 

@@ -66,6 +66,13 @@ describe('run', () => {
       err: "img: warning: there are no trace events, 'x' matches none\n",
     });
   });
+  it.each(['-T help', '-Thelp', '--trace help', '--trace=?', '-T x --trace help info y'])(
+    '%s names what can be traced',
+    async (line) => {
+      const { status, out } = await img(line);
+      expect({ status, out }).toEqual({ status: 0, out: expect.stringContaining('--trace FILE ') });
+    },
+  );
   it('knows the version of the package', () => {
     expect(JSON.parse(readFileSync('package.json', 'utf8'))).toMatchObject({ version: VERSION });
   });

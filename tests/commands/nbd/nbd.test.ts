@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { programPath, runProgram } from '../../support/cli.ts';
+import { imgHereOutput } from '../../support/img-here.ts';
 import { startNbd } from '../../support/nbd-program.ts';
 import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
 import { peersFor, runPeer } from '../../support/peers.ts';
@@ -23,6 +24,11 @@ describe('nbd refuses in one line', () => {
     ['an image that is not there', ['-k', '/tmp/never', '/no/such'], "Could not open '/no/such'"],
     ['an export without a file', ['--export', 'name=a'], "an export needs the option 'file'"],
     [
+      'an overlay on a snapshot',
+      ['-k', '/tmp/never', '--export', 'file=x,snapshot=on,load-snapshot=s'],
+      '--export: an export cannot have both snapshot and load-snapshot',
+    ],
+    [
       'two exports of one name',
       ['--export', 'name=a,file=x', '--export', 'name=a,file=y'],
       "two exports have the name 'a'",
@@ -42,6 +48,9 @@ describe('nbd refuses in one line', () => {
       ['-c', '/dev/nbd99', '--export', 'name=a,file=x', '--export', 'file=y'],
       'FILE says',
     ],
+    ['a label for TCP', ['--selinux-label', 'l', 'x'], "is for Unix sockets and needs '--socket' or '--connect'"],
+    ['a label for what others listen on', ['-L', '-k', '/s', '--selinux-label', 'l'], 'cannot be used together'],
+    ['an empty label', ['--selinux-label', '', '-k', '/tmp/never', '-f', 'raw', '/dev/null'], "'' is no SELinux label"],
     ['an authorisation without TLS', ['--tls-authz', 'a', 'x'], 'tls-creds'],
     ['a list with an image', ['-L', 'x'], 'names no NBD export'],
   ])('%s', async (_, args, message) => {
@@ -124,10 +133,40 @@ describe('nbd ends', () => {
     expect(events).toEqual(['listening', 'connected', 'serving', 'stopping', 'disconnected']);
   });
 
+  test("and a pid file is one server's, but not that of one which was killed", async () => {
+    const pidFile = join(tempDir(), 'pid');
+    const args = ['-t', '-f', 'raw', '--pid-file', pidFile];
+    // The number of a process that runs, and has nothing to do with it.
+    writeFileSync(pidFile, `${process.pid}\nand more than fits\n`);
+    const server = await startNbd([...args, rawDisk()]);
+    expect(readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
+    const second = await runProgram('nbd', ['-k', join(tempDir(), 's'), ...args, rawDisk()]);
+    const why = `it belongs to process ${server.child.pid}, which is running`;
+    expect(second).toMatchObject({ code: 1, stderr: `nbd: cannot write pid file '${pidFile}': ${why}\n` });
+    await server.end('SIGKILL');
+    const third = await startNbd([...args, rawDisk()]);
+    expect(await third.end('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(existsSync(pidFile)).toBe(false);
+  });
+
   test('after an idle time', async () => {
     const server = await startNbd(['-t', '--idle-exit', '1', '-f', 'raw', rawDisk()]);
     expect(await server.ended()).toEqual({ code: 0, signal: null });
   });
+});
+
+test('--export tells of one bitmap or of several', async () => {
+  const disk = join(tempDir(), 'disk.qcow2');
+  await imgHereOutput(['create', '-q', '-f', 'qcow2', disk, '1M']);
+  for (const bitmap of ['b0', 'b1']) await imgHereOutput(['bitmap', '--add', disk, bitmap]);
+  const server = await startNbd([
+    ...['-t', '--export', `name=one,file=${disk},bitmap=b1,read-only=on`],
+    ...['--export', `name=both,file=${disk},bitmap.0=b0,bitmap.1=b1,read-only=on`],
+  ]);
+  const list = await runProgram('nbd', ['-L', '--output=json', '-k', server.socket]);
+  const exports = JSON.parse(list.stdout) as { 'meta-contexts': string[] }[];
+  const [b0, b1] = ['b0', 'b1'].map((name) => `qemu:dirty-bitmap:${name}`);
+  expect(exports.map((each) => each['meta-contexts'].slice(1))).toEqual([[b1], [b0, b1]]);
 });
 
 test('-s lets writes go nowhere', async () => {

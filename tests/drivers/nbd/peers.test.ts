@@ -216,10 +216,16 @@ describe.skipIf(peers.missing)('nbdkit', () => {
     expect([...codes.keys()].sort()).toEqual(['ENOSPC', 'EPERM', 'done']);
   });
 
-  test('a server that ends with its last client ends', async () => {
-    const server = await startNbdkit(['--filter=exitlast', 'memory', '1M']);
-    expect((await imgHere(['info', server.uri()])).code).toBe(0);
-    await server.stop('SIGCONT');
+  test('exitlast: a command is connected from its beginning to its end, and no longer', async () => {
+    const disk = content(3);
+    const target = diskFile(Buffer.alloc(SIZE));
+    const server = await startNbdkit(['--filter=exitlast', '--filter=multi-conn', 'file', target]);
+    await imgHereOutput(['convert', '-n', '-f', 'raw', '-O', 'raw', diskFile(disk), server.uri()]);
+    expect(await server.ended()).toBe(0);
+    expect(readFileSync(target).equals(disk)).toBe(true);
+    const { code, stderr } = await imgHere(['info', server.uri()]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^img: Could not open '.+': .*(No such file|refused)[^\n]*\n$/);
   });
 
   test('tls-fallback: what is served without TLS is not what was asked for with it', async () => {

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Maybe } from '../../../src/core/async/maybe.ts';
 import { Cancelled } from '../../../src/core/errors/block-error.ts';
 import { copy } from '../../../src/core/job/copy-engine/copy.ts';
+import { OFFLOAD_TRANSFER } from '../../../src/core/job/copy-engine/offload.ts';
 import type { CopyControl, CopyOptions } from '../../../src/core/job/copy-engine/types.ts';
 import { contentWith, failWith, MemoryDisk, MemoryGraph, pattern, type Request } from './memory-disk.ts';
 
@@ -210,36 +211,39 @@ describe('copy', () => {
   });
 
   test('has the kernel copy in long pieces, none of which needs memory', async () => {
-    const content = pattern(10 * MiB);
-    const works = new MemoryDisk({ size: 10 * MiB, content, copies: 'works' });
-    const target = new MemoryDisk({ size: 10 * MiB });
+    const size = 2 * OFFLOAD_TRANSFER + 2 * MiB;
+    const content = pattern(size);
+    const works = new MemoryDisk({ size, content, copies: 'works' });
+    const target = new MemoryDisk({ size });
     await run([works], target, { offload: true });
     expect(works.of('read')).toEqual([]);
     expect(spans(works.of('copy'))).toEqual([
-      [0, 4 * MiB],
-      [4 * MiB, 4 * MiB],
-      [8 * MiB, 2 * MiB],
+      [0, OFFLOAD_TRANSFER],
+      [OFFLOAD_TRANSFER, OFFLOAD_TRANSFER],
+      [2 * OFFLOAD_TRANSFER, 2 * MiB],
     ]);
     expect(Buffer.compare(target.data, content)).toBe(0);
   });
 
   test.each([false, true])('copies through memory what the kernel cannot, unordered: %s', async (unordered) => {
-    const content = pattern(64 * MiB);
+    // Twice the pieces that are tried in vain.
+    const size = 8 * OFFLOAD_TRANSFER;
+    const content = pattern(size);
     // One piece is unfit, which is no reason not to try the others.
-    const picky = new MemoryDisk({ size: 64 * MiB, content, copies: ({ offset }) => offset !== 4 * MiB });
-    const target = new MemoryDisk({ size: 64 * MiB });
+    const picky = new MemoryDisk({ size, content, copies: ({ offset }) => offset !== OFFLOAD_TRANSFER });
+    const target = new MemoryDisk({ size });
     const control = await run([picky], target, { offload: true, unordered });
     expect(Buffer.compare(target.data, content)).toBe(0);
-    expect(covered(picky.of('read'))).toEqual([[4 * MiB, 4 * MiB]]);
-    expect(control.done).toBe(64 * MiB);
-    const refuses = new MemoryDisk({ size: 64 * MiB, content, copies: () => false });
-    const other = new MemoryDisk({ size: 64 * MiB });
-    const after = await run([refuses], other, { offload: true, unordered });
+    expect(covered(picky.of('read'))).toEqual([[OFFLOAD_TRANSFER, OFFLOAD_TRANSFER]]);
+    expect(control.done).toBe(size);
+    const refuses = new MemoryDisk({ size, content, copies: () => false });
+    const other = new MemoryDisk({ size });
+    const after = await run([refuses], other, { offload: true, unordered, parallel: 1 });
     expect(Buffer.compare(other.data, content)).toBe(0);
-    expect(refuses.of('copy').length).toBeLessThan(16);
+    expect(refuses.of('copy').length).toBe(4);
     // Back to the usual transfers.
     expect(Math.max(...other.of('write').map(({ length }) => length))).toBe(MiB);
-    expect(after.done).toBe(64 * MiB);
+    expect(after.done).toBe(size);
   });
 
   test('salvages what can be read, down to a sector', async () => {

@@ -4,12 +4,12 @@
 //   node scripts/build.mjs --no-types    without the declarations (fast)
 //   node scripts/build.mjs --if-needed   nothing at all when the sources have not changed since
 //
-// Two bundles come out. dist/cli/*.cjs is what bin/ starts: CommonJS, because Node loads it a good deal faster
-// than ES modules, and because an ES module entry would already have used the thread pool before its size can
-// be set. dist/index.js with dist/chunks/ is the library, as ES modules. Each driver and each subcommand is
-// reached by `import()` and so becomes a chunk of its own, loaded when first used. Small pure-JS dependencies
-// are bundled; native ones stay outside. Chunks are named by content and written before the entries that name
-// them, so that a program which is running while we build finds its chunks.
+// Two kinds of bundles come out. dist/cli/*.cjs is what bin/ starts, and the threads of those: CommonJS, because Node
+// loads it a good deal faster than ES modules, and because an ES module entry would already have used the thread pool
+// before its size can be set. dist/index.js with dist/chunks/ is the library, as ES modules. Each driver and each
+// subcommand is reached by `import()` and so becomes a chunk of its own, loaded when first used. Small pure-JS
+// dependencies are bundled; native ones stay outside. Chunks are named by content and written before the entries that
+// name them, so that a program which is running while we build finds its chunks.
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { installIfNeeded, root, tool } from './project.mjs';

@@ -23,6 +23,7 @@ export class TraceRecorder {
   readonly #wallClock = new Date();
   #users = 0;
   #next = 0;
+  /** Records of the rings that were finished. */
   #recorded = 0;
   #ring: RingWriter | undefined;
   #sink: Sink | undefined;
@@ -94,29 +95,13 @@ export class TraceRecorder {
     return this.#ring;
   }
 
-  /** A request that began in the ring has returned, and ended well: a {@link Request} by its parts. */
-  recordNow(
-    ring: RingWriter,
-    kind: number,
-    offset: number,
-    length: number,
-    number: number,
-    depth: number,
-    node: number,
-  ): void {
-    if (ring.ended(kind, offset, length, number, depth, node)) this.#recorded++;
-    else this.record({ kind, offset, length, number, depth, node, start: ring.left() }, 0);
-  }
-
   /** The request has ended now, well or with the error of this number. */
   record(issued: Issued, errno: number): void {
     const ring = this.#ring;
     if (ring === undefined) return;
     if (!ring.add(issued, errno) && !(this.#sink?.makeRoom() && ring.add(issued, errno))) {
       this.#ring = undefined;
-      return;
     }
-    this.#recorded++;
   }
 
   /** It has turned out to be no request. When others have begun since, its number is used up by a failure. */
@@ -132,6 +117,7 @@ export class TraceRecorder {
     if (!sink) return;
     if (this.#ring?.publish() === false) sink.makeRoom();
     clearInterval(this.#timer);
+    this.#recorded += this.#ring?.recorded ?? 0;
     this.#sink = undefined;
     this.#ring = undefined;
     this.#closing = sink.close(this.#recorded);

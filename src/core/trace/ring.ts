@@ -65,7 +65,7 @@ export class RingWriter {
   #nested = 0;
   /** Records put together, and not in the ring yet. */
   #count = 0;
-  /** Records ever put into the ring, modulo 2^32. */
+  /** Records ever put into the ring. */
   #added = 0;
 
   constructor({ records, control }: RingMemory) {
@@ -149,8 +149,8 @@ export class RingWriter {
     this.#ring.set(this.#times.subarray(0, first * WORDS), start * WORDS);
     this.#ring.set(this.#times.subarray(first * WORDS, count * WORDS), 0);
     this.#count = 0;
-    this.#added = (this.#added + count) | 0;
-    Atomics.store(this.#control, ADDED, this.#added);
+    this.#added += count;
+    Atomics.store(this.#control, ADDED, this.#added | 0);
     return true;
   }
 
@@ -160,6 +160,11 @@ export class RingWriter {
     if (this.publish()) return true;
     Atomics.wait(this.#control, TAKEN, taken, ms);
     return this.publish();
+  }
+
+  /** Records ever added. */
+  get recorded(): number {
+    return this.#added + this.#count;
   }
 
   /** Records ever taken, modulo 2^32. */

@@ -71,7 +71,9 @@ class TraceImage extends FilterImage {
     if (done instanceof Promise) {
       return this.#later(done, { kind: READ, offset, length, number, start: ring.left(), depth, node: this.#node });
     }
-    this.#recorder.recordNow(ring, READ, offset, length, number, depth, this.#node);
+    if (!ring.ended(READ, offset, length, number, depth, this.#node)) {
+      this.#recorder.record({ kind: READ, offset, length, number, start: ring.left(), depth, node: this.#node }, 0);
+    }
     this.#inFlight--;
   }
 

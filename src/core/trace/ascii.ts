@@ -4,28 +4,28 @@
  */
 
 export interface Text {
-  readonly words: Uint32Array;
+  readonly words: Float64Array;
   /** Bytes. */
   readonly length: number;
 }
 
 export function asciiText(ascii: string): Text {
   const { length } = ascii;
-  const padded = Buffer.alloc(Math.ceil(length / 4) * 4);
+  const padded = Buffer.alloc(Math.ceil(length / 8) * 8);
   padded.write(ascii, 'latin1');
-  return { words: Uint32Array.from({ length: padded.length / 4 }, (_, at) => padded.readUInt32LE(at * 4)), length };
+  return { words: Float64Array.from({ length: padded.length / 8 }, (_, at) => padded.readDoubleLE(at * 8)), length };
 }
 
 /** What stands at byte `at` of `from`. */
 export function textAt(from: DataView, at: number, length: number): Text {
-  const words = new Uint32Array(Math.ceil(length / 4));
-  for (let word = 0; word < words.length; word++) words[word] = from.getUint32(at + word * 4, true);
+  const words = new Float64Array(Math.ceil(length / 8));
+  for (let word = 0; word < words.length; word++) words[word] = from.getFloat64(at + word * 8, true);
   return { words, length };
 }
 
 /** Put `text` down at byte `at` of `out`; where it ends. */
 export function putText(out: DataView, at: number, { words, length }: Text): number {
-  for (let word = 0; word << 2 < length; word++) out.setUint32(at + (word << 2), words[word] ?? 0, true);
+  for (let word = 0; word << 3 < length; word++) out.setFloat64(at + (word << 3), words[word] ?? 0, true);
   return at + length;
 }
 

@@ -1,7 +1,7 @@
 /** Records as lines of text, gathered in one buffer that serves again and again. */
 import { asciiText, putDecimal, putText, type Text, textAt } from './ascii.ts';
 import { type TraceNode, traceOps } from './record.ts';
-import type { RingReader } from './ring.ts';
+import type { RingReader } from './ring-reader.ts';
 
 /** No record is longer: five numbers of 16 digits, a node name of 31 letters and 100 bytes of names. */
 const MOST_BYTES = 256;
@@ -30,7 +30,7 @@ export class RecordEncoder {
   readonly #bytes: Uint8Array;
   readonly #out: DataView;
   #at = 0;
-  /** What stands behind the offset of a record, with the numbers it is made of: mostly the same as of the one before. */
+  /** What stands behind the offset of a record, with the numbers it is made of: mostly the same as in the run before. */
   #tail: Text = NOTHING;
   #kind = -1;
   #length = -1;
@@ -70,53 +70,60 @@ export class RecordEncoder {
    * whose node has not been introduced yet. How many they were.
    */
   gather(ring: RingReader): number {
-    const room = Math.floor((this.#bytes.length - this.#at) / MOST_BYTES);
-    const most = Math.min(room, ring.waiting);
-    let count = 0;
-    for (; count < most; count++) {
-      ring.look(count);
-      if (ring.node >= this.#nodes.length) break;
-      this.#record(ring);
+    let sum = 0;
+    while (ring.seek() && ring.node < this.#nodes.length) {
+      const count = Math.min(ring.left, Math.floor((this.#bytes.length - this.#at) / MOST_BYTES));
+      if (count === 0) break;
+      this.#run(ring, count);
+      ring.take(count);
+      sum += count;
     }
-    if (count > 0) ring.take(count);
-    return count;
+    return sum;
   }
 
-  #record(ring: RingReader): void {
+  /** The next `count` of the records of a run. */
+  #run(ring: RingReader, count: number): void {
     const out = this.#out;
-    const kind = ring.kind;
+    const origin = this.#origin;
+    const { number } = ring;
+    const op = KEYS.ops[ring.kind & 0xff] ?? KEYS.length;
+    const tail = this.#tailOf(ring);
     let at = this.#at;
-    at = putDecimal(out, putText(out, at, KEYS.number), ring.number);
-    at = putDecimal(out, putText(out, at, KEYS.start), ring.start - this.#origin);
-    at = putDecimal(out, putText(out, at, KEYS.end), ring.end - this.#origin);
-    at = putDecimal(out, putText(out, at, KEYS.ops[kind & 0xff] ?? KEYS.length), ring.offset);
-    if (
-      kind !== this.#kind ||
-      ring.length !== this.#length ||
-      ring.errno !== this.#errno ||
-      ring.depth !== this.#depth ||
-      ring.node !== this.#node
-    ) {
-      this.#tail = this.#newTail(ring, at);
+    for (let index = 0; index < count; index++) {
+      at = putDecimal(out, putText(out, at, KEYS.number), number + index);
+      at = putDecimal(out, putText(out, at, KEYS.start), ring.start(index) - origin);
+      at = putDecimal(out, putText(out, at, KEYS.end), ring.end(index) - origin);
+      at = putDecimal(out, putText(out, at, op), ring.offset(index));
+      at = putText(out, at, tail);
     }
-    this.#at = putText(out, at, this.#tail);
+    this.#at = at;
   }
 
-  /** Put the rest of the record down behind what is gathered, and keep it. */
-  #newTail(ring: RingReader, from: number): Text {
+  /** What stands behind the offset. */
+  #tailOf({ kind, length, errno, depth, node }: RingReader): Text {
+    const same =
+      kind === this.#kind &&
+      length === this.#length &&
+      errno === this.#errno &&
+      depth === this.#depth &&
+      node === this.#node;
+    if (same) return this.#tail;
+    this.#kind = kind;
+    this.#length = length;
+    this.#errno = errno;
+    this.#depth = depth;
+    this.#node = node;
+    // Put down where the record will be, and kept.
     const out = this.#out;
-    this.#kind = ring.kind;
-    this.#length = ring.length;
-    this.#errno = ring.errno;
-    this.#depth = ring.depth;
-    this.#node = ring.node;
-    let at = putDecimal(out, putText(out, from, KEYS.length), this.#length);
-    at = putDecimal(out, putText(out, at, KEYS.flags), this.#kind >>> 8);
-    at = putDecimal(out, putText(out, at, KEYS.result), this.#errno);
-    at = putDecimal(out, putText(out, at, KEYS.depth), this.#depth);
-    at = putText(out, putText(out, at, KEYS.node), this.#nodes[this.#node] ?? NOTHING);
+    const from = this.#at;
+    let at = putDecimal(out, putText(out, from, KEYS.length), length);
+    at = putDecimal(out, putText(out, at, KEYS.flags), kind >>> 8);
+    at = putDecimal(out, putText(out, at, KEYS.result), errno);
+    at = putDecimal(out, putText(out, at, KEYS.depth), depth);
+    at = putText(out, putText(out, at, KEYS.node), this.#nodes[node] ?? NOTHING);
     at = putText(out, at, CLOSE);
-    return textAt(out, from, at - from);
+    this.#tail = textAt(out, from, at - from);
+    return this.#tail;
   }
 }
 

@@ -7,4 +7,4 @@
  */
 export { COPY_FLAG, errnoOf, type TraceNode, type TraceOp, type TraceRequest, traceOps } from './record.ts';
 export { TraceRecorder } from './recorder.ts';
-export { type Issued, now } from './ring.ts';
+export { type Issued, now } from './ring-writer.ts';

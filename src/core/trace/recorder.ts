@@ -9,7 +9,8 @@
 import fs from 'node:fs';
 import type { BlockError } from '../errors/block-error.ts';
 import { errnoOf, type TraceNode } from './record.ts';
-import { type Issued, type RingMemory, RingWriter, ringMemory } from './ring.ts';
+import { type RingMemory, ringMemory } from './ring-memory.ts';
+import { type Issued, RingWriter } from './ring-writer.ts';
 import { openSink, type Sink } from './sink.ts';
 
 /** How often the last few records are shown to the writer, in milliseconds. */
@@ -63,7 +64,7 @@ export class TraceRecorder {
     // Made here, so that a name that does not work is an error at once and not a warning later on.
     if (this.#known.length === 0) makeEmpty(this.#path);
     const memory = ringMemory();
-    const ring = new RingWriter(memory);
+    const ring = new RingWriter(memory, () => this.#sink?.crowded?.());
     this.#ring = ring;
     this.#timer = setInterval(() => ring.publish(), LINGER_MS).unref();
     this.#sink = openSink({

@@ -3,12 +3,14 @@ import { Worker } from 'node:worker_threads';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
 import { builtThread } from '../host/index.ts';
 import type { TraceNode } from './record.ts';
-import type { RingWriter } from './ring.ts';
+import type { RingWriter } from './ring-writer.ts';
 import type { FromThread, ToThread } from './thread-messages.ts';
 import { TraceWriter, type WriterSettings } from './writer.ts';
 
 export interface Sink {
   addNode(node: TraceNode): void;
+  /** Told when there is so much in the ring that somebody should begin to take it. */
+  crowded?(): void;
   /** The ring is full. True when there is room again; false when nothing more is wanted. */
   makeRoom(): boolean;
   /** Everything is in the file when this ends; never rejects, `onFailure` has been called instead. */
@@ -25,7 +27,60 @@ export interface SinkSettings {
 /** A sink of the best kind there is. */
 export function openSink(settings: SinkSettings): Sink {
   const file = builtThread('trace-thread');
-  return file === undefined ? new InlineSink(settings) : new ThreadSink(file, settings);
+  return file === undefined ? new InlineSink(settings) : new LateSink(file, settings);
+}
+
+/** How long records may wait for a thread, in milliseconds. */
+const START_MS = 500;
+
+/**
+ * A thread, from when it is worth it: it takes a tenth of a second to start, which is longer than most commands run. What
+ * fits in the ring, and is over before anybody would miss it in the file, is written by ourselves at the end.
+ */
+class LateSink implements Sink {
+  readonly #file: string;
+  readonly #settings: SinkSettings;
+  readonly #nodes: TraceNode[] = [];
+  readonly #timer: NodeJS.Timeout;
+  #sink: Sink | undefined;
+
+  constructor(file: string, settings: SinkSettings) {
+    this.#file = file;
+    this.#settings = settings;
+    this.#timer = setInterval(() => this.#late(), START_MS).unref();
+  }
+
+  addNode(node: TraceNode): void {
+    if (this.#sink) this.#sink.addNode(node);
+    else this.#nodes.push(node);
+  }
+
+  crowded(): void {
+    this.#startThread();
+  }
+
+  #late(): void {
+    if (this.#settings.ring.recorded > 0) this.#startThread();
+  }
+
+  makeRoom(): boolean {
+    return this.#startThread().makeRoom();
+  }
+
+  close(requests: number): Promise<void> {
+    return (this.#sink ?? this.#begin(new InlineSink(this.#settings))).close(requests);
+  }
+
+  #startThread(): Sink {
+    return this.#sink ?? this.#begin(new ThreadSink(this.#file, this.#settings));
+  }
+
+  #begin(sink: Sink): Sink {
+    clearInterval(this.#timer);
+    this.#sink = sink;
+    for (const node of this.#nodes) sink.addNode(node);
+    return sink;
+  }
 }
 
 /** How long the thread may make no progress at all before tracing is given up, in milliseconds. */

@@ -4,7 +4,7 @@
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { asBlockError } from '../errors/block-error.ts';
-import { RingReader } from './ring.ts';
+import { RingReader } from './ring-reader.ts';
 import type { FromThread, ToThread } from './thread-messages.ts';
 import { TraceWriter, type WriterSettings } from './writer.ts';
 

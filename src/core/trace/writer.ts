@@ -4,7 +4,8 @@ import { asBlockError, BlockError } from '../errors/block-error.ts';
 import { type Compressor, compressorFor } from './compression.ts';
 import { footerLine, headerLine, nodeLine, RecordEncoder, type TraceHeader } from './encode.ts';
 import type { TraceNode } from './record.ts';
-import { type RingMemory, RingReader } from './ring.ts';
+import type { RingMemory } from './ring-memory.ts';
+import { RingReader } from './ring-reader.ts';
 
 /** Bytes of text that are gathered before they are compressed and written. */
 const CHUNK = 1 << 18;

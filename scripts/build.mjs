@@ -37,7 +37,7 @@ const common = {
 
 /** What every command on an image loads. Types of user objects come in when they are used. */
 const everyCommand = [
-  /src\/core\/(bytes|errors|async|options|host|block\/(?!objects\/(authz|secret|tls)))/,
+  /src\/core\/(bytes|errors|async|options|host|block\/(?!recorded|objects\/(authz|secret|tls)))/,
   /src\/drivers\/(file\/|raw\/|index)/,
   /src\/commands\/cli\/(io|main|nested-lines|object-value|output|parse-arguments|process-io|progress|rate-meter)\.ts/,
   /src\/commands\/cli\/(record|refs-option|report|trace-option|version)\.ts/,

@@ -17,6 +17,7 @@ import { benchNbdCopy, nbdCopyNames } from './nbd-copy.ts';
 import { type BenchOptions, HELP, readOptions } from './options.ts';
 import { nbdcopy, ourImg, programs } from './programs.ts';
 import { type CaseResult, caseLine, HEADING, mannersLines, memoryLine, type StartUp, startUpLine } from './report.ts';
+import { benchTrace, TRACE } from './trace.ts';
 
 const STARTUP_RUNS = 21;
 
@@ -40,7 +41,7 @@ class Bench {
     const cases = benchCases(this.#files).filter(({ name }) => this.#isWanted(name));
     if (this.#options.list) {
       process.stdout.write(
-        `${[...cases.map(({ name }) => name), ...nbdNames, ...nbdCopyNames, ACCOUNTS, 'start-up', 'manners'].join('\n')}\n`,
+        `${[...cases.map(({ name }) => name), ...nbdNames, ...nbdCopyNames, ACCOUNTS, TRACE, 'start-up', 'manners'].join('\n')}\n`,
       );
       return;
     }
@@ -50,8 +51,7 @@ class Bench {
       results.push(result);
       print(caseLine(result));
     }
-    if (results.some((result) => result.againstOurselves))
-      print('* against our own time without a trace, or for the 1 GiB of data alone');
+    if (results.some((result) => result.againstOurselves)) print('* against our own time for the 1 GiB of data alone');
     if (results.length > 0) print(memoryLine(results));
     if (nbdNames.some((name) => this.#isWanted(name))) {
       const { gib, gibQcow2 } = this.#files;
@@ -72,6 +72,7 @@ class Bench {
       });
     }
     if (this.#isWanted(ACCOUNTS)) benchAccounts(this.#folder, this.#options.rounds, print);
+    if (this.#isWanted(TRACE)) benchTrace(this.#folder, this.#options.rounds, print);
     const startUp = this.#isWanted('start-up') ? this.#startUp() : undefined;
     if (startUp) print(startUpLine(startUp));
     const manners = this.#isWanted('manners') ? await this.#manners() : undefined;

@@ -45,7 +45,13 @@ export function traceFile(value: string, io: Io): string | undefined {
   return io.programName.startsWith('qemu-') || PATTERN.test(value) ? tracePattern(value, io) : value;
 }
 
-/** The image of `spec` with its requests recorded in `file`. */
+/** The image of `spec` with the requests to it recorded in `file`. */
 export function traced(spec: NodeSpec, file: string | undefined): NodeSpec {
+  if (file === undefined) return spec;
+  return spec.trace === undefined ? { ...spec, trace: file } : traceAbove(spec, file);
+}
+
+/** The same by a node above, which stays where its users are: for images that get other nodes while they are used. */
+export function traceAbove(spec: NodeSpec, file: string | undefined): NodeSpec {
   return file === undefined ? spec : { driver: 'trace', 'trace-file': file, file: spec };
 }

@@ -172,11 +172,9 @@ function merged(spec: NodeSpec, changes: Options): NodeSpec {
   return result;
 }
 
-/** The node that the options of an image are about, below filters that flags have put on top. */
-function belowOwn(image: Node, { copyOnRead, traceFile }: OpenModes): Node | undefined {
-  let node: Node | undefined = image;
-  for (const inserted of [traceFile !== undefined, copyOnRead]) if (inserted) node = node?.child('file')?.node;
-  return node;
+/** The node that the options of an image are about, below the filter that a flag has put on top. */
+function belowOwn(image: Node, { copyOnRead }: OpenModes): Node | undefined {
+  return copyOnRead ? image.child('file')?.node : image;
 }
 
 /** Options that say what an image is, and so stay as they are. */

@@ -10,7 +10,7 @@ import { type NodeSpec, specFromFileName, specFromOptions } from '../../core/blo
 import { BlockError, naming } from '../../core/errors/block-error.ts';
 import { type BitmapSource, bitmapSource, Export } from '../../core/export/index.ts';
 import { makeTemporaryOverlay } from '../../core/job/temporary-overlay.ts';
-import { traced } from '../cli/trace-option.ts';
+import { traceAbove } from '../cli/trace-option.ts';
 import type { NbdOptions } from './command-line.ts';
 import type { ExportRequest } from './export-requests.ts';
 
@@ -56,7 +56,7 @@ async function openBackend(graph: BlockGraph, request: ExportRequest, settings: 
   }
   if (offset > 0) spec = { driver: 'raw', offset, file: spec };
   if (options.detectZeroes !== undefined) spec = { ...spec, 'detect-zeroes': options.detectZeroes };
-  return await Backend.open(graph, traced(spec, settings.traceFile), {
+  return await Backend.open(graph, traceAbove(spec, settings.traceFile), {
     user: `export '${request.name}'`,
     permissions: readOnly ? operations.export.image : operations['export-writable'].image,
     writethrough: cache.writethrough,

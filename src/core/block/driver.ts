@@ -374,6 +374,8 @@ export interface Driver<O extends Options = Options> {
   readonly create?: CreateCapability;
   /** Options of `amend`, under their command-line names, without defaults; its images then have {@link Image.amend}. */
   readonly amendOptions?: OptionSchema;
+  /** It writes a file that its options name: none that an image asks for. */
+  readonly writesFiles?: boolean;
   /** A read-write open may end read-only instead (`auto-read-only`). */
   readonly readOnly?: boolean;
 }

@@ -217,7 +217,7 @@ export class BackupBody implements JobBody {
   }
 
   async prepare(): Promise<void> {
-    await this.#options.target.io.flush();
+    await this.#options.target.entry.flush();
     if (this.#snapshot) this.#assertSound(this.#snapshot);
   }
 

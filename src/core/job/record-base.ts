@@ -42,7 +42,7 @@ export async function recordBaseInUse(graph: BlockGraph, overlay: Node, base: No
   try {
     if (realName(resolveName(overlay.fileName, backing.fileName)) !== realName(layer.fileName)) return;
     await layer.io.bitmaps.save();
-    await layer.io.flush();
+    await layer.entry.flush();
     // Reopened as it is: counts that lag behind are written, too.
     await changeModes(graph, [{ node: layer, readOnly: layer.modes.readOnly, own: layer.own }]);
     await backing.record(fingerprintOf(overlay.fileName, backing.fileName, layer.image.generation?.value));

@@ -166,7 +166,7 @@ class StreamBody implements JobBody {
       unordered: true,
       move: fetch,
     });
-    await top.io.flush();
+    await top.entry.flush();
     // The layers below are still needed.
     if (this.#ignored !== undefined) throw this.#ignored;
   }

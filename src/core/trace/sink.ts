@@ -1,5 +1,5 @@
 /** Who takes the records out of the ring: a thread, or, where there is no file to start one from, we in between. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
 import { builtThread } from '../host/index.ts';
 import type { TraceNode } from './record.ts';
@@ -94,7 +94,9 @@ export class ThreadSink implements Sink {
 
   constructor(file: string, settings: SinkSettings) {
     this.#settings = settings;
-    this.#worker = new Worker(file, { workerData: settings.writer });
+    // Loaded now, at once and not before: it brings all of Node's streams with it.
+    const threads = process.getBuiltinModule('node:worker_threads');
+    this.#worker = new threads.Worker(file, { workerData: settings.writer });
     this.#ended = new Promise((resolve) => {
       this.#worker.on('message', (message: FromThread) => {
         if (message.kind === 'closed') resolve();

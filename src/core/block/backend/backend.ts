@@ -318,7 +318,7 @@ export class Backend implements EdgeParent, AsyncDisposable {
       // What is still being written here must be done before the permission to do so is given back.
       if (!edge.node.modes.readOnly) {
         await this.ending(() => edge.node.io.tracker.settled());
-        await edge.node.io.flush();
+        await edge.flush();
       }
     } catch (error) {
       // Closed by force, which has written what there was.

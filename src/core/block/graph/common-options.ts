@@ -12,6 +12,7 @@ export const commonOptions = defineOptions({
   'detect-zeroes': choice(['off', 'on', 'unmap'], { help: 'Turn writes of zeroes into zeroing' }),
   'cache.direct': bool({ help: 'Bypass the page cache' }),
   'cache.no-flush': bool({ help: 'Ignore flushes' }),
+  trace: text({ help: 'Record all requests to the node in this file; ending in .gz or .zst it is compressed' }),
 });
 
 export type CommonOptions = OptionsOf<typeof commonOptions>;
@@ -25,6 +26,7 @@ export const commonNames: ReadonlySet<string> = new Set([
   'discard',
   'detect-zeroes',
   'cache',
+  'trace',
 ]);
 
 /** An option of every node, `cache.*` in either notation. */

@@ -25,12 +25,27 @@ export interface EdgeParent {
   closedBelow?(): void;
 }
 
+/** Where requests go: those of {@link Edge}, with everything said. */
+export interface RequestTarget {
+  read(offset: number, buf: Uint8Array): Maybe<void>;
+  readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void>;
+  write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void>;
+  writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void>;
+  writeCompressed(offset: number, buf: Uint8Array): Maybe<void>;
+  zero(offset: number, length: number, flags: Flags): Maybe<void>;
+  discard(offset: number, length: number): Maybe<void>;
+  flush(): Maybe<void>;
+  truncate(size: number, options: TruncateOptions): Promise<void>;
+  copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean>;
+  copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean>;
+}
+
 /**
  * A link from a user of a node to the node, with what the user needs of it and what it shares with others.
  * The data operations are those of the node below; reads past its end give zeroes, and a write past its end
  * grows it where the driver can.
  */
-export class Edge {
+export class Edge implements RequestTarget {
   readonly name: string;
   /** A driver narrows this while it opens (`file` is metadata only beside a data file). */
   role: ChildRole;
@@ -69,39 +84,39 @@ export class Edge {
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.node.io.read(offset, buf);
+    return this.node.entry.read(offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    return this.node.io.readv(offset, bufs);
+    return this.node.entry.readv(offset, bufs);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags = 0): Maybe<void> {
-    return this.node.io.write(offset, buf, flags);
+    return this.node.entry.write(offset, buf, flags);
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags = 0): Maybe<void> {
-    return this.node.io.writev(offset, bufs, flags);
+    return this.node.entry.writev(offset, bufs, flags);
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.node.io.writeCompressed(offset, buf);
+    return this.node.entry.writeCompressed(offset, buf);
   }
 
   zero(offset: number, length: number, flags: Flags = 0): Maybe<void> {
-    return this.node.io.zero(offset, length, flags);
+    return this.node.entry.zero(offset, length, flags);
   }
 
   discard(offset: number, length: number): Maybe<void> {
-    return this.node.io.discard(offset, length);
+    return this.node.entry.discard(offset, length);
   }
 
   flush(): Maybe<void> {
-    return this.node.io.flush();
+    return this.node.entry.flush();
   }
 
   truncate(size: number, options: TruncateOptions = {}): Promise<void> {
-    return this.node.io.truncate(size, options);
+    return this.node.entry.truncate(size, options);
   }
 
   /** Announce a point of the parent's work to a fault injector below; nothing where there is none. */
@@ -116,10 +131,10 @@ export class Edge {
   }
 
   copyRangeFrom(offset: number, target: Edge, targetOffset: number, length: number): Maybe<boolean> {
-    return this.node.io.copyRangeFrom(offset, target, targetOffset, length);
+    return this.node.entry.copyRangeFrom(offset, target, targetOffset, length);
   }
 
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
-    return this.node.io.copyRangeTo(offset, source, length);
+    return this.node.entry.copyRangeTo(offset, source, length);
   }
 }

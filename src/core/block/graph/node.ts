@@ -2,10 +2,11 @@ import { asBlockError } from '../../errors/block-error.ts';
 import type { Accounting } from '../accounting/accounting.ts';
 import type { Driver, Image, OpenModes } from '../driver.ts';
 import type { ObjectUse } from '../objects/object-store.ts';
+import type { RecordedRequests } from '../recorded.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
 import type { CommonOptions } from './common-options.ts';
-import type { Edge, EdgeParent } from './edge.ts';
+import type { Edge, EdgeParent, RequestTarget } from './edge.ts';
 import type { Holder } from './refusal.ts';
 
 export interface NodeInit {
@@ -40,6 +41,9 @@ export class Node implements EdgeParent {
   readonly driver: Driver;
   readonly image: Image;
   readonly io: NodeIo;
+  /** Where requests of its users go: `io`, past who records them where that is asked for. */
+  entry: RequestTarget;
+  #recorded: RecordedRequests | undefined;
   readonly probed: boolean;
   /** The backing file is another than the header says. */
   backingOverridden: boolean;
@@ -81,10 +85,17 @@ export class Node implements EdgeParent {
     }
     this.#objects = init.objects ?? [];
     this.io = new NodeIo(init.image, this);
+    this.entry = this.io;
   }
 
   get node(): Node {
     return this;
+  }
+
+  /** Let requests of users pass `requests`, which leads to `io` and is closed with this node. */
+  record(requests: RecordedRequests): void {
+    this.#recorded = requests;
+    this.entry = requests;
   }
 
   get accounts(): Accounting {
@@ -170,7 +181,7 @@ export class Node implements EdgeParent {
   async #close(release: (edge: Edge) => Promise<void>): Promise<void> {
     let failure: unknown;
     await this.io.whenIdle();
-    for (const step of [() => this.io.bitmaps.save(), () => this.image.close()]) {
+    for (const step of [() => this.io.bitmaps.save(), () => this.image.close(), () => this.#recorded?.close()]) {
       try {
         await step();
       } catch (error) {

@@ -41,6 +41,8 @@ export interface Frame {
   readonly ancestors: readonly string[];
   /** The node is the file of a format: a filter in that place does not probe what it filters either. */
   readonly plain: boolean;
+  /** The image that asks for this node, or for one that it is part of. */
+  readonly askedBy?: string;
   open(spec: NodeSpec, frame: Frame): Promise<Node>;
 }
 
@@ -74,6 +76,7 @@ export class Opening {
     let image: Image | undefined;
     try {
       const driver = await this.#findDriver();
+      this.#assertWritesNothing(driver);
       await this.#openSlots(driver);
       this.#checkWritable();
       const options = this.#driverOptions(driver);
@@ -113,8 +116,26 @@ export class Opening {
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
     if (!this.#attempt.modes.noIo) await checkBase(node, this.#graph.settings);
+    await this.#record(node);
     this.#graph.add(node);
     return node;
+  }
+
+  /** Which files are written is said by users, not by images. */
+  #assertWritesNothing(driver: Driver): void {
+    const { frame, own } = this.#attempt;
+    if (frame.askedBy === undefined || (own.trace === undefined && !driver.writesFiles)) return;
+    throw new BlockError(`'${frame.askedBy}' asks for a trace, which only a user may do`, { code: 'EPERM' });
+  }
+
+  async #record(node: Node): Promise<void> {
+    const { own, modes } = this.#attempt;
+    if (own.trace === undefined || modes.noIo) return;
+    const { RecordedRequests } = await import('../recorded.ts');
+    const { name, fileName, image } = node;
+    const { warn } = this.#graph.settings;
+    const about = { name, size: image.size, fileName };
+    node.record(await RecordedRequests.to(node.io, { file: own.trace, node: about, warn }));
   }
 
   /** What only fell back to read-only below makes this node read-only too, by opening it once more. */
@@ -332,6 +353,7 @@ export class Opening {
       inherited: this.#inheritedBy(request),
       plain: request.probe === false,
       ancestors: reference ? this.#lineage(reference) : frame.ancestors,
+      ...(reference ? { askedBy: reference.image } : {}),
     };
     const spec = withProtocol(frame.graph.settings.drivers, value as NodeSpec, request.probe === false);
     if (!reference) return frame.open(spec, child);

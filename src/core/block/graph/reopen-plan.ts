@@ -81,6 +81,9 @@ class Planner {
       );
     }
     const own = validate(commonOptions, pickCommon(spec), `node '${node.name}'`);
+    if (own.trace !== node.own.trace) {
+      throw new NotSupported(`option 'trace' of node '${node.name}' cannot be changed while it is open`);
+    }
     const modes = modesOf(node, own, inherited);
     const slots = slotsOf(node.driver);
     const options = driverOptions(node, spec, slots);

@@ -64,7 +64,7 @@ async function carryOut(plans: readonly Plan[]): Promise<void> {
 async function settle({ node, modes }: Plan): Promise<void> {
   if (!modes.readOnly || node.modes.readOnly) return;
   await node.io.bitmaps.save();
-  await node.io.flush();
+  await node.entry.flush();
 }
 
 const NOTHING: Prepared = { commit: () => undefined, abort: () => undefined };

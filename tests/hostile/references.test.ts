@@ -77,6 +77,22 @@ describe('backing names that ask for something else', () => {
   });
 });
 
+test.each([
+  [
+    'by its driver',
+    (file: string) => ({ driver: 'trace', 'trace-file': file, file: { driver: 'null-co', size: 4096 } }),
+  ],
+  ['by an option', (file: string) => ({ driver: 'null-co', size: 4096, trace: file })],
+  ['further down', (file: string) => ({ driver: 'raw', file: { driver: 'null-co', size: 4096, trace: file } })],
+])('a backing file that would write a trace, %s', async (how, ask) => {
+  const precious = join(tempDir(), 'precious');
+  writeFileSync(precious, 'kept');
+  const image = new Victim(bases.plain).backing(`json:${JSON.stringify(ask(precious))}`).bytes;
+  const outcomes = await tryAll({ server, folder, image, name: how, refs: 'all' });
+  expectRefused(how, outcomes, /asks for a trace, which only a user may do/, ['info', 'check']);
+  expect(readFileSync(precious, 'utf8')).toBe('kept');
+});
+
 describe('chains', () => {
   test('a loop of two', async () => {
     const dir = tempDir();

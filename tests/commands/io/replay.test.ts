@@ -116,6 +116,7 @@ test('the shell and img record, for all images of a command', async () => {
     { n: 0, op: 'write', offset: 0, length: 65536, flags: 1 },
     { n: 1, op: 'flush' },
     { n: 2, op: 'read', offset: 1, length: 5 },
+    { n: 3, op: 'flush' },
   ]);
   const converted = join(folder, 'convert.jsonl');
   await imgOutput(['--trace', converted, 'convert', '-O', 'qcow2', a, join(folder, 'b')]);

@@ -16,6 +16,7 @@ import { checkBase } from './fingerprint.ts';
 import { Node } from './node.ts';
 import { childPermissions, type PermPair, refreshPermissions } from './permissions.ts';
 import { probeFormat, sniffFormat } from './probe.ts';
+import { assertNoTrace, recordRequests } from './recording.ts';
 import { assertReferenceAllowed } from './references.ts';
 import { slotsOf } from './slots.ts';
 import {
@@ -76,7 +77,8 @@ export class Opening {
     let image: Image | undefined;
     try {
       const driver = await this.#findDriver();
-      this.#assertWritesNothing(driver);
+      const { frame, own } = this.#attempt;
+      if (frame.askedBy !== undefined) assertNoTrace(own, driver, frame.askedBy);
       await this.#openSlots(driver);
       this.#checkWritable();
       const options = this.#driverOptions(driver);
@@ -116,26 +118,9 @@ export class Opening {
     // The driver may have narrowed the roles of its children, and says itself what it needs of them.
     transact((transaction) => refreshPermissions(transaction, [node]));
     if (!this.#attempt.modes.noIo) await checkBase(node, this.#graph.settings);
-    await this.#record(node);
+    await recordRequests(node, this.#graph);
     this.#graph.add(node);
     return node;
-  }
-
-  /** Which files are written is said by users, not by images. */
-  #assertWritesNothing(driver: Driver): void {
-    const { frame, own } = this.#attempt;
-    if (frame.askedBy === undefined || (own.trace === undefined && !driver.writesFiles)) return;
-    throw new BlockError(`'${frame.askedBy}' asks for a trace, which only a user may do`, { code: 'EPERM' });
-  }
-
-  async #record(node: Node): Promise<void> {
-    const { own, modes } = this.#attempt;
-    if (own.trace === undefined || modes.noIo) return;
-    const { RecordedRequests } = await import('../recorded.ts');
-    const { name, fileName, image } = node;
-    const { warn } = this.#graph.settings;
-    const about = { name, size: image.size, fileName };
-    node.record(await RecordedRequests.to(node.io, { file: own.trace, node: about, warn }));
   }
 
   /** What only fell back to read-only below makes this node read-only too, by opening it once more. */

@@ -1,0 +1,105 @@
+/** The option `trace` of every node. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openDisk } from '../../support/disk.ts';
+import { tempDir } from '../../support/temp.ts';
+import { readTrace } from '../trace/sample-trace.ts';
+
+const disk = { driver: 'null-co', size: 1 << 20 };
+
+function traceFile(): string {
+  return join(tempDir(), 'trace.jsonl');
+}
+
+test('what users ask of a node is recorded as it comes, under the name of the node', async () => {
+  const file = traceFile();
+  const spec = { driver: 'raw', 'node-name': 'top', trace: file, file: { ...disk, 'node-name': 'below' } };
+  const backend = await openDisk(spec, { writable: true, modes: { unmap: true } });
+  expect(backend.read(1, Buffer.alloc(7))).toBeUndefined();
+  await backend.readv(512, [Buffer.alloc(512), Buffer.alloc(1024)]);
+  await backend.write(3, Buffer.alloc(5), 1);
+  await backend.zero(0, 4096, 2);
+  await backend.discard(4096, 512);
+  await backend.flush();
+  await backend.close();
+  const { requests, source } = await readTrace(file);
+  expect(requests.map(({ op, offset, length, flags, node }) => [op, offset, length, flags, node])).toEqual([
+    ['read', 1, 7, 0, 'top'],
+    ['read', 512, 1536, 0, 'top'],
+    ['write', 3, 5, 1, 'top'],
+    ['zero', 0, 4096, 2, 'top'],
+    ['discard', 4096, 512, 0, 'top'],
+    ['flush', 0, 0, 0, 'top'],
+    // Of the closing.
+    ['flush', 0, 0, 0, 'top'],
+  ]);
+  expect(requests.map(({ depth, result }) => [depth, result])).toEqual(requests.map(() => [1, 0]));
+  expect(source.parser?.nodes.get('top')?.size).toBe(1 << 20);
+});
+
+test('what a format asks of its file is recorded at the file', async () => {
+  const file = traceFile();
+  const backend = await openDisk({ driver: 'raw', offset: 4096, size: 8192, file: { ...disk, trace: file } });
+  await backend.read(512, Buffer.alloc(512));
+  await backend.close();
+  const { requests } = await readTrace(file);
+  expect(requests.map(({ op, offset, length }) => [op, offset, length])).toEqual([['read', 4608, 512]]);
+});
+
+test('requests that overlap in time have their depth, those that fail their error', async () => {
+  const file = traceFile();
+  const slow = { driver: 'null-aio', size: 1 << 20, 'latency-ns': 3_000_000 };
+  const rule = { event: 'none', iotype: 'write', errno: 28 };
+  const spec = { driver: 'blkdebug', 'inject-error': [rule], image: slow, trace: file };
+  const backend = await openDisk(spec, { writable: true });
+  await Promise.all([0, 1, 2].map((index) => backend.read(index * 512, Buffer.alloc(512))));
+  await expect(Promise.resolve().then(() => backend.write(0, Buffer.alloc(512)))).rejects.toThrow();
+  await backend.close();
+  const { requests } = await readTrace(file);
+  expect(requests.filter(({ op }) => op === 'read').map(({ depth }) => depth)).toEqual([1, 2, 3]);
+  expect(requests.find(({ op }) => op === 'write')?.result).toBe(28);
+});
+
+test('nested requests of two nodes are recorded in one file, in the order of their issue', async () => {
+  const file = traceFile();
+  const spec = { driver: 'raw', 'node-name': 'top', trace: file, file: { ...disk, 'node-name': 'low', trace: file } };
+  const backend = await openDisk(spec);
+  for (let index = 0; index < 3; index++) expect(backend.read(index * 512, Buffer.alloc(512))).toBeUndefined();
+  await backend.close();
+  const { requests } = await readTrace(file);
+  const inOrder = requests.toSorted((a, b) => a.number - b.number);
+  expect(inOrder.map(({ node, offset }) => [node, offset])).toEqual(
+    [0, 512, 1024].flatMap((offset) => ['top', 'low'].map((node) => [node, offset])),
+  );
+  for (const { number, start, end = 0 } of inOrder.filter(({ node }) => node === 'low')) {
+    const outer = inOrder[number - 1];
+    expect(start).toBeGreaterThanOrEqual(outer?.start ?? Infinity);
+    expect(end).toBeLessThanOrEqual(outer?.end ?? 0);
+  }
+});
+
+test('runs of like requests, lone ones and more than the ring holds all come out as they went in', async () => {
+  const file = traceFile();
+  const backend = await openDisk({ ...disk, trace: file });
+  const buffers = [512, 4096, 65536].map((length) => Buffer.alloc(length));
+  const expected: [number, number][] = [];
+  for (let index = 0; index < 150_000; index++) {
+    // Two thirds of the time the same length over and over, then a change with each request.
+    const buf = buffers[index % 3000 < 2000 ? 0 : index % 3] as Buffer;
+    const offset = (index % 16) * 65536;
+    expected.push([offset, buf.length]);
+    backend.read(offset, buf);
+  }
+  await backend.close();
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n');
+  expect(lines.at(-1)).toBe('{"requests":150000}');
+  const records = lines.slice(1, -1).map((line) => JSON.parse(line) as { n: number; offset: number; length: number });
+  expect(records.map(({ n }) => n)).toEqual(records.map((_, index) => index));
+  expect(records.map(({ offset, length }) => [offset, length])).toEqual(expected);
+});
+
+test('a file that cannot be made is an error at once', async () => {
+  const spec = { ...disk, trace: '/nonexistent-folder/x' };
+  await expect(openDisk(spec)).rejects.toThrow("cannot record in '/nonexistent-folder/x': No such file or directory");
+});

@@ -11,6 +11,7 @@ import type { Node } from '../block/graph/node.ts';
 import type { ChainExtent } from '../block/graph/status.ts';
 import { BlockError } from '../errors/block-error.ts';
 import { copy, dataToCopy } from './copy-engine/copy.ts';
+import { KnownStatus } from './copy-engine/known-status.ts';
 import type { CopyOptions, CopySource, DiskPart } from './copy-engine/types.ts';
 import type { ErrorPolicy } from './error-policy.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
@@ -84,11 +85,13 @@ export class MirrorBody implements JobBody {
       target: await copyTarget(target, readsZero),
       control: copyControl(job, this.#options),
     };
-    const data = this.#options.countsData ? await dataToCopy(plan, () => job.checkpoint()) : undefined;
+    if (!this.#options.countsData) return copy(plan);
+    const counted = { ...plan, known: new KnownStatus() };
+    const data = await dataToCopy(counted, () => job.checkpoint());
     if (data === undefined)
-      return copy({ ...plan, control: copyControl(job, { ...this.#options, countsData: false }) });
+      return copy({ ...counted, control: copyControl(job, { ...this.#options, countsData: false }) });
     job.setTotal(data);
-    return copy(plan);
+    return copy(counted);
   }
 
   #layOut(): CopySource[] {

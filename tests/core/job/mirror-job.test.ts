@@ -65,6 +65,41 @@ describe('the mirror job', () => {
     expect(Buffer.compare(target.data, source.data)).toBe(0);
   });
 
+  test('asks for the status of each stretch once, also where it is counted first', async () => {
+    const content = contentWith(8 * MiB, [0, MiB], [2 * MiB, MiB], [5 * MiB, 2 * MiB]);
+    const asked: number[] = [];
+    const statusFails = (offset: number): boolean => {
+      asked.push(offset);
+      return false;
+    };
+    const source = new MemoryDisk({ size: 8 * MiB, content, holes: 64 * KiB, statusFails });
+    const target = new MemoryDisk({ size: 8 * MiB });
+    const { job } = await make(source, target, { countsData: true });
+    await job.start();
+    expect(asked).toEqual([...new Set(asked)]);
+    expect(job.progress).toEqual({ done: 4 * MiB, total: 4 * MiB });
+    expect(Buffer.compare(target.data, source.data)).toBe(0);
+  });
+
+  test('counts bytes of the disk where the status cannot be had, and takes up what is known of it', async () => {
+    const content = contentWith(8 * MiB, [0, MiB], [2 * MiB, MiB]);
+    const asked: number[] = [];
+    let fails = true;
+    const statusFails = (offset: number): boolean => {
+      asked.push(offset);
+      const failing = fails && offset >= 2 * MiB;
+      if (failing) fails = false;
+      return failing;
+    };
+    const source = new MemoryDisk({ size: 8 * MiB, content, holes: 64 * KiB, statusFails });
+    const target = new MemoryDisk({ size: 8 * MiB });
+    const { job } = await make(source, target, { countsData: true });
+    await job.start();
+    expect(asked).toEqual([0, MiB, 2 * MiB, 2 * MiB, 3 * MiB]);
+    expect(job.progress).toEqual({ done: 8 * MiB, total: 8 * MiB });
+    expect(Buffer.compare(target.data, source.data)).toBe(0);
+  });
+
   test('copies nothing with sync none', async () => {
     const source = new MemoryDisk({ size: MiB, content: pattern(MiB) });
     const target = new MemoryDisk({ size: MiB });

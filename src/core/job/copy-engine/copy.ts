@@ -39,8 +39,8 @@ const PAGE = 4096;
 const PAUSE_EVERY = 256;
 
 /**
- * Bytes that a copy is going to read, as far as block status can tell; undefined where that cannot be had. `pause` is
- * called now and then.
+ * Bytes that a copy is going to read, as far as block status can tell; undefined where that cannot be had. With
+ * {@link CopyOptions.known}, that copy need not ask for it again. `pause` is called now and then.
  */
 export async function dataToCopy(options: CopyOptions, pause: () => Maybe<void>): Promise<number | undefined> {
   const planner = plannerFor(options);
@@ -93,6 +93,7 @@ function plannerFor(options: CopyOptions): Planner {
     maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
     everything: sparse === 0,
     wholeUnits: options.compressed ?? false,
+    known: options.known,
     onStatusError: (error, offset) => {
       // Who moves segments in a way of his own looks there himself, and decides about errors.
       if (!options.salvage && !options.move)

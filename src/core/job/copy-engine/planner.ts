@@ -8,6 +8,7 @@
 import type { Maybe } from '../../async/maybe.ts';
 import type { ChainExtent } from '../../block/graph/status.ts';
 import { alignDown, alignUp } from '../../bytes/ranges.ts';
+import type { Known, KnownStatus } from './known-status.ts';
 import type { CopySource, Segment, SegmentKind } from './types.ts';
 
 export interface PlanOptions {
@@ -27,17 +28,14 @@ export interface PlanOptions {
   readonly everything: boolean;
   /** A unit in which one source ends and the next begins is one segment. */
   readonly wholeUnits: boolean;
+  /** Asked before the sources are, and told what they say. */
+  readonly known?: KnownStatus | undefined;
   /** Status cannot be had: take [offset, offset + length) as data, or throw. */
   onStatusError(error: unknown, offset: number): void;
 }
 
 /** Segments are made no shorter than this for the sake of an even speed, in bytes. */
 const SHORTEST = 4096;
-
-interface Known {
-  readonly end: number;
-  readonly kind: SegmentKind;
-}
 
 export class Planner {
   readonly #options: PlanOptions;
@@ -122,13 +120,22 @@ export class Planner {
   /** What is at the current offset; asks the source when that is not known any more. */
   #lookUp(source: CopySource, end: number): Maybe<Known> {
     if (this.#known && this.#known.end > this.#at) return this.#known;
+    const before = this.#options.known?.at(this.#at);
+    if (before) {
+      this.#known = before;
+      return before;
+    }
     const offset = this.#at - source.targetOffset;
     const failed = (error: unknown): Known => {
       this.#options.onStatusError(error, this.#at);
       return this.#learn(Math.min(end, this.#nextTransfer(this.#at)), 'data');
     };
-    const learn = (extent: ChainExtent): Known =>
-      this.#learn(this.#at + Math.max(1, Math.min(extent.length, end - this.#at)), this.#kindOf(extent, source));
+    const learn = (extent: ChainExtent): Known => {
+      const length = Math.max(1, Math.min(extent.length, end - this.#at));
+      const known = this.#learn(this.#at + length, this.#kindOf(extent, source));
+      this.#options.known?.note(this.#at, known);
+      return known;
+    };
     try {
       const base = source.base;
       const status = source.backend.chainStatus(offset, end - this.#at, base === undefined ? {} : { base });

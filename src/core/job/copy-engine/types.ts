@@ -2,6 +2,7 @@
 import type { Maybe } from '../../async/maybe.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import type { Node } from '../../block/graph/node.ts';
+import type { KnownStatus } from './known-status.ts';
 
 /** A stretch of a disk, in bytes. */
 export interface DiskPart {
@@ -73,6 +74,8 @@ export interface CopyOptions {
    * already, its errors are not. Only with `unordered`.
    */
   readonly move?: (segment: Segment, usual: () => Maybe<void>) => Maybe<void>;
+  /** What is known of the sources already, for those that hold still; what is found out is added. */
+  readonly known?: KnownStatus;
   /** Test seam: bytes of a transfer; default {@link TRANSFER}. */
   readonly transfer?: number;
 }

@@ -5,8 +5,8 @@ import { nodeInFile } from '../../core/block/graph/files.ts';
 import type { Node } from '../../core/block/graph/node.ts';
 import { realName } from '../../core/block/graph/opening.ts';
 import { operations } from '../../core/block/graph/operations.ts';
-import { entryOf } from '../../core/block/graph/spec.ts';
 import { BlockError, Usage, withContext } from '../../core/errors/block-error.ts';
+import { assertBackingFormat } from '../../core/job/backing-file.ts';
 import { JobList } from '../../core/job/job-list.ts';
 import { rebaseJob } from '../../core/job/rebase/rebase-job.ts';
 import { recordBase } from '../../core/job/record-base.ts';
@@ -52,7 +52,7 @@ export const rebase = command({
       }
       const name = backing === '' ? undefined : backing;
       if (name !== undefined && backingFormat === undefined) throw await formatNeeded(images, file, options, name);
-      if (backingFormat !== undefined) entryOf(images.graph.settings.drivers, backingFormat);
+      assertBackingFormat(images.graph, backingFormat);
       const image = await images.open(
         { name: file, format: options.format, imageOpts: options.imageOpts },
         { operation: operations.rebase.image, writable: true, cache: options.cache, noBacking: unsafe },

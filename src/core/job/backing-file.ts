@@ -4,7 +4,7 @@ import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { resolveName } from '../block/graph/file-name.ts';
 import { nodeInFile } from '../block/graph/files.ts';
 import { operations } from '../block/graph/operations.ts';
-import { specFromFileName } from '../block/graph/spec.ts';
+import { entryOf, specFromFileName } from '../block/graph/spec.ts';
 import { BlockError, naming, Usage } from '../errors/block-error.ts';
 
 export interface BackingRequest {
@@ -58,6 +58,14 @@ export function assertBackingName(fileName: string, backingFile: string): void {
   if (backingFile === fileName) {
     throw new BlockError(`'${fileName}' cannot be its own backing file`);
   }
+}
+
+/**
+ * A format that can be written without looking at the file, which whoever opens the image then takes as it stands.
+ * @throws BlockError for one that there is no driver for.
+ */
+export function assertBackingFormat(graph: BlockGraph, format: unknown): void {
+  if (typeof format === 'string') entryOf(graph.settings.drivers, format);
 }
 
 function formatNeeded(backingFile: string, found: string): Usage {

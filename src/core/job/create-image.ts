@@ -18,6 +18,7 @@ import { NotSupported, Usage } from '../errors/block-error.ts';
 import { fieldsOf, joinOptions } from '../options/index.ts';
 import { validate } from '../options/parse.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
+import { assertBackingFormat } from './backing-file.ts';
 import type { Job, JobBody } from './job.ts';
 import { recordBase } from './record-base.ts';
 
@@ -67,7 +68,7 @@ export async function createImage(graph: BlockGraph, request: CreateRequest): Pr
   const found = await creationOptions(graph, request.driver, request.fileName);
   const all = validate(found.schema, request.options, `the ${request.driver} format`);
   const { format, protocol } = found;
-  if (typeof all.backing_fmt === 'string') entryOf(graph.settings.drivers, all.backing_fmt);
+  assertBackingFormat(graph, all.backing_fmt);
   const own = pick(request.options, format.create.options, false);
   const options = validate(format.create.options, own, `the ${request.driver} format`);
   const noFlush = request.noFlush ?? false;

@@ -10,6 +10,7 @@ import { BlockError } from '../errors/block-error.ts';
 import { fieldsOf } from '../options/fields.ts';
 import { validate } from '../options/parse.ts';
 import type { Options } from '../options/schema.ts';
+import { assertBackingFormat } from './backing-file.ts';
 import type { Job, JobBody } from './job.ts';
 
 export interface NodeCreateRequest {
@@ -41,6 +42,7 @@ export class NodeCreateBody implements JobBody {
     const dataFile = await this.#open(this.#request.dataFile, closer);
     const named = dataFile ? { data_file: dataFile.node.fileName } : {};
     const options = validate(create.options, { ...this.#request.options, ...named }, what);
+    assertBackingFormat(this.#graph, options.backing_fmt);
     // What the node held before must not show through where the new image writes nothing.
     if (file && !('extent_size_hint' in fieldsOf(create.options))) await file.truncate(0, { exact: false });
     job.setTotal(1);

@@ -74,6 +74,17 @@ describe('nodes', () => {
     expect(await client.run('query-named-block-nodes')).toEqual([]);
   });
 
+  test('are not made on a backing file of a format that nobody knows', async () => {
+    await using made = await scene();
+    const { client } = made;
+    const filename = path.join(tempDir(), 'disk.qcow2');
+    await create(client, { driver: 'file', filename });
+    await client.run('blockdev-add', { driver: 'file', 'node-name': 'file', filename });
+    const options = { driver: 'qcow2', file: 'file', size: MiB, 'backing-file': 'base', 'backing-fmt': 'nonsense' };
+    await expect(create(client, options)).rejects.toThrow("unknown driver 'nonsense'");
+    expect(fs.statSync(filename).size).toBe(0);
+  });
+
   test('closed by force give their users errors, and no file stays open', async () => {
     await using made = await scene();
     const { client, service } = made;

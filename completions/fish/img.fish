@@ -723,7 +723,7 @@ complete -c img -n __img_first -a bench -d 'Measure how fast an image can be rea
 complete -c img -n '__img_using bench' -s c -x -d 'Requests to send'
 complete -c img -n '__img_using bench' -s d -x -d 'Requests under way at any time'
 complete -c img -n '__img_using bench' -s f -l format -x -a 'file host_device luks nbd null-aio null-co qcow2 quorum raw snapshot snapshot-access' -d 'Format of the image; guessed from its content when not given'
-complete -c img -n '__img_using bench' -s i -x -a 'threads native io_uring' -d 'How requests are carried out'
+complete -c img -n '__img_using bench' -s i -x -a 'threads' -d 'How requests that have to wait are carried out'
 complete -c img -n '__img_using bench' -s n -d 'The same as -i native, which is refused'
 complete -c img -n '__img_using bench' -s o -x -d 'Where on the disk to begin'
 complete -c img -n '__img_using bench' -s s -x -d 'Bytes of a request'

@@ -566,7 +566,7 @@ complete -c nbd -n '__nbd_using ""' -s s -l snapshot -d 'Let writes go to a temp
 complete -c nbd -n '__nbd_using ""' -s l -l load-snapshot -x -d 'Serve an internal snapshot, by id or name or as snapshot.id=ID,snapshot.name=NAME'
 complete -c nbd -n '__nbd_using ""' -s n -l nocache -d 'Bypass the page cache, as --cache=none'
 complete -c nbd -n '__nbd_using ""' -l cache -x -a 'none writeback writethrough directsync unsafe' -d 'Cache mode'
-complete -c nbd -n '__nbd_using ""' -l aio -x -a 'threads native io_uring' -d 'How requests that have to wait are carried out'
+complete -c nbd -n '__nbd_using ""' -l aio -x -a 'threads' -d 'How requests that have to wait are carried out'
 complete -c nbd -n '__nbd_using ""' -l discard -x -a 'ignore off unmap on' -d 'Whether discards are passed on: ignore or unmap'
 complete -c nbd -n '__nbd_using ""' -l detect-zeroes -x -a 'off on unmap' -d 'Write zeroes as such where data is all zero'
 complete -c nbd -n '__nbd_using ""' -s c -l connect -r -F -d 'Make the image a disk of this machine'

@@ -11,6 +11,7 @@ import {
   type ArgumentSpec,
   type OptionSpec,
   type OptionSpecs,
+  offeredChoices,
   type ParsedAny,
 } from './record.ts';
 
@@ -196,7 +197,7 @@ export class SelfExplained extends Usage {}
 function textValue(spec: OptionSpec, uses: readonly Given[]): unknown {
   const read = ({ value = '', name }: { value?: string | undefined; name: string }): unknown => {
     if (spec.choices !== undefined && !spec.choices.includes(value)) {
-      throw new SelfExplained(`option '${name}' expects ${spec.choices.join(' or ')}, not '${value}'`);
+      throw new SelfExplained(`option '${name}' expects ${offeredChoices(spec).join(' or ')}, not '${value}'`);
     }
     return spec.parse === undefined ? value : parsed(spec.parse, value, `option '${name}'`);
   };

@@ -60,6 +60,8 @@ export interface OptionSpec {
   /** As it would be typed; parsed like a typed value. */
   readonly default?: string;
   readonly choices?: readonly string[];
+  /** Those of `choices` that are not offered, but let through, for whoever gets them to say why not. */
+  readonly neverGranted?: readonly string[];
   /** Where neither `choices` nor the name of the value tells (see `completion/offers.ts`). */
   readonly offers?: Offer;
   /** The typed value from the text; throws Usage. `option` is the option as it was typed. */
@@ -69,6 +71,11 @@ export interface OptionSpec {
   readonly needs?: readonly string[];
   /** Accepted but not shown. */
   readonly hidden?: true;
+}
+
+/** Words that are taken and do something. */
+export function offeredChoices({ choices = [], neverGranted = [] }: OptionSpec): readonly string[] {
+  return choices.filter((word) => !neverGranted.includes(word));
 }
 
 export interface ArgumentSpec {

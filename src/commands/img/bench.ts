@@ -1,6 +1,7 @@
 import { operations } from '../../core/block/graph/operations.ts';
 import { Usage } from '../../core/errors/block-error.ts';
 import { benchmark } from '../../core/job/benchmark.ts';
+import { AIO_WORDS } from '../cli/aio-option.ts';
 import { command } from '../cli/record.ts';
 import { integerValue, sizeValue } from '../cli/values.ts';
 import { cacheValue, chainOptions, shared, withImages } from './open-image.ts';
@@ -36,9 +37,7 @@ export const bench = command({
     format: shared.format,
     aio: {
       short: 'i',
-      value: 'AIO',
-      choices: ['threads', 'native', 'io_uring'],
-      help: 'How requests are carried out: threads; native and io_uring are known, and refused',
+      ...AIO_WORDS,
     },
     native: { short: 'n', help: 'The same as -i native, which is refused' },
     offset: { short: 'o', value: 'OFFSET', parse: sizeValue, default: '0', help: 'Where on the disk to begin' },

@@ -41,7 +41,7 @@ export const commandLine = command({
       help: 'Cache mode: none, writeback, writethrough, directsync or unsafe (default: writethrough)',
     },
     ...diskFlags,
-    nativeAio: { short: 'k', long: 'native-aio', help: 'Use native AIO, as -i native' },
+    nativeAio: { short: 'k', long: 'native-aio', help: 'The same as -i native, which is refused' },
     copyOnRead: { short: 'C', long: 'copy-on-read', help: 'Keep what is read from a backing file' },
     misalign: { short: 'm', long: 'misalign', help: 'Give drivers buffers that are not aligned in memory' },
     forceShare: { short: 'U', long: 'force-share', help: 'Share the image with programs that write to it; needs -r' },

@@ -1,4 +1,6 @@
 /** How requests reach a disk: flags of the shell and of replay alike. */
+import { AIO_WORDS } from '../cli/aio-option.ts';
+import { offeredChoices } from '../cli/record.ts';
 import { aioWord, discardWord } from './commands/open.ts';
 
 export const diskFlags = {
@@ -13,9 +15,9 @@ export const diskFlags = {
   aio: {
     short: 'i',
     long: 'aio',
-    value: 'MODE',
+    value: AIO_WORDS.value,
     parse: aioWord,
-    offers: ['threads', 'native', 'io_uring'],
-    help: 'How requests are carried out: threads, native or io_uring',
+    offers: offeredChoices(AIO_WORDS),
+    help: AIO_WORDS.help,
   },
 } as const;

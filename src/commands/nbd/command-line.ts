@@ -2,6 +2,7 @@
 import { cacheMode, cacheModeNames } from '../../core/block/backend/cache-mode.ts';
 import { Usage, withContext } from '../../core/errors/block-error.ts';
 import { DEFAULT_PORT } from '../../core/nbd/index.ts';
+import { AIO_WORDS } from '../cli/aio-option.ts';
 import { OBJECT_OPTION } from '../cli/object-value.ts';
 import { command, type OptionSpecs, type Parsed } from '../cli/record.ts';
 import { REFS_OPTION } from '../cli/refs-option.ts';
@@ -161,10 +162,8 @@ const options = {
   },
   aio: {
     long: 'aio',
-    value: 'MODE',
     once: true,
-    choices: ['threads', 'native', 'io_uring'],
-    help: 'How requests that have to wait are carried out: by threads; native and io_uring are refused',
+    ...AIO_WORDS,
   },
   discard: {
     long: 'discard',

@@ -4,6 +4,9 @@ import { BlockError, NotSupported } from '../errors/block-error.ts';
 export const AIO_MODES = ['threads', 'native', 'io_uring'] as const;
 export type AioMode = (typeof AIO_MODES)[number];
 
+/** Those that are words, but that {@link checkAio} refuses: nobody is to be offered them. */
+export const REFUSED_AIO_MODES = ['native', 'io_uring'] as const satisfies readonly AioMode[];
+
 /**
  * Check `aio=` against `cache.direct=`. This build carries out requests on threads; asking for another way is an error
  * rather than a silent change of what the user wanted to measure or rely on.

@@ -8,7 +8,7 @@
  */
 
 export { alignedBuffer, isAligned } from './address.ts';
-export { AIO_MODES, type AioMode, checkAio } from './aio.ts';
+export { AIO_MODES, type AioMode, checkAio, REFUSED_AIO_MODES } from './aio.ts';
 export { AlignedPool } from './aligned-pool.ts';
 export { setExtentSizeHint, setNoCow } from './attributes.ts';
 export type { BlockDeviceInfo, Geometry, QueueLimits } from './block-device.ts';

@@ -1,6 +1,6 @@
 /** Opening a path for either driver of this folder. */
 import type { Image, OpenContext } from '../../core/block/driver.ts';
-import { AIO_MODES, checkAio, HostFile } from '../../core/host/index.ts';
+import { AIO_MODES, checkAio, HostFile, REFUSED_AIO_MODES } from '../../core/host/index.ts';
 import { choice, defineOptions, type OptionsOf, text } from '../../core/options/fields.ts';
 import { assertKind, HostImage } from './host-image.ts';
 
@@ -9,7 +9,7 @@ export const openOptions = defineOptions({
   aio: choice(AIO_MODES, {
     help: 'How requests are carried out',
     default: 'threads',
-    neverGranted: ['native', 'io_uring'],
+    neverGranted: REFUSED_AIO_MODES,
   }),
   locking: choice(['auto', 'on', 'off'], { help: 'Hold permissions as locks on the file', default: 'auto' }),
 });

@@ -20,7 +20,8 @@ const sample = command({
       long: 'progress',
       value: 'human|json',
       bare: 'human',
-      choices: ['human', 'json'],
+      choices: ['human', 'json', 'yaml'],
+      neverGranted: ['yaml'],
       help: 'P',
     },
     sparse: { short: 'S', long: 'sparse-size', value: 'SIZE', parse: sizeValue, default: '4k', help: 'Zeroes' },
@@ -36,7 +37,7 @@ const sample = command({
     expectTypeOf(options.format).toEqualTypeOf<string | undefined>();
     expectTypeOf(options.quiet).toEqualTypeOf<boolean>();
     expectTypeOf(options.verbose).toEqualTypeOf<number>();
-    expectTypeOf(options.progress).toEqualTypeOf<'human' | 'json' | undefined>();
+    expectTypeOf(options.progress).toEqualTypeOf<'human' | 'json' | 'yaml' | undefined>();
     expectTypeOf(options.sparse).toEqualTypeOf<number>();
     expectTypeOf(options.tasks).toEqualTypeOf<number | undefined>();
     expectTypeOf(options.objects).toEqualTypeOf<readonly string[]>();

@@ -133,6 +133,10 @@ describe('img bench', () => {
     fs.writeFileSync(file, Buffer.alloc(MiB));
     const errors = async (...words: string[]) => (await imgHere(['bench', '-f', 'raw', ...words, file])).stderr;
     expect(await errors('-n')).toMatch(/^img: .*aio=native needs cache.direct=on/);
+    expect(await errors('-t', 'none', '-i', 'io_uring')).toMatch(
+      /^img: .*aio=io_uring is not available: .*threads only/,
+    );
+    expect(await errors('-i', 'what')).toBe("img: option '-i' expects threads, not 'what'\n");
     expect(await errors('-d', '0')).toMatch(/^img: option '-d' expects a whole number from 1 /);
     expect(await errors('-o', '1M')).toMatch(/^img: Failed request: read at offset 1048576: .* outside the disk/);
     expect(await errors('--flush-interval=3')).toBe("img: option '--flush-interval' needs -w: reads are not flushed\n");

@@ -5,7 +5,7 @@ import { objectEntries } from '../../../core/block/objects/index.ts';
 import { describe, type OptionHelp } from '../../../core/options/describe.ts';
 import type { OptionSchema } from '../../../core/options/schema.ts';
 import { driverList } from '../../../drivers/index.ts';
-import type { ArgumentSpec, Offer, OptionSpec } from '../record.ts';
+import { type ArgumentSpec, type Offer, type OptionSpec, offeredChoices } from '../record.ts';
 
 /** A word and what it means. */
 export interface Choice {
@@ -35,7 +35,7 @@ const KNOWN: Readonly<Record<string, Offer>> = { FMT: 'format', CACHE: cacheMode
 
 /** What to offer for an option that takes a value. */
 export function offeredFor(spec: OptionSpec): Promise<Offered> {
-  return resolve(spec.choices ?? spec.offers ?? byName(spec.value ?? ''));
+  return resolve((spec.choices && offeredChoices(spec)) ?? spec.offers ?? byName(spec.value ?? ''));
 }
 
 export function offeredForArgument(spec: ArgumentSpec): Promise<Offered> {

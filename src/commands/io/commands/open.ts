@@ -4,21 +4,20 @@ import { commonOptions } from '../../../core/block/graph/common-options.ts';
 import { asBlockError, BlockError } from '../../../core/errors/block-error.ts';
 import { joinOptionLists, parseKeyValues } from '../../../core/options/keyval.ts';
 import { validate } from '../../../core/options/parse.ts';
+import { AIO_WORDS } from '../../cli/aio-option.ts';
 import type { FlagSpecs, Words } from '../flags.ts';
 import { defaultModes, discardMode, type OpenModes, openImage, ReopenFailed } from '../open-image.ts';
 import type { Shell } from '../shell.ts';
 import type { ShellCommand } from '../shell-command.ts';
-
-const AIO_MODES = ['threads', 'native', 'io_uring'];
 
 const openFlags: FlagSpecs = {
   r: { help: 'Open for reading only' },
   s: { help: 'Let writes go to a temporary overlay' },
   C: { help: 'Keep what is read from a backing file' },
   n: { help: 'Bypass the page cache, as -t none' },
-  k: { help: 'Use native AIO, as -i native' },
+  k: { help: 'The same as -i native, which is refused' },
   U: { help: 'Share the image with programs that write to it; needs -r' },
-  i: { value: 'aio', help: 'How requests are carried out: threads, native or io_uring' },
+  i: { value: 'aio', help: AIO_WORDS.help },
   t: { value: 'cache', help: 'Cache mode: none, writeback, writethrough, directsync or unsafe' },
   d: { value: 'discard', help: 'Whether discards are passed on: ignore or unmap' },
   o: { value: 'options', help: 'Options of the image, as key=value,…; may be repeated' },
@@ -76,7 +75,7 @@ export function discardWord(word: string): boolean {
 }
 
 export function aioWord(word: string): string {
-  if (!AIO_MODES.includes(word)) throw new BlockError(`Invalid aio option: ${word}`);
+  if (!AIO_WORDS.choices.some((mode) => mode === word)) throw new BlockError(`Invalid aio option: ${word}`);
   return word;
 }
 

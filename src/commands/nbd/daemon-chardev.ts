@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import { BlockError, NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { addressText, type ListenAddress } from '../../core/export/index.ts';
+import { inetConnectOptions, TO_LISTENS } from '../../core/nbd/index.ts';
 import {
   bool,
   choice,
@@ -14,6 +15,8 @@ import {
 } from '../../core/options/index.ts';
 import {
   type BlockService,
+  inetListenAddress,
+  inetListenFields,
   listenQmp,
   type QmpListenOptions,
   serverCredentials,
@@ -37,6 +40,7 @@ const kinds = {
     path: text({ help: 'Path of the socket' }),
     host: text({ help: 'Name or address' }),
     port: text({ help: 'Number of the port' }),
+    ...inetListenFields,
     fd: integer({ help: 'A descriptor that listens already', min: 0 }),
     server: bool({ help: 'Listen, rather than connect', default: false }),
     wait: bool({ help: 'Go on only when a client has come' }),
@@ -128,6 +132,7 @@ export class Chardevs {
 
   #socket(given: SocketOptions) {
     const address = addressOf(given);
+    if (!given.server && given.to !== undefined) throw new Usage(TO_LISTENS);
     for (const name of ['wait', 'tls-creds'] as const) {
       if (!given.server && given[name] !== undefined) throw new Usage(`'${name}' needs server=on`);
     }
@@ -156,9 +161,7 @@ export class Chardevs {
   /** A client that waits for us to come. */
   async #connect(address: ListenAddress, pretty: boolean): Promise<() => void> {
     if (address.type === 'fd') throw new NotSupported("'fd' needs server=on");
-    const socket = connect(
-      address.type === 'unix' ? { path: address.path } : { host: address.host, port: address.port },
-    );
+    const socket = connect(address.type === 'unix' ? { path: address.path } : inetConnectOptions(address));
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', (error) =>
@@ -171,13 +174,20 @@ export class Chardevs {
   }
 }
 
-function addressOf({ path, host, port, fd }: SocketOptions): ListenAddress {
+function addressOf(given: SocketOptions): ListenAddress {
+  const { path, host, port, fd } = given;
   if ([path, host, fd].filter((each) => each !== undefined).length > 1) {
     throw new Usage("of 'path', 'host' and 'fd' a chardev takes one");
+  }
+  if (path !== undefined || fd !== undefined) {
+    for (const name of ['ipv4', 'ipv6', 'to'] as const) {
+      if (given[name] !== undefined) throw new Usage(`'${name}' needs 'host' and 'port'`);
+    }
   }
   if (path !== undefined) return { type: 'unix', path };
   if (fd !== undefined) return { type: 'fd', fd };
   if (port === undefined || !/^\d{1,5}$/.test(port))
     throw new Usage("a chardev socket needs 'path', or 'host' and 'port'");
-  return inetAddress(host ?? '', Number(port), '--chardev');
+  const place = inetAddress(host ?? '', Number(port), '--chardev');
+  return inetListenAddress(place.host, place.port, given);
 }

@@ -48,7 +48,7 @@ const nbdServer = defineOptions({
 export async function startNbdServer(service: BlockService, text: string): Promise<void> {
   const given: OptionsOf<typeof nbdServer> = validate(nbdServer, readOptions(text, '--nbd-server', ''), '--nbd-server');
   await service.exports.start({
-    addresses: [listenAddress(given.addr.type, given.addr)],
+    addresses: [listenAddress(given.addr)],
     maxConnections: given['max-connections'],
     handshakeSeconds: given['handshake-max-seconds'],
     credentials: serverCredentials(service.graph, given['tls-creds'], given['tls-authz']),

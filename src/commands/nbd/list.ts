@@ -71,7 +71,6 @@ function targetOf(file: string | undefined, { socket, bind, port }: NbdOptions):
     port: port ?? DEFAULT_PORT,
     family: undefined,
     keepAlive: true,
-    numeric: false,
   } as const;
   return { address: inet, tls: false, hostname: undefined };
 }

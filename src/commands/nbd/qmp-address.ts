@@ -1,6 +1,6 @@
 /** Where control clients come in, as the command line says it. */
 import { Usage } from '../../core/errors/block-error.ts';
-import type { ListenAddress } from '../../core/export/index.ts';
+import type { InetListenAddress, ListenAddress } from '../../core/export/index.ts';
 import { type BlockService, Session, type SessionOptions } from '../../core/qmp/index.ts';
 import type { Io } from '../cli/io.ts';
 
@@ -13,7 +13,7 @@ export function parseQmpAddress(text: string, option: string): ListenAddress | '
   throw new Usage(`${option} expects unix:PATH, tcp:HOST:PORT or stdio, not '${text}'`);
 }
 
-export function inetAddress(host: string, port: number, option: string): ListenAddress {
+export function inetAddress(host: string, port: number, option: string): InetListenAddress {
   if (port > 65_535) throw new Usage(`${option}: port ${port} is not between 0 and 65535`);
   // Whoever can connect can do all that this program may: nobody but this machine, unless it is said.
   return { type: 'inet', host: host.replace(/^\[|\]$/g, '') || 'localhost', port };

@@ -8,7 +8,7 @@
 export { type BitmapSource, bitmapSource } from './bitmap-source.ts';
 export { Export, type ExportSettings } from './export.ts';
 export { KernelDisk } from './kernel-disk.ts';
-export { addressText, type ListenAddress, Listener } from './nbd-listener.ts';
+export { addressText, type InetListenAddress, type ListenAddress, Listener } from './nbd-listener.ts';
 export { NbdServer, type ServerEvent, type ServerSettings } from './nbd-server.ts';
 export type { ServerCredentials } from './server-credentials.ts';
 export { tlsEntrance } from './tls-entrance.ts';

@@ -1,9 +1,12 @@
 /** Where clients come in. */
+
+import { lookup } from 'node:dns';
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type ListenOptions as ListenOptionsOfNode, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { asBlockError, BlockError, errnoText } from '../errors/block-error.ts';
 import { withSocketLabel } from '../host/index.ts';
+import type { IpVersion } from '../nbd/index.ts';
 
 export type ListenAddress =
   | {
@@ -12,10 +15,22 @@ export type ListenAddress =
       /** What SELinux is to label the socket. */
       readonly label?: string | undefined;
     }
-  /** Port 0 takes any free one. */
-  | { readonly type: 'inet'; readonly host: string; readonly port: number }
+  | InetListenAddress
   /** A descriptor that listens already: socket activation. */
   | { readonly type: 'fd'; readonly fd: number };
+
+export interface InetListenAddress {
+  readonly type: 'inet';
+  /** '' for every address of this machine. */
+  readonly host: string;
+  /** 0 takes any free one. */
+  readonly port: number;
+  /** Highest port that may be taken in the place of one that is in use; default none but `port`. */
+  readonly to?: number | undefined;
+  readonly family?: IpVersion | undefined;
+  /** Have the system find out which clients have gone; default true. */
+  readonly keepAlive?: boolean;
+}
 
 export interface ListenOptions {
   readonly address: ListenAddress;
@@ -40,17 +55,17 @@ export class Listener {
   }
 
   static async open({ address, backlog = BACKLOG, connected }: ListenOptions): Promise<Listener> {
-    const server = createServer(
-      { allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true },
-      connected,
-    );
+    const keepAlive = address.type !== 'inet' || (address.keepAlive ?? true);
+    const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive }, connected);
     if (address.type === 'unix') await makeWay(address.path);
     const label = address.type === 'unix' ? address.label : undefined;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', (error) => reject(listenError(address, error)));
+    let failure: NodeJS.ErrnoException | undefined;
+    for (const place of await placesOf(address)) {
       // A unix socket has been made when this returns.
-      withSocketLabel(label, () => server.listen({ ...bindOptions(address), backlog }, resolve));
-    });
+      failure = await begun(server, () => withSocketLabel(label, () => server.listen({ ...place, backlog })));
+      if (failure?.code !== 'EADDRINUSE') break;
+    }
+    if (failure) throw listenError(address, failure);
     // Failing to accept one (too many open files) is no reason to stop serving the others.
     server.removeAllListeners('error').on('error', () => undefined);
     const bound = server.address();
@@ -64,9 +79,42 @@ export class Listener {
   }
 }
 
-function bindOptions(address: ListenAddress): { path: string } | { host: string; port: number } | { fd: number } {
-  if (address.type === 'unix') return { path: address.path };
-  return address.type === 'fd' ? { fd: address.fd } : { host: address.host, port: address.port };
+/** Where to try, one after the other. */
+async function placesOf(address: ListenAddress): Promise<Iterable<ListenPlace>> {
+  if (address.type === 'unix') return [{ path: address.path }];
+  if (address.type === 'fd') return [{ fd: address.fd }];
+  const { port, to = port, family } = address;
+  const host = family === undefined ? address.host : await hostOf(address, family);
+  const ipv6Only = family === 6;
+  return (function* () {
+    for (let next = port; next <= to; next++) yield { host, port: next, ipv6Only };
+  })();
+}
+
+type ListenPlace = Pick<ListenOptionsOfNode, 'path' | 'host' | 'port' | 'ipv6Only'> & { readonly fd?: number };
+
+async function hostOf(address: InetListenAddress, family: IpVersion): Promise<string> {
+  const { host } = address;
+  if (host === '') return family === 4 ? '0.0.0.0' : '::';
+  return new Promise((resolve, reject) => {
+    lookup(host, { family }, (error, found) => (error ? reject(listenError(address, error)) : resolve(found)));
+  });
+}
+
+/** Have `server` begin to listen; what it failed by, if it did. */
+function begun(server: Server, listen: () => void): Promise<NodeJS.ErrnoException | undefined> {
+  return new Promise((resolve) => {
+    const failed = (error: NodeJS.ErrnoException): void => {
+      server.off('listening', succeeded);
+      resolve(error);
+    };
+    const succeeded = (): void => {
+      server.off('error', failed);
+      resolve(undefined);
+    };
+    server.once('error', failed).once('listening', succeeded);
+    listen();
+  });
 }
 
 /** Remove the socket that a server which no longer runs has left behind; one that is in use is not ours to take. */
@@ -100,7 +148,8 @@ function listenError(address: ListenAddress, error: NodeJS.ErrnoException): Bloc
   const name = nowhere ? 'ENOENT' : (error.code ?? error.message);
   const why = REASONS[name] ?? errnoText(name);
   const code = nowhere ? 'ENOENT' : asBlockError(error).code;
-  return new BlockError(`cannot listen on ${addressText(address)}: ${why}`, { code, cause: error });
+  const further = address.type === 'inet' && (address.to ?? 0) > address.port ? ` to ${address.to}` : '';
+  return new BlockError(`cannot listen on ${addressText(address)}${further}: ${why}`, { code, cause: error });
 }
 
 /** For messages. */

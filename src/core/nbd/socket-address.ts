@@ -1,18 +1,32 @@
 /** Addresses of servers: what the option `server` holds, and how one is written for a user. */
+import { isIP, type TcpNetConnectOpts } from 'node:net';
 import { BlockError, NotSupported } from '../errors/block-error.ts';
 import { bool, type OptionsOf, text, variant } from '../options/fields.ts';
 import { DEFAULT_PORT } from './constants.ts';
+
+/** What can be said of an Internet address beside where it is, for connecting to it and for listening at it. */
+export const inetFields = {
+  numeric: bool({ help: 'The host is an address, not a name to look up', default: false }),
+  ipv4: bool({ help: 'Use IPv4' }),
+  ipv6: bool({ help: 'Use IPv6' }),
+  'keep-alive': bool({ help: 'Let the system find out when the other end has gone', default: true }),
+  mptcp: bool({ help: 'Use Multipath TCP; refused', default: false }),
+};
+
+export interface InetOptions {
+  readonly numeric: boolean;
+  readonly ipv4?: boolean | undefined;
+  readonly ipv6?: boolean | undefined;
+  readonly 'keep-alive': boolean;
+  readonly mptcp: boolean;
+}
 
 /** The kinds of addresses as the control socket's schema names them. */
 const branches = {
   inet: {
     host: text({ help: 'Name or address of the host', required: true, nonEmpty: true }),
     port: text({ help: 'Number of the port', default: String(DEFAULT_PORT) }),
-    numeric: bool({ help: 'The host is an address, not a name to look up', default: false }),
-    ipv4: bool({ help: 'Use IPv4' }),
-    ipv6: bool({ help: 'Use IPv6' }),
-    'keep-alive': bool({ help: 'Let the system find out when the other end has gone', default: true }),
-    mptcp: bool({ help: 'Use Multipath TCP', default: false }),
+    ...inetFields,
     to: text({ help: 'Highest port to try when listening', hidden: true }),
   },
   unix: {
@@ -35,17 +49,17 @@ export const serverField = variant('type', branches, {
 
 export type ServerOption = NonNullable<OptionsOf<typeof serverField>>;
 
+/** Where only that version of IP is wanted. */
+export type IpVersion = 4 | 6;
+
 /** An address that can be connected to. */
 export type ServerAddress =
   | {
       readonly type: 'inet';
       readonly host: string;
       readonly port: number;
-      /** 4 or 6 where only that version of IP is wanted. */
-      readonly family: 4 | 6 | undefined;
+      readonly family: IpVersion | undefined;
       readonly keepAlive: boolean;
-      /** The host is an address; no name is looked up. */
-      readonly numeric: boolean;
     }
   | { readonly type: 'unix'; readonly path: string; readonly abstract: boolean };
 
@@ -78,19 +92,45 @@ export function unixAddress(path: string, abstract = false, tight = true): Serve
 }
 
 function inetAddress(option: Extract<ServerOption, { type: 'inet' }>): ServerAddress {
-  if (option.mptcp) throw new NotSupported('mptcp=on is not supported');
-  if (option.to !== undefined) throw new BlockError("'to' is for addresses to listen on, not to connect to");
-  if (option.ipv4 === false && option.ipv6 === false) throw new BlockError('ipv4=off and ipv6=off leave no way');
-  const only4 = option.ipv6 === false || (option.ipv4 === true && option.ipv6 !== true);
-  const only6 = option.ipv4 === false || (option.ipv6 === true && option.ipv4 !== true);
-  return {
-    type: 'inet',
-    host: option.host,
-    port: portNumber(option.port),
-    family: only4 ? 4 : only6 ? 6 : undefined,
-    keepAlive: option['keep-alive'],
-    numeric: option.numeric,
-  };
+  if (option.to !== undefined) throw new BlockError(TO_LISTENS);
+  return { type: 'inet', host: option.host, port: portNumber(option.port), ...inetManners(option.host, option) };
+}
+
+/** For `connect` of Node. */
+export function inetConnectOptions({ host, port, family, keepAlive }: InetPlace): InetConnectOptions {
+  return { host, port, ...(keepAlive === undefined ? {} : { keepAlive }), ...(family === undefined ? {} : { family }) };
+}
+
+type InetPlace = { readonly host: string; readonly port: number } & {
+  readonly [K in keyof InetManners]?: InetManners[K] | undefined;
+};
+type InetConnectOptions = Pick<TcpNetConnectOpts, 'host' | 'port' | 'family' | 'keepAlive'>;
+
+export const TO_LISTENS = "'to' is for addresses to listen on, not to connect to";
+
+export interface InetManners {
+  readonly family: IpVersion | undefined;
+  readonly keepAlive: boolean;
+}
+
+/** What {@link inetFields} ask for at `host`, '' being every address of this machine. @throws what cannot be had. */
+export function inetManners(
+  host: string,
+  { numeric, ipv4, ipv6, 'keep-alive': keepAlive, mptcp }: InetOptions,
+): InetManners {
+  if (mptcp) throw new NotSupported('mptcp=on is not supported');
+  if (ipv4 === false && ipv6 === false) throw new BlockError('ipv4=off and ipv6=off leave no way');
+  const version = isIP(host);
+  if (numeric && host !== '' && version === 0) {
+    throw new BlockError(`'${host}' is no address, and numeric=on allows no names`);
+  }
+  const only4 = ipv6 === false || (ipv4 === true && ipv6 !== true);
+  const only6 = ipv4 === false || (ipv6 === true && ipv4 !== true);
+  const family = only4 ? 4 : only6 ? 6 : undefined;
+  if (family !== undefined && version !== 0 && version !== family) {
+    throw new BlockError(`'${host}' is no address of IPv${family}, which alone is asked for`);
+  }
+  return { family, keepAlive };
 }
 
 /** A port from what a user typed: 1 to 65535. */

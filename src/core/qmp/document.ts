@@ -73,28 +73,31 @@ function isNothing(shape: Shape): boolean {
 function table(shape: Shape, title: string): string[] {
   if (shape.kind === 'named') return [`${title}: ${word(shape)}.\n`];
   if (shape.kind !== 'object' || isNothing(shape)) return [];
-  const rows = [...membersWithin(shape.members)];
-  const lines = [`| ${title} | type | |`, '|---|---|---|', ...rows.map(row)];
-  for (const [name, members] of shape.cases ?? []) {
-    lines.push(
-      ...[...membersWithin(members)].map((member) =>
-        row({ ...member, help: `${member.help} (${shape.tag ?? ''} ${name})` }),
-      ),
-    );
-  }
-  return [...lines, ''];
+  return [`| ${title} | type | |`, '|---|---|---|', ...[...membersWithin(shape)].map(row), ''];
 }
 
-/** Members of groups follow the group, with its name before theirs. */
-function* membersWithin(members: readonly Member[], prefix = ''): Generator<Member> {
+/** Members of groups follow the group, with its name before theirs; those of one kind say of which. */
+function* membersWithin({ members, tag = '', cases = NONE }: Branching, prefix = ''): Generator<Member> {
   for (const member of members) {
     const name = prefix + member.name;
     yield { ...member, name };
     const { shape } = member;
     const inner = shape.kind === 'list' ? shape.item : shape;
-    if (inner.kind === 'object') yield* membersWithin(inner.members, `${name}${shape.kind === 'list' ? '[]' : ''}.`);
+    if (inner.kind === 'object') yield* membersWithin(inner, `${name}${shape.kind === 'list' ? '[]' : ''}.`);
+  }
+  if (prefix !== '' && cases.size > MOST_KINDS) return;
+  for (const [kind, own] of cases) {
+    for (const member of membersWithin({ members: own }, prefix)) {
+      yield { ...member, help: `${member.help} (${tag} ${kind})` };
+    }
   }
 }
+
+/** Kinds within a table beyond which they are not listed: the commands that are actions have tables of their own. */
+const MOST_KINDS = 5;
+const NONE: NonNullable<ObjectShape['cases']> = new Map();
+
+type Branching = Pick<ObjectShape, 'members' | 'tag' | 'cases'>;
 
 function row({ name, shape, help, optional, default: preset }: Member): string {
   const more = preset === undefined || preset === null ? '' : ` (default ${cell(JSON.stringify(preset))})`;

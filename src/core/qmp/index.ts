@@ -10,7 +10,7 @@ export { namedBackends } from './backends.ts';
 export { addNode } from './block-nodes.ts';
 export { type ExportOptions, exportOptions, requestExport, serverFields } from './export-options.ts';
 export { listenQmp, type QmpListener, type QmpListenOptions, serveSocket } from './listener.ts';
-export { flatAddress, listenAddress, serverCredentials } from './nbd-address.ts';
+export { flatAddress, inetListenAddress, inetListenFields, listenAddress, serverCredentials } from './nbd-address.ts';
 export { BlockService, type QuitReason, type ServiceInit } from './service.ts';
 export { Session, type SessionOptions, type SessionPipe } from './session.ts';
 export { type BlockStats, blockStats } from './stats.ts';

@@ -62,7 +62,6 @@ export function addressOf({ server, host, port, path }: NbdOptions): ServerAddre
     port: port === undefined ? DEFAULT_PORT : portNumber(port),
     family: undefined,
     keepAlive: true,
-    numeric: false,
   };
 }
 

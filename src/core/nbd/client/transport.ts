@@ -4,13 +4,13 @@
  * During the negotiation what arrives goes through a {@link ByteReader}; afterwards each chunk is handed to the
  * parser of replies as it comes, out of one buffer that is used again and again, so that reading costs no allocation.
  */
-import { connect as connectSocket, isIP, type NetConnectOpts, type Socket } from 'node:net';
+import { connect as connectSocket, type NetConnectOpts, type Socket } from 'node:net';
 import type { TlsClient } from '../../crypto/tls-credentials.ts';
 import { asBlockError, BlockError } from '../../errors/block-error.ts';
 import { setUnixSendBuffer } from '../../host/index.ts';
 import { ByteReader, ConnectionLost } from '../byte-reader.ts';
 import { SEND_BUFFER } from '../constants.ts';
-import { describeAddress, type ServerAddress } from '../socket-address.ts';
+import { describeAddress, inetConnectOptions, type ServerAddress } from '../socket-address.ts';
 
 /** Bytes read from the socket at a time. */
 const READ_SIZE = 256 * 1024;
@@ -183,9 +183,7 @@ const CLOSE_MS = 5000;
 
 function socketOptions(address: ServerAddress): Record<string, unknown> {
   if (address.type === 'unix') return { path: `${address.abstract ? '\0' : ''}${address.path}` };
-  const { host, port, family, keepAlive, numeric } = address;
-  if (numeric && isIP(host) === 0) throw new BlockError(`'${host}' is no address, and numeric=on allows no names`);
-  return { host, port, keepAlive, ...(family === undefined ? {} : { family }) };
+  return inetConnectOptions(address);
 }
 
 function connected(socket: Socket): Promise<void> {

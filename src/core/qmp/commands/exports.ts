@@ -3,7 +3,7 @@ import { bool, choice, group, list, text, variant } from '../../options/fields.t
 import { policyFields, setErrorPolicies } from '../backend-settings.ts';
 import { namedBackend } from '../backends.ts';
 import { exportOptions, requestExport, serverFields } from '../export-options.ts';
-import { listenAddress, nestedAddress, serverCredentials } from '../nbd-address.ts';
+import { nestedAddress, nestedListenAddress, serverCredentials } from '../nbd-address.ts';
 import { type AnyCommand, command, unionCommand } from '../record.ts';
 
 const required = { required: true } as const;
@@ -18,7 +18,7 @@ const start = command({
   },
   async run({ addr, ...rest }, { service: { exports, graph } }) {
     await exports.start({
-      addresses: [listenAddress(addr.type, addr.data)],
+      addresses: [nestedListenAddress(addr)],
       maxConnections: rest['max-connections'],
       handshakeSeconds: rest['handshake-max-seconds'],
       credentials: serverCredentials(graph, rest['tls-creds'], rest['tls-authz']),

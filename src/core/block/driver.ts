@@ -15,6 +15,7 @@ import type { Closer } from '../async/closer.ts';
 import type { Maybe } from '../async/maybe.ts';
 import type { DirtyBitmap } from '../bitmap/index.ts';
 import type { HostFile } from '../host/index.ts';
+import type { Fields } from '../options/field.ts';
 import type { OptionSchema, Options } from '../options/schema.ts';
 import type { AmendCapability } from './amend.ts';
 import type { BitmapStore } from './bitmap-store.ts';
@@ -26,6 +27,7 @@ import type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 import type { Edge } from './graph/edge.ts';
 import type { ImageInfo } from './image-info.ts';
 import type { ObjectKind, ObjectKinds } from './objects/object-type.ts';
+import type { PageCacheCapability } from './page-cache.ts';
 import type { PermMask, PermPair, UserPermissions } from './permissions-bits.ts';
 import type { PointInTimeCapability } from './point-in-time.ts';
 import type { SnapshotCapability } from './snapshots.ts';
@@ -36,6 +38,7 @@ export type { CheckCapability, CheckOptions, CheckResult } from './check.ts';
 export type { CreateCapability, CreateContext, MeasureContext } from './creation.ts';
 export type { BreakpointCapability, LabelCapability } from './fault-control.ts';
 export type { ImageInfo, SnapshotInfo } from './image-info.ts';
+export type { PageCacheCapability, PageCachePass } from './page-cache.ts';
 export type { NewSnapshot, SnapshotCapability } from './snapshots.ts';
 
 /** Flags of write, zero and copy requests; a driver sees only those in its image's `flags`. */
@@ -217,19 +220,6 @@ export interface VmStateCapability {
   write(offset: number, buf: Uint8Array): Maybe<void>;
 }
 
-export interface PageCacheCapability {
-  /**
-   * From now on until `end`, reading leaves the page cache as it was found: what was not cached before is
-   * dropped again once read. Undefined where there is nothing to be polite about.
-   */
-  begin(): Promise<PageCachePass | undefined>;
-  /** Write out what has been written and drop all that is cached, so that reading asks the medium. */
-  forget?(): Promise<void>;
-}
-export interface PageCachePass {
-  end(): Promise<void>;
-}
-
 export interface BackingCapability {
   /** The name and format written in the header, if any. */
   readonly fileName: string | undefined;
@@ -374,6 +364,8 @@ export interface Driver<O extends Options = Options> {
   readonly create?: CreateCapability;
   /** Options of `amend`, under their command-line names, without defaults; its images then have {@link Image.amend}. */
   readonly amendOptions?: OptionSchema;
+  /** What `info().specific.data` of its images holds, for the control socket's schema. */
+  readonly infoFields?: Fields;
   /** It writes a file that its options name: none that an image asks for. */
   readonly writesFiles?: boolean;
   /** A read-write open may end read-only instead (`auto-read-only`). */

@@ -8,7 +8,7 @@
  */
 export { type IvAlgorithm, type IvGenerator, ivGenerator } from './iv-generator.ts';
 export { HEADER_BYTES, type LuksHeader, luksVersion } from './luks/header.ts';
-export { luksInfo } from './luks/info.ts';
+export { luksInfo, luksInfoFields } from './luks/info.ts';
 export {
   amendSlots,
   LUKS_DISPLAY_ORDER,

@@ -20,6 +20,7 @@ export interface OptionHelp {
 const WORDS: Readonly<Record<FieldInfo['kind'], string>> = {
   size: 'size',
   integer: 'num',
+  number: 'num',
   bool: 'bool (on/off)',
   text: 'str',
   choice: 'str',

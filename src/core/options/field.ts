@@ -4,6 +4,7 @@ import * as v from 'valibot';
 export type FieldKind =
   | 'size'
   | 'integer'
+  | 'number'
   | 'bool'
   | 'text'
   | 'choice'

@@ -21,6 +21,7 @@ export {
   type NodeRef,
   type NumberFieldOptions,
   nodeRef,
+  number,
   secretId,
   type TextFieldOptions,
   text,

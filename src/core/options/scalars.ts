@@ -45,6 +45,14 @@ export function integer<const P extends NumberFieldOptions>(options: P): Present
   });
 }
 
+/** A number, whole or not. */
+export function number<const P extends FieldOptions & { readonly default?: number }>(options: P): Present<number, P> {
+  return converted(infoFrom('number', options), options, (input) => {
+    const value = typeof input === 'string' && input.trim() !== '' ? Number(input) : input;
+    return typeof value === 'number' && Number.isFinite(value) ? value : expects('a number', input);
+  });
+}
+
 function toInteger(text: string): number {
   const trimmed = text.trim();
   const negative = trimmed.startsWith('-');

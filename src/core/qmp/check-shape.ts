@@ -15,6 +15,9 @@ export function checkShape(shape: Shape, value: unknown, types: Types, name = ''
     case 'int':
       if (!isWhole(value)) throw wrongType(name, 'integer');
       return;
+    case 'number':
+      if (typeof value !== 'number' && typeof value !== 'bigint') throw wrongType(name, 'number');
+      return;
     case 'bool':
       if (typeof value !== 'boolean') throw wrongType(name, 'boolean');
       return;
@@ -77,6 +80,8 @@ function fits(shape: Shape, value: unknown): boolean {
   switch (shape.kind) {
     case 'int':
       return isWhole(value);
+    case 'number':
+      return typeof value === 'number' || typeof value === 'bigint';
     case 'bool':
       return typeof value === 'boolean';
     case 'str':
@@ -96,6 +101,7 @@ function fits(shape: Shape, value: unknown): boolean {
 
 const WORDS: Readonly<Record<Shape['kind'], string>> = {
   int: 'integer',
+  number: 'number',
   bool: 'boolean',
   str: 'string',
   enum: 'string',

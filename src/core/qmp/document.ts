@@ -43,7 +43,12 @@ export function documentOf(types: Types): string {
     '## Events\n',
     ...[...eventTable.values()].map((record) => eventSection(record.name, record.help, record.data)),
   );
-  parts.push('## Options of nodes\n', namedSection(types));
+  const [options, answers] = [true, false].map((branch) => [...types].filter(([, { cases }]) => !!cases === branch));
+  parts.push('## Options of nodes\n', namedSection(options ?? []));
+  parts.push(
+    '## Answers that contain themselves\n',
+    ...(answers ?? []).map(([name, shape]) => answerSection(name, shape)),
+  );
   return `${parts.join('\n').trimEnd()}\n`;
 }
 
@@ -115,7 +120,15 @@ function word(shape: Shape): string {
     case 'named':
       return `[${shape.name}](#${shape.name.toLowerCase()})`;
     default:
-      return { int: 'int', bool: 'bool', str: 'str', any: 'anything', null: 'null', object: 'object' }[shape.kind];
+      return {
+        int: 'int',
+        number: 'number',
+        bool: 'bool',
+        str: 'str',
+        any: 'anything',
+        null: 'null',
+        object: 'object',
+      }[shape.kind];
   }
 }
 
@@ -123,8 +136,12 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
-function namedSection(types: Types): string {
-  return [...types]
+function answerSection(name: string, shape: ObjectShape): string {
+  return [`### ${name}\n`, 'A member with ? may be missing.\n', ...table(shape, 'Member')].join('\n');
+}
+
+function namedSection(types: readonly (readonly [string, ObjectShape])[]): string {
+  return types
     .map(([name, shape]) => {
       const head = [`### ${name}\n`, 'A member with ? may be left out. These members belong to all drivers:\n'];
       const common = table({ kind: 'object', members: shape.members }, 'Member');

@@ -1,6 +1,6 @@
 /**
- * The types of the control socket that depend on which drivers there are: what opens a node, and what makes an image.
- * They are made of the drivers' own schemas; no option is listed here.
+ * The types of the control socket that have names. Those of what opens a node, what makes an image and what an image
+ * tells are made of the drivers' own schemas; no option is listed here.
  */
 import type { CreateCapability } from '../block/creation.ts';
 import type { ChildSlot, Driver, DriverList } from '../block/driver.ts';
@@ -9,7 +9,9 @@ import { filteredSlot, slotsOf } from '../block/graph/slots.ts';
 import { objectEntries } from '../block/objects/object-types.ts';
 import type { FieldSchema, Fields } from '../options/field.ts';
 import { choice, fieldsOf, group, nodeRef, text } from '../options/fields.ts';
+import { imageInfoFields } from './image-types.ts';
 import { type Member, membersOf, type ObjectShape, type TypeName, type Types, unionOf } from './shape.ts';
+import { blockStatsFields, deviceStatsFields } from './stats-types.ts';
 
 const OBJECT_ID = text({ help: 'Name for others to refer to it', required: true });
 
@@ -36,6 +38,7 @@ export class DriverTypes {
     });
     const creations = drivers.flatMap((driver) => (driver.create ? [[driver.name, creationFields(driver)]] : []));
     const amends = drivers.flatMap((driver) => (driver.amendOptions ? [[driver.name, amendFields(driver)]] : []));
+    const specific = drivers.flatMap(({ name, infoFields }) => (infoFields ? [[name, infoFields]] : []));
     const objects = await Promise.all(
       objectEntries.map(async ({ name, load }) => [name, { id: OBJECT_ID, ...fieldsOf((await load()).options) }]),
     );
@@ -45,8 +48,15 @@ export class DriverTypes {
       ['BlockdevAmendOptions', unionOf('driver', Object.fromEntries(amends))],
       ['ObjectOptions', unionOf('qom-type', Object.fromEntries(objects))],
       ['BlockdevCreateOptions', unionOf('driver', Object.fromEntries(creations))],
+      ['ImageInfo', ofFields(imageInfoFields(Object.fromEntries(specific)))],
+      ['BlockStats', ofFields(blockStatsFields)],
+      ['BlockDeviceStats', ofFields(deviceStatsFields)],
     ]);
   }
+}
+
+function ofFields(fields: Fields): ObjectShape {
+  return { kind: 'object', members: membersOf(fields) };
 }
 
 /** Options of every node, with `cache` as the group it is on the wire. */

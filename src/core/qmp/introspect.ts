@@ -5,7 +5,14 @@ import { NOTHING } from './shape.ts';
 
 export type SchemaInfo = Readonly<Record<string, unknown>> & { readonly name: string };
 
-const JSON_TYPES = { int: 'int', bool: 'boolean', str: 'string', any: 'value', null: 'null' } as const;
+const JSON_TYPES = {
+  int: 'int',
+  number: 'number',
+  bool: 'boolean',
+  str: 'string',
+  any: 'value',
+  null: 'null',
+} as const;
 
 /** All commands, events and the types they use; types are named by numbers, for their names are no part of the contract. */
 export function introspect(
@@ -43,6 +50,7 @@ class Maker {
   nameOf(shape: Shape): string {
     switch (shape.kind) {
       case 'int':
+      case 'number':
       case 'bool':
       case 'str':
       case 'any':

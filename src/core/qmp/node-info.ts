@@ -6,6 +6,7 @@ import { linkDown } from '../block/graph/freeze.ts';
 import { describeImage } from '../block/graph/image-info.ts';
 import type { Node } from '../block/graph/node.ts';
 import { anything, bool, bytes, choice, group, integer, list, text } from '../options/fields.ts';
+import { named } from './shape.ts';
 
 const required = { required: true } as const;
 const size = (help: string) => bytes({ help, ...required });
@@ -33,7 +34,10 @@ export const deviceInfoFields = {
   iops: limit(),
   iops_rd: limit(),
   iops_wr: limit(),
-  image: anything({ help: 'As img info --output=json shows it; with backing-image unless flat', ...required }),
+  image: named(
+    'ImageInfo',
+    anything({ help: 'As img info --output=json shows it; with backing-image unless flat', ...required }),
+  ),
   cache: group(
     {
       writeback: yes('Writes are not stable at once'),

@@ -5,7 +5,7 @@
 import { type FieldInfo, type FieldSchema, type Fields, fieldInfo } from '../options/field.ts';
 
 export type Shape =
-  | { readonly kind: 'int' | 'bool' | 'str' | 'any' | 'null' }
+  | { readonly kind: 'int' | 'number' | 'bool' | 'str' | 'any' | 'null' }
   | { readonly kind: 'enum'; readonly values: readonly string[] }
   | { readonly kind: 'list'; readonly item: Shape }
   | ObjectShape
@@ -31,13 +31,19 @@ export interface Member {
   readonly default?: unknown;
 }
 
-/** Options of a node and of the making of an image: they depend on which drivers there are. */
+/**
+ * Options of a node and of the making of an image, and what is told of one: they depend on which drivers there are. And
+ * statistics, in which nodes stand within nodes.
+ */
 export type TypeName =
   | 'BlockdevOptions'
   | 'BlockdevFilterOptions'
   | 'BlockdevCreateOptions'
   | 'BlockdevAmendOptions'
-  | 'ObjectOptions';
+  | 'ObjectOptions'
+  | 'ImageInfo'
+  | 'BlockStats'
+  | 'BlockDeviceStats';
 
 /** The shapes of the named types. */
 export type Types = ReadonlyMap<TypeName, ObjectShape>;
@@ -68,8 +74,9 @@ function shapeOfInfo(info: FieldInfo): Shape {
     case 'size':
     case 'integer':
       return { kind: 'int' };
+    case 'number':
     case 'bool':
-      return { kind: 'bool' };
+      return { kind: info.kind };
     case 'text':
       return textShape(info);
     case 'choice':

@@ -5,9 +5,9 @@
  * sectors are encrypted is for core/crypto. The driver stacks on anything: a file, a device, a remote export.
  */
 import type { Driver, OpenContext } from '../../core/block/driver.ts';
-import { LuksVolume, luksAmendFields, luksVersion } from '../../core/crypto/index.ts';
+import { LuksVolume, luksAmendFields, luksInfoFields, luksVersion } from '../../core/crypto/index.ts';
 import { BlockError, CorruptImage, Usage } from '../../core/errors/block-error.ts';
-import { defineOptions, type OptionsOf, secretId } from '../../core/options/fields.ts';
+import { bool, defineOptions, type OptionsOf, secretId } from '../../core/options/fields.ts';
 import { areaOf } from './area.ts';
 import { createCapability } from './create.ts';
 import { LuksImage } from './image.ts';
@@ -61,4 +61,8 @@ export const luksDriver: Driver<LuksOptions> = {
   open,
   create: createCapability,
   amendOptions: defineOptions(luksAmendFields),
+  infoFields: {
+    ...luksInfoFields,
+    'detached-header': bool({ help: 'The data is in another file', required: true }),
+  },
 };

@@ -10,6 +10,7 @@ import type { Driver } from '../../core/block/driver.ts';
 import { amendOptions } from './amend/options.ts';
 import { createCapability } from './create.ts';
 import { Qcow2Image } from './image.ts';
+import { infoFields } from './info-fields.ts';
 import { MAGIC } from './meta/header.ts';
 import { viewOf } from './meta/struct.ts';
 import { openDisk } from './open.ts';
@@ -32,6 +33,7 @@ export const qcow2Driver: Driver<Qcow2Options> = {
   },
   create: createCapability,
   amendOptions,
+  infoFields,
   async open(context) {
     return new Qcow2Image(await openDisk(context));
   },

@@ -1,8 +1,15 @@
 /** A client of a session within this process: what it sends arrives byte for byte, what comes back is parsed. */
 import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import { JobList } from '../../../src/core/job/job-list.ts';
+import { checkShape } from '../../../src/core/qmp/check-shape.ts';
+import { allCommands } from '../../../src/core/qmp/commands/index.ts';
+import { DriverTypes } from '../../../src/core/qmp/driver-types.ts';
+import { eventTable } from '../../../src/core/qmp/events.ts';
 import { BlockService, Session } from '../../../src/core/qmp/index.ts';
 import { driverList } from '../../../src/drivers/index.ts';
+
+const types = await new DriverTypes(driverList).all();
+const returns = new Map(allCommands.map(({ name, returns: shape }) => [name, shape]));
 
 export interface Message {
   readonly QMP?: unknown;
@@ -19,6 +26,8 @@ export class Client {
   ended = false;
   #waiting: (() => void)[] = [];
   #nextId = 1;
+  /** Messages whose form has been looked at, unless somebody has taken them away. */
+  #checked = 0;
 
   constructor(service: BlockService) {
     this.session = new Session(service, {
@@ -57,11 +66,22 @@ export class Client {
     return this.until((message) => message.id === id);
   }
 
-  /** What a command returns; throws its error. */
+  /** What a command returns; throws its error. It, and events up to it, are of the types that the introspection says. */
   async run<T = unknown>(execute: string, args?: object): Promise<T> {
     const answer = await this.ask(execute, args);
     if (answer.error) throw new Error(`${execute}: ${answer.error.desc}`);
+    this.#check(execute, answer.return);
     return answer.return as T;
+  }
+
+  #check(execute: string, answer: unknown): void {
+    const shape = returns.get(execute);
+    if (shape) checkShape(shape, answer, types, `the answer to ${execute}`);
+    for (const { event = '', data = {} } of this.messages.slice(this.#checked)) {
+      const told = eventTable.get(event)?.data;
+      if (told) checkShape(told, data, types, `the event ${event}`);
+    }
+    this.#checked = this.messages.length;
   }
 
   /** The text of the error that a command ends with. */

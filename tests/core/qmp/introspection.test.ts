@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { createImage } from '../../../src/core/job/create-image.ts';
 import { fieldInfo } from '../../../src/core/options/field.ts';
 import { validate } from '../../../src/core/options/parse.ts';
 import { checkShape } from '../../../src/core/qmp/check-shape.ts';
@@ -11,7 +12,10 @@ import { DriverTypes } from '../../../src/core/qmp/driver-types.ts';
 import type { AnyCommand } from '../../../src/core/qmp/record.ts';
 import type { Shape, Types } from '../../../src/core/qmp/shape.ts';
 import { driverList } from '../../../src/drivers/index.ts';
+import { tempDir } from '../../support/temp.ts';
 import { scene } from './client.ts';
+
+const MiB = 1024 * 1024;
 
 interface Info {
   readonly name: string;
@@ -146,6 +150,85 @@ describe('query-qmp-schema', () => {
     },
   );
 });
+
+describe('answers are of the types that are described', () => {
+  test('of statistics, with histograms, intervals and nodes within nodes', async () => {
+    await using made = await scene();
+    const { client } = made;
+    const file = join(tempDir(), 'a.qcow2');
+    await createImage(made.service.graph, { driver: 'qcow2', fileName: file, options: { size: MiB } });
+    await client.run('blockdev-add', {
+      driver: 'qcow2',
+      'node-name': 'n',
+      file: { driver: 'file', filename: file },
+      backing: { driver: 'null-co', size: MiB },
+    });
+    await client.run('nbd-server-start', { addr: { type: 'unix', data: { path: join(tempDir(), 's') } } });
+    const intervals = { 'stats-intervals': [1, 60] };
+    await client.run('block-export-add', { type: 'nbd', id: 'e', 'node-name': 'n', ...intervals });
+    await client.run('block-latency-histogram-set', { id: 'e', boundaries: [10, 20] });
+    await client.run('block-latency-histogram-set', { id: 'n', boundaries: [10] });
+    const [told] = await client.run<Message[]>('query-blockstats');
+    expect(told).toMatchObject({
+      stats: { rd_latency_histogram: { bins: [0, 0, 0] }, timed_stats: [{ avg_rd_queue_depth: 0 }, {}] },
+      parent: { stats: { rd_operations: expect.any(Number) } },
+      backing: { stats: { zone_append_bytes: 0 } },
+    });
+    await client.run('query-blockstats', { 'query-nodes': true });
+    const stats = memberOf(await infos(), 'query-blockstats', 'stats');
+    expect(stats.map(({ name }) => name)).toContain('wr_highest_offset');
+  });
+
+  test('of images, whatever belongs to their formats', async () => {
+    await using made = await scene();
+    const { client, service } = made;
+    const dir = tempDir();
+    await client.run('object-add', { 'qom-type': 'secret', id: 'k', data: 'open' });
+    const luks = { format: 'luks', 'key-secret': 'k', 'iter-time': 10 };
+    const images: readonly (readonly [string, string, object, object?])[] = [
+      ['a', 'qcow2', { data_file: join(dir, 'data'), data_file_raw: true }],
+      ['b', 'qcow2', { compat: '0.10' }],
+      ['c', 'qcow2', { encrypt: luks, extended_l2: true }, { encrypt: { format: 'luks', 'key-secret': 'k' } }],
+      ['d', 'luks', { 'key-secret': 'k', 'iter-time': 10 }, { 'key-secret': 'k' }],
+    ];
+    for (const [name, driver, options, open = {}] of images) {
+      const filename = join(dir, name);
+      await createImage(service.graph, { driver, fileName: filename, options: { size: MiB, ...options } });
+      const file = { driver: 'file', filename };
+      await client.run('blockdev-add', { driver, 'node-name': name, file, ...open });
+    }
+    await client.run('block-dirty-bitmap-add', { node: 'c', name: 'bits', persistent: true });
+    await client.run('blockdev-snapshot-internal-sync', { device: 'c', name: 's' });
+    await client.run('blockdev-del', { 'node-name': 'c' });
+    await client.run('blockdev-add', {
+      driver: 'qcow2',
+      'node-name': 'c',
+      file: { driver: 'file', filename: join(dir, 'c') },
+      encrypt: { format: 'luks', 'key-secret': 'k' },
+      backing: 'a',
+    });
+    const nodes = await client.run<Message[]>('query-named-block-nodes');
+    expect(nodes.find((node) => node['node-name'] === 'c')).toMatchObject({
+      image: {
+        snapshots: [{ name: 's' }],
+        'backing-image': { 'format-specific': { data: { 'data-file-raw': true } } },
+        'format-specific': { data: { encrypt: { slots: { length: 8 } }, bitmaps: [{ name: 'bits' }] } },
+      },
+    });
+    await client.run('query-named-block-nodes', { flat: true });
+    const image = memberOf(await infos(), 'query-named-block-nodes', 'image');
+    expect(image.map(({ name }) => name)).toContain('virtual-size');
+  });
+});
+
+type Message = Readonly<Record<string, unknown>>;
+
+/** Members of a member of what the list holds that a command answers with. */
+function memberOf(all: ReadonlyMap<string, Info>, command: string, member: string): NonNullable<Info['members']> {
+  const item = all.get(all.get(all.get(command)?.['ret-type'] ?? '')?.['element-type'] ?? '');
+  const found = item?.members?.find(({ name }) => name === member);
+  return all.get(found?.type ?? '')?.members ?? [];
+}
 
 const isAny = (schema: AnyCommand['schema']): boolean => fieldInfo(schema)?.kind === 'any';
 

@@ -1,11 +1,12 @@
 /** What requests there were, and how long they took. */
 
 import type { IoKind } from '../../block/accounting/counters.ts';
-import { anything, bool, bytes, group, list, text } from '../../options/fields.ts';
+import { bool, bytes, group, list, text } from '../../options/fields.ts';
 import { setIntervals, statsInterval } from '../backend-settings.ts';
 import { accountsOf } from '../backends.ts';
 import { type AnyCommand, command } from '../record.ts';
 import { blockStats } from '../stats.ts';
+import { blockStatsFields } from '../stats-types.ts';
 
 const required = { required: true } as const;
 
@@ -13,19 +14,10 @@ const queryStats = command({
   name: 'query-blockstats',
   help: 'Tell how many requests there were, how they ended and how long they took',
   arguments: { 'query-nodes': bool({ help: 'Of every node, rather than of every export', default: false }) },
-  returns: list(
-    group(
-      {
-        device: text({ help: 'Id of the export' }),
-        'node-name': text({ help: 'The node', ...required }),
-        stats: anything({ help: 'The numbers: docs/accounting.md says what each means', ...required }),
-        parent: anything({ help: "The same of the child with the node's own data" }),
-        backing: anything({ help: 'The same of the backing file' }),
-      },
-      { help: 'An export or a node', ...required },
-    ),
-    { help: 'Exports or nodes', ...required },
-  ),
+  returns: list(group(blockStatsFields, { help: 'An export or a node', ...required }), {
+    help: 'Exports or nodes',
+    ...required,
+  }),
   run: ({ 'query-nodes': nodes }, { service }) => blockStats(service.graph, nodes),
 });
 

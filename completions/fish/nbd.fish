@@ -59,7 +59,7 @@ function __nbd_keys
                 'data_file_raw=	The external data file must stay valid as a raw image' \
                 'encrypt.cipher-alg=	Name of encryption cipher algorithm' \
                 'encrypt.cipher-mode=	Name of encryption cipher mode' \
-                'encrypt.format=	Encrypt the image, format choices: \'aes\', \'luks\'' \
+                'encrypt.format=	Encrypt the image, format choices: \'luks\'; \'aes\' is refused' \
                 'encrypt.hash-alg=	Name of encryption hash algorithm' \
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.ivgen-alg=	Name of IV generator algorithm' \
@@ -93,6 +93,7 @@ function __nbd_keys
                 'compat=	Compatibility level (v2 [0.10] or v3 [1.1])' \
                 'data_file=	File name of an external data file' \
                 'data_file_raw=	The external data file must stay valid as a raw image' \
+                'encrypt.format=	How the image is encrypted; it says so itself' \
                 'encrypt.iter-time=	Time to spend in PBKDF in milliseconds' \
                 'encrypt.keyslot=	Select a single keyslot to modify explicitly' \
                 'encrypt.new-secret=	New secret to set in the matching keyslots. Empty string to erase' \
@@ -334,7 +335,6 @@ function __nbd_key_values
                 'ctr'
         case 'create qcow2 encrypt.format'
             printf '%s\n' \
-                'aes' \
                 'luks'
         case 'create qcow2 encrypt.hash-alg'
             printf '%s\n' \
@@ -419,6 +419,9 @@ function __nbd_key_values
             printf '%s\n' \
                 'on' \
                 'off'
+        case 'amend qcow2 encrypt.format'
+            printf '%s\n' \
+                'luks'
         case 'amend qcow2 encrypt.state'
             printf '%s\n' \
                 'active' \

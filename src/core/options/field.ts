@@ -30,6 +30,8 @@ export interface FieldInfo {
   /** Accepted, but not shown in help (an old spelling). */
   readonly hidden?: boolean;
   readonly choices?: readonly string[];
+  /** Words that are let through only for whoever gets them to say why they are not granted. */
+  readonly neverGranted?: readonly string[];
   /** A text that is a number mostly, and may be written as one. */
   readonly orNumber?: boolean;
   /** Null is a value of its own. */

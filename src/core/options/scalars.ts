@@ -165,7 +165,8 @@ export function choice<const C extends readonly string[], const P extends Choice
   options: P,
 ): Present<C[number], P> {
   const offered = choices.filter((name) => !options.neverGranted?.includes(name));
-  return converted(infoFrom('choice', options, { choices: offered }), options, (input) => {
+  const { neverGranted = [] } = options;
+  return converted(infoFrom('choice', options, { choices: offered, neverGranted }), options, (input) => {
     const word = toText(input);
     const found = choices.find((name): name is C[number] => name === word);
     return found ?? expects(choiceText(offered), input);

@@ -29,7 +29,8 @@ export function checkShape(shape: Shape, value: unknown, types: Types, name = ''
       return;
     case 'enum':
       if (typeof value !== 'string') throw wrongType(name, 'string');
-      if (!shape.values.includes(value)) throw unknownWord(name, value, shape.values);
+      if (!shape.values.includes(value) && !shape.refused?.includes(value))
+        throw unknownWord(name, value, shape.values);
       return;
     case 'list':
       if (!Array.isArray(value)) throw wrongType(name, 'array');

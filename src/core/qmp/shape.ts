@@ -6,7 +6,8 @@ import { type FieldInfo, type FieldSchema, type Fields, fieldInfo } from '../opt
 
 export type Shape =
   | { readonly kind: 'int' | 'number' | 'bool' | 'str' | 'any' | 'null' }
-  | { readonly kind: 'enum'; readonly values: readonly string[] }
+  /** What is `refused` is not said to be accepted, but gets through, so that the error says why it is not. */
+  | { readonly kind: 'enum'; readonly values: readonly string[]; readonly refused?: readonly string[] }
   | { readonly kind: 'list'; readonly item: Shape }
   | ObjectShape
   | { readonly kind: 'either'; readonly forms: readonly Shape[] }
@@ -80,7 +81,7 @@ function shapeOfInfo(info: FieldInfo): Shape {
     case 'text':
       return textShape(info);
     case 'choice':
-      return { kind: 'enum', values: info.choices ?? [] };
+      return { kind: 'enum', values: info.choices ?? [], refused: info.neverGranted ?? [] };
     case 'node':
       return { kind: 'either', forms: [{ kind: 'str' }, { kind: 'named', name: 'BlockdevOptions' }, { kind: 'null' }] };
     case 'list':

@@ -85,6 +85,47 @@ describe('nodes', () => {
     expect(fs.statSync(filename).size).toBe(0);
   });
 
+  test('take the words of QEMU for the encryption of an image, and refuse that of old', async () => {
+    await using made = await scene();
+    const { client } = made;
+    const filename = path.join(tempDir(), 'disk.qcow2');
+    for (const id of ['k', 'l']) await client.run('object-add', { 'qom-type': 'secret', id, data: `the ${id}` });
+    await create(client, { driver: 'file', filename });
+    await client.run('blockdev-add', { driver: 'file', 'node-name': 'file', filename });
+    const encrypted = (encrypt: object) => ({ driver: 'qcow2', file: 'file', size: MiB, encrypt });
+    for (const format of ['qcow', 'aes']) {
+      await expect(create(client, encrypted({ format, 'key-secret': 'k' }))).rejects.toThrow(
+        /are not encrypted as aes/,
+      );
+    }
+    const wrong = { 'job-id': 'j', options: encrypted({ format: 'luk' }) };
+    expect(await client.refusal('blockdev-create', wrong)).toMatch(/does not accept value 'luk'/);
+    await create(client, encrypted({ format: 'luks', 'key-secret': 'k', 'iter-time': 10 }));
+    const encrypt = { format: 'luks', 'key-secret': 'k' };
+    await client.run('blockdev-add', { driver: 'qcow2', 'node-name': 'disk', file: 'file', encrypt });
+    const change = { state: 'active', 'new-secret': 'l', 'iter-time': 10 };
+    const amend = async (format: string): Promise<unknown> => {
+      const options = { driver: 'qcow2', encrypt: { format, ...change } };
+      await client.run('x-blockdev-amend', { 'job-id': 'a', 'node-name': 'disk', options });
+      await client.until(({ event, data }) => event === 'JOB_STATUS_CHANGE' && data?.status === 'concluded');
+      const jobs = await client.run('query-jobs');
+      await client.run('job-dismiss', { id: 'a' });
+      client.messages.length = 0;
+      return jobs;
+    };
+    expect(await amend('qcow')).toMatchObject([{ error: expect.stringMatching(/encrypted as luks, not as .*=qcow/) }]);
+    expect(await amend('luks')).toEqual([expect.not.objectContaining({ error: expect.anything() })]);
+    await client.run('blockdev-del', { 'node-name': 'disk' });
+    const other = { format: 'luks', 'key-secret': 'l' };
+    await client.run('blockdev-add', { driver: 'qcow2', 'node-name': 'disk', file: 'file', encrypt: other });
+  });
+
+  test('say why requests of a file cannot be carried out otherwise', async () => {
+    await using made = await scene();
+    const file = { driver: 'file', 'node-name': 'n', filename: path.join(tempDir(), 'a'), aio: 'io_uring' };
+    expect(await made.client.refusal('blockdev-add', file)).toMatch(/aio=io_uring is not available/);
+  });
+
   test('closed by force give their users errors, and no file stays open', async () => {
     await using made = await scene();
     const { client, service } = made;

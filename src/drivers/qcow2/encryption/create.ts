@@ -12,9 +12,15 @@ import { NotSupported, Usage } from '../../../core/errors/block-error.ts';
 import { choice, group, secretId } from '../../../core/options/fields.ts';
 import { areaAt } from './open.ts';
 
+/** The encryption of old, as the command line and the control socket call it. */
+export const OLD_FORMATS = ['aes', 'qcow'] as const;
+
 /** Members of `encrypt.` */
 const encryptFields = {
-  format: choice(['aes', 'luks'], { help: "Encrypt the image, format choices: 'aes', 'luks'" }),
+  format: choice(['luks', ...OLD_FORMATS], {
+    help: "Encrypt the image, format choices: 'luks'; 'aes' is refused",
+    neverGranted: OLD_FORMATS,
+  }),
   ...luksCreateFields,
   'key-secret': secretId({ help: 'ID of secret providing qcow AES key or LUKS passphrase' }),
 };
@@ -35,13 +41,13 @@ interface EncryptOptions extends LuksCreateOptions {
 
 /**
  * @param measuring no image is made: a password is not needed.
- * @throws Usage, NotSupported for the format `aes` and for algorithms that are not there.
+ * @throws Usage, NotSupported for the encryption of old and for algorithms that are not there.
  */
 export function newEncryption(
   encrypt: EncryptOptions | undefined,
   { legacy, measuring }: { readonly legacy: boolean; readonly measuring: boolean },
 ): NewEncryption | undefined {
-  if (legacy || encrypt?.format === 'aes') {
+  if (legacy || OLD_FORMATS.some((name) => name === encrypt?.format)) {
     throw new NotSupported(
       'new images are not encrypted as aes: the password itself is the key, and equal sectors can be told from outside',
       { hint: 'Use encrypt.format=luks' },

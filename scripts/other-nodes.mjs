@@ -45,6 +45,7 @@ function smoke(node) {
     for (let at = 0; at < data.length; at += MIB) data.write(`block at ${at}`, at);
     writeFileSync(join(folder, 'disk.raw'), data);
     const img = join(root, 'bin', 'img');
+    const io = join(root, 'bin', 'io');
     const library = `import(${JSON.stringify(join(root, 'dist', 'index.js'))})`;
     const commands = [
       ['-e', `${library}.then((it) => { if (typeof it.BlockError !== 'function') process.exit(1); })`],
@@ -55,6 +56,9 @@ function smoke(node) {
       [img, 'check', 'zstd.qcow2'],
       [img, 'compare', '-f', 'raw', '-F', 'qcow2', 'disk.raw', 'zlib.qcow2'],
       [img, 'compare', 'zlib.qcow2', 'zstd.qcow2'],
+      [io, '--trace', 'trace.jsonl.zst', '-f', 'raw', '-c', 'read 0 4k', 'disk.raw'],
+      // Bit 2 of the frame header: a checksum of the content.
+      ['-e', "if (!(require('node:fs').readFileSync('trace.jsonl.zst')[4] & 4)) process.exit(1);"],
     ];
     const begin = performance.now();
     for (const command of commands) {

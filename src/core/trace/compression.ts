@@ -25,6 +25,7 @@ export function compressorFor(path: string): Compressor | undefined {
 
 /** Node's zlib as it is from 22.15 on. */
 interface ZlibWithZstd {
+  readonly constants?: { readonly ZSTD_c_compressionLevel?: number; readonly ZSTD_c_checksumFlag?: number };
   zstdCompressSync?(data: Uint8Array, options: { params: Record<number, number> }): Uint8Array;
   zstdDecompressSync?(data: Uint8Array, options: { maxOutputLength: number }): Uint8Array;
 }
@@ -33,12 +34,15 @@ function loadZlib(): typeof NodeZlib & ZlibWithZstd {
   return require('node:zlib') as typeof NodeZlib & ZlibWithZstd;
 }
 
-function zstdCompressor(): Compressor {
-  const zlib = loadZlib();
-  const { zstdCompressSync } = zlib;
+/**
+ * Frames with the checksum of their content (RFC 8878, 3.1.1) where Node makes them, for the package cannot; both verify
+ * one in reading.
+ */
+export function zstdCompressor(zlib: ZlibWithZstd = loadZlib()): Compressor {
+  const { zstdCompressSync, constants = {} } = zlib;
   if (zstdCompressSync) {
-    const level = (zlib.constants as unknown as Record<string, number>).ZSTD_c_compressionLevel ?? 100;
-    return (data) => zstdCompressSync(data, { params: { [level]: ZSTD_LEVEL } });
+    const { ZSTD_c_compressionLevel: level = 100, ZSTD_c_checksumFlag: checksum = 201 } = constants;
+    return (data) => zstdCompressSync(data, { params: { [level]: ZSTD_LEVEL, [checksum]: 1 } });
   }
   const encoder = new (loadPackage().Encoder)(ZSTD_LEVEL);
   return (data) => encoder.encodeSync(Buffer.from(data.buffer, data.byteOffset, data.length));

@@ -100,6 +100,13 @@ describe('our traces', () => {
     await expect(readTrace(path)).rejects.toThrow(`trace '${path}': ${message}`);
   });
 
+  test('of zstd that are not what their checksum says are refused', async () => {
+    // One raw block of five bytes, of which the checksum is another.
+    const frame = Buffer.concat([Buffer.from('28b52ffd0458290000', 'hex'), Buffer.from('trace'), Buffer.alloc(4)]);
+    const path = file(frame);
+    await expect(readTrace(path)).rejects.toThrow(`trace '${path}': it is not valid zstd data (`);
+  });
+
   test('of zstd that would grow without bound are refused', async () => {
     // One frame of repeated bytes: each block of four bytes stands for 128 KiB.
     const blocks = Array.from({ length: 3000 }, () => Buffer.from([0x02 | 0x00, 0x00, 0x10, 0x41]));

@@ -2,8 +2,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Flag } from '../../../src/core/block/driver.ts';
 import { displayName } from '../../../src/core/block/graph/file-name.ts';
-import { specFromFileName, specFromOptions } from '../../../src/core/block/graph/spec.ts';
+import { type NodeSpec, specFromFileName, specFromOptions } from '../../../src/core/block/graph/spec.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { makeImage, openDisk, readDisk } from '../../support/disk.ts';
 import { tempDir } from '../../support/temp.ts';
@@ -67,6 +68,38 @@ describe('inject-error', () => {
 });
 
 describe('limits', () => {
+  test.each([
+    ['itself', (spec: NodeSpec) => spec],
+    ['a node above', (file: NodeSpec) => ({ driver: 'raw', file })],
+  ])('by which %s splits a request have it made stable by one flush at its end', async (_, wrap) => {
+    const limits = { 'max-transfer': 16 * K, 'opt-write-zero': 32 * K };
+    const { disk, memory } = await openDebug(limits, wrap);
+    await disk.write(0, Buffer.alloc(64 * K, 1), Flag.FUA);
+    expect([memory.counts.write, memory.counts.flush]).toEqual([4, 1]);
+    expect(memory.stable.subarray(0, 64 * K).every((byte) => byte === 1)).toBe(true);
+    await disk.zero(16 * K, 40 * K, Flag.FUA);
+    expect(memory.counts.flush).toBe(2);
+    expect(memory.stable.subarray(16 * K, 56 * K).every((byte) => byte === 0)).toBe(true);
+    // In one piece, as it was asked for.
+    await disk.write(0, Buffer.alloc(4 * K, 2), Flag.FUA);
+    expect([memory.counts.flush, memory.stable[4 * K - 1]]).toEqual([3, 2]);
+  });
+
+  test('by which a request is split leave it to a disk that knows how to be forced', async () => {
+    const flags = { writeFlags: Flag.FUA, zeroFlags: Flag.FUA };
+    const { disk, memory } = await openDebug({ 'max-transfer': 16 * K }, undefined, flags);
+    await disk.write(0, Buffer.alloc(64 * K, 1), Flag.FUA);
+    expect([memory.counts.write, memory.counts.flush]).toEqual([4, 0]);
+    expect(memory.stable.subarray(0, 64 * K).every((byte) => byte === 1)).toBe(true);
+  });
+
+  test('by which a request is split do not lose its being forced where flushes are ignored', async () => {
+    const ignoring = { 'max-transfer': 16 * K, cache: { 'no-flush': true } };
+    const { disk, memory } = await openDebug(ignoring, undefined, { writeFlags: Flag.FUA });
+    await disk.write(0, Buffer.alloc(64 * K, 1), Flag.FUA);
+    expect(memory.stable.subarray(0, 64 * K).every((byte) => byte === 1)).toBe(true);
+  });
+
   test('are kept by what reaches the image, and the content is right', async () => {
     const { disk, memory } = await openDebug({ align: 4 * K, 'max-transfer': 16 * K, 'opt-write-zero': 32 * K });
     const data = Buffer.from(Array.from({ length: 50_000 }, (_, index) => index % 251));

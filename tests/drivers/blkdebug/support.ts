@@ -4,7 +4,7 @@ import type { Backend } from '../../../src/core/block/backend/backend.ts';
 import type { BreakpointCapability, LabelCapability } from '../../../src/core/block/driver.ts';
 import type { NodeSpec } from '../../../src/core/block/graph/spec.ts';
 import { openDisk } from '../../support/disk.ts';
-import { MemoryDisk, memoryEntry } from '../../support/memory-driver.ts';
+import { MemoryDisk, type MemorySettings, memoryEntry } from '../../support/memory-driver.ts';
 
 export const SIZE = 1 << 20;
 
@@ -19,8 +19,9 @@ export interface Opened {
 export async function openDebug(
   options: Record<string, unknown> = {},
   wrap: (spec: NodeSpec) => NodeSpec = (spec) => spec,
+  settings: Partial<MemorySettings> = {},
 ): Promise<Opened> {
-  const memory = new MemoryDisk({ size: SIZE, zeroFlags: 2 });
+  const memory = new MemoryDisk({ size: SIZE, zeroFlags: 2, ...settings });
   const spec = wrap({ driver: 'blkdebug', ...options, image: { driver: 'memory', disk: 'a' } });
   const disk = await openDisk(spec, {
     writable: true,

@@ -25,6 +25,7 @@ import { Changes } from './changes.ts';
 import { type DetectZeroes, zeroingFlags } from './detect-zeroes.ts';
 import { discardable, discardInPieces } from './discarding.ts';
 import { Flushing } from './flushing.ts';
+import { comesToFlush, flagsOfPieces, writesInPieces, zeroesInPieces } from './forcing.ts';
 import { imageStatus } from './image-status.ts';
 import { InFlight } from './in-flight.ts';
 import { inPieces, sliceBuffers, totalLength } from './pieces.ts';
@@ -230,7 +231,8 @@ export class NodeIo {
       const zeroing = zeroingFlags(this.#owner.detectZeroes, bufs, flags);
       if (zeroing !== undefined) return this.#zero(offset, length, zeroing);
     }
-    const known = flags & (this.#image.writeFlags ?? 0);
+    const cut = () => writesInPieces(this.#fit, offset, length);
+    const known = flagsOfPieces(flags & (this.#image.writeFlags ?? 0), cut, this.#image, this.#owner);
     return this.#changes.run({ offset, length, flags }, () =>
       this.#thenStable(this.#writeParts(offset, bufs, known), (flags & ~known & Flag.FUA) !== 0),
     );
@@ -282,7 +284,9 @@ export class NodeIo {
     const image = this.#image;
     const allowed = this.#owner.modes.unmap ? flags : flags & ~Flag.MAY_UNMAP;
     // FUA is passed on where both ways of zeroing know it; else one flush at the end does for all.
-    const passed = (image.zeroFlags ?? 0) & (image.writeFlags ?? 0) & Flag.FUA;
+    const knows = flags & (image.zeroFlags ?? 0) & (image.writeFlags ?? 0) & Flag.FUA;
+    const cut = () => zeroesInPieces(this.#fit, offset, length);
+    const passed = flagsOfPieces(knows, cut, image, this.#owner);
     const request = { offset, length, flags: allowed & ~(Flag.FUA & ~passed) };
     const write = (at: number, buf: Uint8Array) => this.#writeParts(at, [buf], flags & passed);
     const run = () => announced(image, 'pwritev_zero', () => zeroInPieces(image, request, write));
@@ -312,6 +316,11 @@ export class NodeIo {
       this.#changes.count++;
       return this.#flushing.flush(this.#image);
     });
+  }
+
+  /** What FUA comes to here, when it is passed on: the driver of the storage does not know it. */
+  get comesToFlush(): boolean {
+    return comesToFlush(this.#image, this.#owner);
   }
 
   /** Something was written here, or by the driver to a child, that no flush has made stable yet. */

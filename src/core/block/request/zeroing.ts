@@ -7,7 +7,7 @@ import { Flag } from '../driver.ts';
 import { inPieces } from './pieces.ts';
 
 /** Longest single write of zeroes in bytes. */
-const ZERO_CHUNK = 1 << 20;
+export const ZERO_CHUNK = 1 << 20;
 let zeroChunk: Buffer | undefined;
 
 export interface ZeroRequest {

@@ -8,13 +8,13 @@
 import type { Maybe } from '../async/maybe.ts';
 import { asBlockError, withContext } from '../errors/block-error.ts';
 import {
+  beginRecording,
   COPY_FLAG,
   errnoOf,
   type Issued,
   now,
-  recorderFor,
+  type Recording,
   type TraceNode,
-  type TraceRecorder,
   traceOps,
 } from '../trace/index.ts';
 import type { Flags, HostExtent, TruncateOptions } from './driver.ts';
@@ -34,11 +34,13 @@ const COMPRESSED = 16;
 
 export class RecordedRequests implements RequestTarget {
   readonly #target: RequestTarget;
-  readonly #recorder: TraceRecorder;
+  readonly #recorder: Recording['recorder'];
   readonly #node: number;
   #inFlight = 0;
+  /** Called with the end of each request that had to be waited for, when somebody waits for the last one. */
+  #onEnd: (() => void) | undefined;
 
-  private constructor(target: RequestTarget, recorder: TraceRecorder, node: number) {
+  private constructor(target: RequestTarget, { recorder, node }: Recording) {
     this.#target = target;
     this.#recorder = recorder;
     this.#node = node;
@@ -52,17 +54,25 @@ export class RecordedRequests implements RequestTarget {
     target: RequestTarget,
     { file, node, warn }: { file: string; node: TraceNode; warn(message: string): void },
   ): Promise<RecordedRequests> {
-    const recorder = recorderFor(file);
     try {
-      return new RecordedRequests(target, recorder, await recorder.join(node, warn));
+      return new RecordedRequests(target, await beginRecording(file, node, warn));
     } catch (error) {
       throw withContext(`cannot record in '${file}'`, error);
     }
   }
 
-  /** Nothing more comes; everything is in the file when this ends, unless others record in it too. Never rejects. */
-  close(): Promise<void> {
-    return this.#recorder.leave();
+  /**
+   * Nothing more comes, and what is under way has ended below; everything is in the file when this ends, unless others
+   * record in it too. Never rejects.
+   */
+  async close(): Promise<void> {
+    // The target may be done with the last of them while we have not heard of it yet.
+    while (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onEnd = resolve;
+      });
+    }
+    await this.#recorder.leave();
   }
 
   /** The most frequent one: as {@link #record}, without a closure or a number on the heap. */
@@ -135,6 +145,7 @@ export class RecordedRequests implements RequestTarget {
 
   /** A copy that the kernel could not make (false) has not been a request: another way follows. */
   #record<T>(kind: number, offset: number, length: number, action: () => Maybe<T>): Maybe<T> {
+    if (this.#recorder.ring === undefined) return action();
     const number = this.#recorder.take();
     const depth = ++this.#inFlight;
     const issued: Issued = { kind, offset, length, number, start: now(), depth, node: this.#node };
@@ -154,10 +165,12 @@ export class RecordedRequests implements RequestTarget {
     return done.then(
       (value) => {
         this.#ended(issued, value);
+        this.#onEnd?.();
         return value;
       },
       (error: unknown) => {
         this.#failed(issued, error);
+        this.#onEnd?.();
         throw error;
       },
     );

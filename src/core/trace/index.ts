@@ -6,6 +6,5 @@
  * not: where requests are seen (`core/block/recorded.ts`), how results are shown, and opening images.
  */
 export { COPY_FLAG, errnoOf, type TraceNode, type TraceOp, type TraceRequest, traceOps } from './record.ts';
-export type { TraceRecorder } from './recorder.ts';
-export { recorderFor } from './recorders.ts';
+export { beginRecording, type Recording } from './recorders.ts';
 export { type Issued, now } from './ring-writer.ts';

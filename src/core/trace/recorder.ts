@@ -2,22 +2,21 @@
  * Recording the requests of a program in one file. What happens on the way of a request is two readings of the
  * clock and a few numbers put into a ring; text is made and written elsewhere (`sink.ts`).
  *
- * The file is a process's own business: the first recorder of a path begins it anew, and all that follow, together
+ * The file is a process's own business: the first who records in it begins it anew, and all that follow, together
  * or one after the other, go on with it, so that an image that is opened again loses nothing of its first part.
  * Whatever goes wrong with the file ends the recording with one warning, and no request ever hears of it.
  */
-import fs from 'node:fs';
 import type { BlockError } from '../errors/block-error.ts';
 import { errnoOf, type TraceNode } from './record.ts';
-import { type RingMemory, ringMemory } from './ring-memory.ts';
+import { ringMemory } from './ring-memory.ts';
 import { type Issued, RingWriter } from './ring-writer.ts';
 import { openSink, type Sink } from './sink.ts';
+import { closeTraceFile, emptyTraceFile, lengthOf, type TraceFile } from './trace-file.ts';
 
 /** How often the last few records are shown to the writer, in milliseconds. */
 const LINGER_MS = 250;
 
 export class TraceRecorder {
-  readonly #path: string;
   readonly #program: string;
   readonly #known: TraceNode[] = [];
   readonly #origin = process.hrtime.bigint();
@@ -27,30 +26,33 @@ export class TraceRecorder {
   /** Records of the rings that were finished. */
   #recorded = 0;
   #ring: RingWriter | undefined;
+  /** There is one from the first user until, after the last one, everything is in the file. */
   #sink: Sink | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** Which file it was, and how long, when it was closed. */
-  #identity: string | undefined;
+  /** Length of the file when it was closed, in bytes. */
+  #length: number | undefined;
   /** The closing of the last time: a further user waits for it. */
   #closing: Promise<void> | undefined;
   #failure: BlockError | undefined;
 
-  constructor(path: string, program: string) {
-    this.#path = path;
+  constructor(program: string) {
     this.#program = program;
   }
 
-  /** The file is still the one that this recorder wrote. */
-  get continues(): boolean {
-    return this.#users > 0 || (this.#identity !== undefined && this.#identity === identityOf(this.#path));
+  /** What is in `file`, which is the one it was, is still what this recorder wrote. */
+  continues(file: TraceFile): boolean {
+    return this.#users > 0 || this.#sink !== undefined || this.#length === lengthOf(file);
   }
 
-  /** Begin, or go on, with a further image; its index. Throws when the file cannot be made. */
-  async join(node: TraceNode, warn: (message: string) => void): Promise<number> {
+  /**
+   * Begin, or go on, with a further image; its index. `file` is the recorder's from now on. Throws when it must not be
+   * begun anew.
+   */
+  async join(file: TraceFile, node: TraceNode, warn: (message: string) => void): Promise<number> {
     this.#users++;
     await this.#closing;
     try {
-      this.#open(warn);
+      this.#open(file, warn);
     } catch (error) {
       this.#users--;
       throw error;
@@ -59,28 +61,32 @@ export class TraceRecorder {
     return this.#known.push(node) - 1;
   }
 
-  #open(warn: (message: string) => void): void {
-    if (this.#sink || this.#failure) return;
-    // Made here, so that a name that does not work is an error at once and not a warning later on.
-    if (this.#known.length === 0) makeEmpty(this.#path);
+  #open(file: TraceFile, warn: (message: string) => void): void {
+    if (this.#sink || this.#failure) {
+      closeTraceFile(file);
+      if (this.#failure) warn(`${this.#failure.message}; nothing more is recorded there`);
+      return;
+    }
+    if (this.#known.length === 0) emptyOrClose(file);
     const memory = ringMemory();
-    const ring = new RingWriter(memory, () => this.#sink?.crowded?.());
+    const ring = new RingWriter(memory, () => this.#sink?.crowded());
     this.#ring = ring;
-    this.#timer = setInterval(() => ring.publish(), LINGER_MS).unref();
+    const header = { program: this.#program, wallClock: this.#wallClock };
     this.#sink = openSink({
       ring,
-      writer: this.#writerSettings(memory),
+      writer: { file, origin: this.#origin, known: [...this.#known], header, ring: memory },
       onFailure: (error) => {
         this.#failure = error;
         this.#ring = undefined;
         warn(`${error.message}; tracing ends here`);
       },
     });
+    this.#timer = setInterval(() => this.#linger(), LINGER_MS).unref();
   }
 
-  #writerSettings(ring: RingMemory): Parameters<typeof openSink>[0]['writer'] {
-    const header = { program: this.#program, wallClock: this.#wallClock };
-    return { path: this.#path, origin: this.#origin, known: [...this.#known], header, ring };
+  #linger(): void {
+    this.#ring?.publish();
+    this.#sink?.linger();
   }
 
   /** Number of a request that is issued now. */
@@ -116,23 +122,38 @@ export class TraceRecorder {
     if (--this.#users > 0) return;
     const sink = this.#sink;
     if (!sink) return;
-    if (this.#ring?.publish() === false) sink.makeRoom();
+    this.#closing = this.#finish(sink);
+    await this.#closing;
+  }
+
+  async #finish(sink: Sink): Promise<void> {
+    this.#handOver(sink);
     clearInterval(this.#timer);
     this.#recorded += this.#ring?.recorded ?? 0;
-    this.#sink = undefined;
     this.#ring = undefined;
-    this.#closing = sink.close(this.#recorded);
-    await this.#closing;
-    this.#identity = identityOf(this.#path);
+    this.#length = await sink.close(this.#recorded);
+    this.#sink = undefined;
+  }
+
+  /** All that has been recorded goes to the ring. */
+  #handOver(sink: Sink): void {
+    if (this.#ring?.publish() === false) sink.makeRoom();
+  }
+
+  /** The process is about to end, whoever still records: put into the file, at once, what there is. */
+  save(): void {
+    const sink = this.#sink;
+    if (!sink) return;
+    this.#handOver(sink);
+    sink.save();
   }
 }
 
-function identityOf(path: string): string | undefined {
-  const stat = fs.statSync(path, { throwIfNoEntry: false });
-  return stat && `${stat.dev}:${stat.ino}:${stat.size}`;
-}
-
-/** Not a pipe: its reader would take the closing for the end. */
-function makeEmpty(path: string): void {
-  if (!fs.statSync(path, { throwIfNoEntry: false })?.isFIFO()) fs.closeSync(fs.openSync(path, 'w', 0o666));
+function emptyOrClose(file: TraceFile): void {
+  try {
+    emptyTraceFile(file);
+  } catch (error) {
+    closeTraceFile(file);
+    throw error;
+  }
 }

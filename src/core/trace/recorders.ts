@@ -1,28 +1,40 @@
-/** Who records in a file, by its path: a file is there once for all of a process, so this is too. */
-import fs from 'node:fs';
-import path from 'node:path';
+/** Who records in a file: a file is there once for all of a process, by whatever name, so this is too. */
+
+import type { TraceNode } from './record.ts';
 import { TraceRecorder } from './recorder.ts';
+import { openTraceFile } from './trace-file.ts';
 
 const recorders = new Map<string, TraceRecorder>();
 
 const PROGRAM = 'blockyard';
 
-/** The recorder of the file `name`, which is begun anew unless this process wrote what is in it now. */
-export function recorderFor(name: string): TraceRecorder {
-  const key = realPath(name);
-  const known = recorders.get(key);
-  if (known?.continues) return known;
-  const recorder = new TraceRecorder(name, PROGRAM);
-  recorders.set(key, recorder);
-  return recorder;
+/** Leave to put down requests of a node, to be given back by `recorder.leave()`. */
+export interface Recording {
+  readonly recorder: TraceRecorder;
+  /** Index of the node there. */
+  readonly node: number;
 }
 
-/** Of a file that may not exist yet. */
-function realPath(name: string): string {
-  const full = path.resolve(name);
-  try {
-    return path.join(fs.realpathSync(path.dirname(full)), path.basename(full));
-  } catch {
-    return full;
+/**
+ * Begin to record requests of `node` in the file `path`, which is begun anew unless this process wrote what is in it now.
+ * Throws when there can be no such file; `warn` is told when it cannot be written to.
+ */
+export async function beginRecording(
+  path: string,
+  node: TraceNode,
+  warn: (message: string) => void,
+): Promise<Recording> {
+  const file = openTraceFile(path);
+  let recorder = recorders.get(file.identity);
+  if (!recorder?.continues(file)) {
+    if (recorders.size === 0) process.on('exit', saveAll);
+    recorder = new TraceRecorder(PROGRAM);
+    recorders.set(file.identity, recorder);
   }
+  return { recorder, node: await recorder.join(file, node, warn) };
+}
+
+/** The process ends, and somebody has not closed his images. */
+function saveAll(): void {
+  for (const recorder of recorders.values()) recorder.save();
 }

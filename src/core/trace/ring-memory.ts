@@ -15,10 +15,15 @@ export const RING_WORDS = 1 << 18;
 export const RUN_WORDS = 5;
 export const RECORD_WORDS = 3;
 
-/** Words of the control block: words ever added, words ever taken (both modulo 2^32), writing has failed. */
+/**
+ * Words of the control block: words ever added, words ever taken (both modulo 2^32); writing has failed, the other end has
+ * finished (0 or 1).
+ */
 export const ADDED = 0;
 export const TAKEN = 1;
 export const FAILED = 2;
+export const FINISHED = 3;
+const CONTROL_WORDS = 4;
 
 export interface RingMemory {
   readonly words: SharedArrayBuffer;
@@ -26,5 +31,5 @@ export interface RingMemory {
 }
 
 export function ringMemory(): RingMemory {
-  return { words: new SharedArrayBuffer(RING_WORDS * 8), control: new SharedArrayBuffer(12) };
+  return { words: new SharedArrayBuffer(RING_WORDS * 8), control: new SharedArrayBuffer(CONTROL_WORDS * 4) };
 }

@@ -1,5 +1,5 @@
 /** The end of the ring where records are taken (`ring-memory.ts`). */
-import { ADDED, FAILED, RECORD_WORDS, RING_WORDS, type RingMemory, RUN_WORDS, TAKEN } from './ring-memory.ts';
+import { ADDED, FAILED, FINISHED, RECORD_WORDS, RING_WORDS, type RingMemory, RUN_WORDS, TAKEN } from './ring-memory.ts';
 
 const MASK = RING_WORDS - 1;
 
@@ -67,9 +67,16 @@ export class RingReader {
     Atomics.notify(this.#control, TAKEN);
   }
 
+  /** Nothing is taken any more, since it cannot be written. */
   fail(): void {
     Atomics.store(this.#control, FAILED, 1);
     Atomics.notify(this.#control, TAKEN);
+  }
+
+  /** Nothing is taken any more, since all that was wanted has been written. */
+  finish(): void {
+    Atomics.store(this.#control, FINISHED, 1);
+    Atomics.notify(this.#control, FINISHED);
   }
 
   /**

@@ -2,7 +2,7 @@
  * The end of the ring where records come in (`ring-memory.ts`). Adding one costs two readings of the clock, a few
  * comparisons and a few stores; nobody is woken, the thread comes by.
  */
-import { ADDED, FAILED, RECORD_WORDS, RING_WORDS, type RingMemory, RUN_WORDS, TAKEN } from './ring-memory.ts';
+import { ADDED, FAILED, FINISHED, RECORD_WORDS, RING_WORDS, type RingMemory, RUN_WORDS, TAKEN } from './ring-memory.ts';
 
 const MASK = RING_WORDS - 1;
 /** Words that go over to the ring together: 16 KiB. */
@@ -191,6 +191,11 @@ export class RingWriter {
     if (this.publish()) return true;
     Atomics.wait(this.#control, TAKEN, taken, ms);
     return this.publish();
+  }
+
+  /** Stand still until the other end has finished, or `ms` milliseconds have passed. */
+  whenFinished(ms: number): void {
+    Atomics.wait(this.#control, FINISHED, 0, ms);
   }
 
   /** Records ever added. */

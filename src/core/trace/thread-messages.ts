@@ -4,7 +4,8 @@ import type { TraceNode } from './record.ts';
 
 export type ToThread =
   | { readonly kind: 'node'; readonly node: TraceNode }
-  | { readonly kind: 'close'; readonly requests: number };
+  /** So many requests were recorded in all; undefined when that is not known, and the trace is to end without its last line. */
+  | { readonly kind: 'close'; readonly requests: number | undefined };
 
 export type FromThread =
   | { readonly kind: 'failed'; readonly message: string; readonly code: ErrorCode }

@@ -18,11 +18,11 @@ class Thread {
   #writer: TraceWriter | undefined;
   #timer: NodeJS.Timeout | undefined;
   #turns = 0;
-  readonly #settings: WriterSettings;
+  readonly #ring: RingReader;
   readonly #say: (message: FromThread) => void;
 
   constructor(settings: WriterSettings, say: (message: FromThread) => void) {
-    this.#settings = settings;
+    this.#ring = new RingReader(settings.ring);
     this.#say = say;
     this.#attempt(() => {
       this.#writer = new TraceWriter(settings);
@@ -33,9 +33,11 @@ class Thread {
   hear(message: ToThread): void {
     this.#attempt(() => {
       if (message.kind === 'node') this.#writer?.addNode(message.node);
-      else this.#writer?.close(message.requests);
+      else this.#writer?.finish(message.requests);
     });
-    if (message.kind === 'close') clearTimeout(this.#timer);
+    if (message.kind !== 'close') return;
+    clearTimeout(this.#timer);
+    this.#ring.finish();
   }
 
   #look(): void {
@@ -53,7 +55,6 @@ class Thread {
     } catch (error) {
       this.#writer?.abandon();
       this.#writer = undefined;
-      new RingReader(this.#settings.ring).fail();
       const { message, code } = asBlockError(error);
       this.#say({ kind: 'failed', message, code });
     }

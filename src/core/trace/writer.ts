@@ -1,4 +1,4 @@
-/** The file of a trace: records in, lines out, compressed by the ending of its name. Runs in a thread of its own. */
+/** What goes into the file of a trace: records in, lines out, compressed by the ending of its name. */
 import fs from 'node:fs';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
 import { type Compressor, compressorFor } from './compression.ts';
@@ -6,48 +6,44 @@ import { footerLine, headerLine, nodeLine, RecordEncoder, type TraceHeader } fro
 import type { TraceNode } from './record.ts';
 import type { RingMemory } from './ring-memory.ts';
 import { RingReader } from './ring-reader.ts';
+import { lengthOf, type TraceFile } from './trace-file.ts';
 
 /** Bytes of text that are gathered before they are compressed and written. */
 const CHUNK = 1 << 18;
+const NEWLINE = 10;
 
 export interface WriterSettings {
-  readonly path: string;
+  /** Where to write, behind what is there. It stays open. */
+  readonly file: TraceFile;
   readonly header: TraceHeader;
   /** Reading of the monotonic clock, in nanoseconds, that counts as 0. */
   readonly origin: bigint;
-  /** Go on with a file that this process began: images it already speaks of. */
+  /** Images that the file already speaks of; without any it is empty. */
   readonly known: readonly TraceNode[];
   /** Where the records come from. */
   readonly ring: RingMemory;
 }
 
+/** Everything here but {@link TraceWriter.abandon} throws BlockError where the file cannot be written to. */
 export class TraceWriter {
-  readonly #path: string;
+  readonly #file: TraceFile;
   readonly #header: TraceHeader;
   readonly #encoder: RecordEncoder;
   readonly #compress: Compressor | undefined;
-  readonly #fd: number;
   readonly #ring: RingReader;
   #begun: boolean;
-  #closed = false;
   /** Bytes of the file that are whole lines. */
   #good: number;
 
-  /** Throws when the file cannot be made. */
-  constructor({ path, header, origin, known, ring }: WriterSettings) {
-    this.#path = path;
+  constructor({ file, header, origin, known, ring }: WriterSettings) {
+    this.#file = file;
     this.#ring = new RingReader(ring);
     this.#header = header;
     this.#begun = known.length > 0;
     this.#encoder = new RecordEncoder(origin, CHUNK);
     for (const node of known) this.#encoder.addNode(node.name);
-    this.#compress = compressorFor(path);
-    try {
-      this.#fd = fs.openSync(path, openFlags(path, this.#begun), 0o666);
-      this.#good = this.#begun ? fs.fstatSync(this.#fd).size : 0;
-    } catch (error) {
-      throw this.#failure(error);
-    }
+    this.#compress = compressorFor(file.path);
+    this.#good = lengthOf(file);
   }
 
   /** Introduce a further image; its index is that of the calls. */
@@ -75,55 +71,45 @@ export class TraceWriter {
     if (lines.length > 0) this.#write(lines);
   }
 
-  #write(text: Uint8Array): void {
-    try {
-      const bytes = this.#compress?.(text) ?? text;
-      for (let at = 0; at < bytes.length; ) at += writeSome(this.#fd, bytes, at);
-      this.#good += bytes.length;
-    } catch (error) {
-      throw this.#failure(error);
-    }
+  /** All that is left, and the last line when this is the end: after so many requests. */
+  finish(requests: number | undefined): void {
+    this.drain();
+    this.flush();
+    if (requests !== undefined) this.#write(Buffer.from(footerLine(requests)));
   }
 
-  /** Write all that is left, with the last line. Throws as the others do; the file is closed in any case. */
-  close(requests: number): void {
+  #write(text: Uint8Array): void {
+    let at = 0;
     try {
-      this.drain();
-      this.flush();
-      this.#write(Buffer.from(footerLine(requests)));
-    } finally {
-      this.#close();
+      const bytes = this.#compress?.(text) ?? text;
+      while (at < bytes.length) at += writeSome(this.#file.fd, bytes, at);
+      this.#good += bytes.length;
+    } catch (error) {
+      // Of lines those that are whole stay; of a frame there is nothing to read.
+      if (!this.#compress && at > 0) this.#good += text.lastIndexOf(NEWLINE, at - 1) + 1;
+      throw this.#failure(error);
     }
   }
 
   /** After a failure: what was written so far stays, less a line or a frame that was not written whole. */
   abandon(): void {
     this.#ring.fail();
-    if (this.#closed) return;
     try {
-      fs.ftruncateSync(this.#fd, this.#good);
+      if (lengthOf(this.#file) > this.#good) fs.ftruncateSync(this.#file.fd, this.#good);
     } catch {
       // a pipe, or a disk that has gone: a reader passes over the torn end
     }
-    this.#close();
-  }
-
-  #close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    fs.closeSync(this.#fd);
   }
 
   #failure(error: unknown): BlockError {
     const { message, code } = asBlockError(error);
-    return new BlockError(`trace file '${this.#path}': ${message}`, { code, cause: error });
+    const why = hasCode(error, 'EAGAIN')
+      ? 'it takes no data'
+      : hasCode(error, 'EPIPE')
+        ? 'nobody reads from it'
+        : message;
+    return new BlockError(`trace file '${this.#file.path}': ${why}`, { code, cause: error });
   }
-}
-
-/** A pipe is opened without waiting for a reader: a thread that hangs in the system cannot be ended. */
-function openFlags(path: string, append: boolean): string | number {
-  if (!fs.statSync(path, { throwIfNoEntry: false })?.isFIFO()) return append ? 'a' : 'w';
-  return fs.constants.O_WRONLY | fs.constants.O_NONBLOCK;
 }
 
 /** Pause before a full pipe is tried again, and how often that is done, all in all ten seconds. */
@@ -135,9 +121,12 @@ function writeSome(fd: number, bytes: Uint8Array, at: number): number {
     try {
       return fs.writeSync(fd, bytes, at);
     } catch (error) {
-      const full = error instanceof Error && 'code' in error && error.code === 'EAGAIN';
-      if (!full || pauses === PAUSES) throw error;
+      if (!hasCode(error, 'EAGAIN') || pauses === PAUSES) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
     }
   }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -1,5 +1,5 @@
 /** The trace filter in a graph. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { specFromOptions } from '../../../src/core/block/graph/spec.ts';
@@ -70,7 +70,7 @@ test('goes on with the file when an image is opened again, and begins anew when 
   const { requests, source } = await readTrace(file);
   expect(requests.map(({ number }) => number)).toEqual([0, 1]);
   expect(source.incomplete).toBeUndefined();
-  writeFileSync(file, 'something else');
+  rmSync(file);
   await (await openDisk(spec)).close();
   expect(readFileSync(file, 'utf8')).toMatch(/^{"format":"blockyard-trace","version":1,.*\n{"requests":0}\n$/s);
 });

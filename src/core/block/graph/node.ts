@@ -181,6 +181,8 @@ export class Node implements EdgeParent {
   async #close(release: (edge: Edge) => Promise<void>): Promise<void> {
     let failure: unknown;
     await this.io.whenIdle();
+    // Users of a node that was closed by force are still there, but its record has an end.
+    this.entry = this.io;
     for (const step of [() => this.io.bitmaps.save(), () => this.image.close(), () => this.#recorded?.close()]) {
       try {
         await step();

@@ -10,7 +10,7 @@ export class RingReader {
   readonly #small: Int32Array;
   readonly #control: Int32Array;
   /** Words ever taken, modulo 2^32: those of a run and of its records up to the one that comes next. */
-  #taken = 0;
+  #taken: number;
   /** Records of the run that have not been taken. */
   left = 0;
   /** Number of the next of them. */
@@ -27,6 +27,7 @@ export class RingReader {
     this.#large = new Float64Array(words);
     this.#small = new Int32Array(words);
     this.#control = new Int32Array(control);
+    this.#taken = Atomics.load(this.#control, TAKEN);
   }
 
   /** Stand before the record that comes next, perhaps of another run. False when there is none. */

@@ -49,8 +49,8 @@ export class RingWriter {
   #nested = 0;
   /** Words put together, and not in the ring yet. */
   #end = 0;
-  /** Words ever put into the ring. */
-  #added = 0;
+  /** Words ever put into the ring, modulo 2^32. */
+  #added: number;
   /** Records of runs that have ended. */
   #recorded = 0;
   /** The run that goes on: where it begins, and what its next record must be like. No number is -1: there is none. */
@@ -65,6 +65,7 @@ export class RingWriter {
   constructor({ words, control }: RingMemory, onCrowded: () => void = () => undefined) {
     this.#ring = new BigInt64Array(words);
     this.#control = new Int32Array(control);
+    this.#added = Atomics.load(this.#control, ADDED);
     this.#onCrowded = onCrowded;
   }
 

@@ -186,7 +186,10 @@ export class RingWriter {
     return true;
   }
 
-  /** Stand still until something is taken, or `ms` milliseconds have passed. True when what was added went over. */
+  /**
+   * Stand still until word comes that something was taken, or `ms` milliseconds have passed. True when what was added went
+   * over.
+   */
   publishWithin(ms: number): boolean {
     const { taken } = this;
     if (this.publish()) return true;

@@ -54,11 +54,15 @@ export class ThreadSink implements Sink {
   makeRoom(): boolean {
     const { ring } = this.#settings;
     if (this.#failed || ring.failed) return false;
-    for (;;) {
-      const { taken } = ring;
+    let { taken } = ring;
+    let since = performance.now();
+    // Waiting may end before there is room, and even before anything was taken: by the word of what was taken before.
+    while (performance.now() - since < PATIENCE_MS) {
       if (ring.publishWithin(PATIENCE_MS)) return true;
       if (ring.failed) return false;
-      if (ring.taken === taken) break;
+      if (ring.taken === taken) continue;
+      taken = ring.taken;
+      since = performance.now();
     }
     this.#fail(this.#lost('it takes no data'));
     return false;

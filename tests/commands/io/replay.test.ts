@@ -1,7 +1,8 @@
 /** `--trace` and `io replay` as a user runs them, alone and together with fio. */
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { request, traceText, workload } from '../../core/trace/sample-trace.ts';
 import { imgOutput, runProgram } from '../../support/cli.ts';
 import { peersFor, runPeer } from '../../support/peers.ts';
@@ -151,6 +152,35 @@ test('a trace disk that is full warns once, and the commands go on', async () =>
   );
   expect(code).toBe(0);
   expect(stderr).toBe("io: warning: trace file '/dev/full': No space left on device; tracing ends here\n");
+});
+
+test('an image that was named in place of the trace is not written over', async () => {
+  const image = await disk(tempDir(), 'a');
+  for (const args of [
+    ['-c', 'read 0 4k'],
+    ['-r', '-c', 'read 0 4k'],
+  ]) {
+    const { code, stderr } = await io('-f', 'raw', '--trace', image, ...args, image);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/cannot record in '.*': it is not empty, and holds no trace \(Name another file, .*\)\n$/);
+  }
+  expect(readFileSync(image).length).toBe(SIZE);
+});
+
+test('a pipe takes a trace, and is an error when nobody reads from it', async () => {
+  const folder = tempDir();
+  const [pipe, image] = [join(folder, 'pipe'), await disk(folder, 'a')];
+  spawnSync('mkfifo', [pipe]);
+  const args = ['-f', 'raw', '--trace', pipe, '-c', 'read -q 0 4k', image];
+  const { code, stderr } = await io(...args);
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: `io: can't open device ${image}: cannot record in '${pipe}': nobody reads from it\n`,
+  });
+  const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+  onTestFinished(() => closeSync(reader));
+  expect((await io(...args)).code).toBe(0);
+  expect(readFileSync(reader, 'utf8')).toMatch(/"op":"read".*\n.*"op":"flush".*\n{"requests":2}\n$/);
 });
 
 const bad: [what: string, args: string[], text: string, line: RegExp][] = [

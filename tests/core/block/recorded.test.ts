@@ -1,7 +1,8 @@
 /** The option `trace` of every node. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { closeByForce } from '../../../src/core/block/graph/force-close.ts';
 import { openDisk } from '../../support/disk.ts';
 import { tempDir } from '../../support/temp.ts';
 import { readTrace } from '../trace/sample-trace.ts';
@@ -102,4 +103,79 @@ test('runs of like requests, lone ones and more than the ring holds all come out
 test('a file that cannot be made is an error at once', async () => {
   const spec = { ...disk, trace: '/nonexistent-folder/x' };
   await expect(openDisk(spec)).rejects.toThrow("cannot record in '/nonexistent-folder/x': No such file or directory");
+});
+
+test('a file is one trace by whatever name, for the option and the filter', async () => {
+  const file = traceFile();
+  symlinkSync(file, `${file}.link`);
+  const first = await openDisk({ ...disk, 'node-name': 'first', trace: file });
+  const second = await openDisk({
+    driver: 'trace',
+    'trace-file': `${file}.link`,
+    file: { ...disk, 'node-name': 'second' },
+  });
+  for (const each of [first, second, first]) await each.read(0, Buffer.alloc(512));
+  await first.close();
+  const third = await openDisk({ ...disk, 'node-name': 'third', trace: join(file, '..', '.', 'trace.jsonl') });
+  for (const each of [third, second]) await each.read(0, Buffer.alloc(512));
+  await second.close();
+  await third.close();
+  const { requests, source } = await readTrace(file);
+  expect(requests.map(({ number, node }) => [number, node])).toEqual(
+    ['first', 'second', 'first', 'third', 'second'].map((name, index) => [index, name]),
+  );
+  expect(source.incomplete).toBeUndefined();
+});
+
+test('who opens an image while the trace is being closed goes on with it', async () => {
+  const file = traceFile();
+  const first = await openDisk({ ...disk, trace: file });
+  await first.read(0, Buffer.alloc(512));
+  const closing = first.close();
+  const second = await openDisk({ ...disk, trace: file });
+  await second.read(0, Buffer.alloc(512));
+  await closing;
+  await second.close();
+  const { requests, source } = await readTrace(file);
+  expect(requests.map(({ number }) => number)).toEqual([0, 1]);
+  expect(source.incomplete).toBeUndefined();
+});
+
+test('what is no trace is not written over', async () => {
+  const file = traceFile();
+  writeFileSync(file, 'a disk image, say');
+  for (const spec of [
+    { ...disk, trace: file },
+    { driver: 'trace', 'trace-file': file, file: disk },
+  ]) {
+    await expect(openDisk(spec)).rejects.toThrow(`cannot record in '${file}': it is not empty, and holds no trace`);
+  }
+  expect(readFileSync(file, 'utf8')).toBe('a disk image, say');
+});
+
+test('what is asked of a node that was closed by force is not recorded, and takes no number', async () => {
+  const file = traceFile();
+  const user = await openDisk({ ...disk, trace: file });
+  await user.read(0, Buffer.alloc(512));
+  await closeByForce(user.graph, user.image);
+  for (let turn = 0; turn < 3; turn++) await expect((async () => user.read(0, Buffer.alloc(512)))()).rejects.toThrow();
+  await user.flush();
+  const other = await openDisk({ ...disk, trace: file });
+  await other.read(0, Buffer.alloc(512));
+  await other.close();
+  await user.close();
+  const { requests, source } = await readTrace(file);
+  expect(requests.map(({ number }) => number)).toEqual([0, 1]);
+  expect(source.incomplete).toBeUndefined();
+});
+
+test('a request is in the trace although the node is closed as soon as it has ended', async () => {
+  const file = traceFile();
+  const slow = { driver: 'null-aio', size: 1 << 20, 'latency-ns': 1_000_000, trace: file };
+  const backend = await openDisk(slow, { writable: true });
+  const [write] = [backend.write(0, Buffer.alloc(512), 1), backend.read(0, Buffer.alloc(512))];
+  await Promise.all([backend.close(), write]);
+  const { requests, source } = await readTrace(file);
+  expect(requests.map(({ op }) => op)).toEqual(['write', 'read', 'flush']);
+  expect(source.incomplete).toBeUndefined();
 });

@@ -89,6 +89,8 @@ class Replay {
   #firstStart: number | undefined;
   #lastEnd = 0;
   #begun = 0;
+  /** The end of a truncate under way: what follows has its place in the disk as it will be. */
+  #resizing: Promise<void> | undefined;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
@@ -101,6 +103,7 @@ class Replay {
     try {
       for await (const group of this.#options.requests) {
         for (const request of group) {
+          if (this.#resizing) await this.#resizing;
           const place = this.#choose(request);
           if (place === undefined) continue;
           const wait = this.#before(request, place.offset);
@@ -198,7 +201,11 @@ class Replay {
       this.#ended(request, { place, begin, memory }, error);
       this.#flights.end(flight);
     };
-    done.then(() => end(undefined), end);
+    const ended = done.then(() => end(undefined), end);
+    if (request.op !== 'truncate') return;
+    this.#resizing = ended.then(() => {
+      this.#resizing = undefined;
+    });
   }
 
   #prepare({ op, length }: TraceRequest, { offset, write }: Place): Buffer | undefined {

@@ -7,7 +7,7 @@ import { Verifier } from '../../../src/core/trace/verifier.ts';
 import { request } from './sample-trace.ts';
 
 class SlowDisk implements ReplayTarget {
-  readonly size = 1 << 20;
+  size = 1 << 20;
   readonly log: string[] = [];
   readonly pending = new Map<string, (error?: Error) => void>();
 
@@ -23,7 +23,10 @@ class SlowDisk implements ReplayTarget {
   zero = (offset: number) => this.#wait(`zero ${offset}`);
   discard = (offset: number) => this.#wait(`discard ${offset}`);
   flush = () => this.#wait('flush');
-  truncate = (size: number) => this.#wait(`truncate ${size}`);
+  truncate = async (size: number) => {
+    await this.#wait(`truncate ${size}`);
+    this.size = size;
+  };
 
   async end(name: string, error?: Error): Promise<void> {
     this.pending.get(name)?.(error);
@@ -162,4 +165,18 @@ test('refuses what no memory is to be taken for', async () => {
   await expect(begin(target, [request({ length: 2 ** 40 })])).rejects.toThrow(
     'record 0, a read of 1099511627776 bytes at 0 is longer than the limit of 268435456 bytes',
   );
+});
+
+test('what follows a truncate has its place in the disk as that leaves it', async () => {
+  const disk = new SlowDisk();
+  const done = begin(disk, [
+    request({ op: 'truncate', length: 2 << 20, start: 0, end: 100 }),
+    request({ offset: (2 << 20) - 512, start: 50, end: 200 }),
+  ]);
+  await settle();
+  expect(disk.log).toEqual([`truncate ${2 << 20}`]);
+  await disk.end(`truncate ${2 << 20}`);
+  expect(disk.log[1]).toBe(`read ${(2 << 20) - 512}`);
+  await disk.end(`read ${(2 << 20) - 512}`);
+  expect((await done).newErrors).toBe(0);
 });

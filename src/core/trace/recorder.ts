@@ -64,7 +64,8 @@ export class TraceRecorder {
   #open(file: TraceFile, warn: (message: string) => void): void {
     if (this.#sink || this.#failure) {
       closeTraceFile(file);
-      if (this.#failure) warn(`${this.#failure.message}; nothing more is recorded there`);
+      // Who comes while others are here has been warned with them.
+      if (this.#failure && this.#users === 1) warn(`${this.#failure.message}; nothing more is recorded there`);
       return;
     }
     if (this.#known.length === 0) emptyOrClose(file);

@@ -93,8 +93,13 @@ test('a full disk ends the trace with one warning, and harms no request', async 
   const spec = specFromOptions('driver=trace,trace-file=/dev/full,file.driver=null-co,file.size=1M');
   const disk = await openDisk(spec, { warn: (message) => void warnings.push(message) });
   for (let index = 0; index < 40_000; index++) expect(disk.read(0, Buffer.alloc(512))).toBeUndefined();
+  const other = await openDisk(spec, { warn: (message) => void warnings.push(message) });
+  await other.close();
   await disk.close();
   expect(warnings).toEqual(["trace file '/dev/full': No space left on device; tracing ends here"]);
+  const later = await openDisk(spec, { warn: (message) => void warnings.push(message) });
+  await later.close();
+  expect(warnings[1]).toBe("trace file '/dev/full': No space left on device; nothing more is recorded there");
 });
 
 test('a file that cannot be made is an error at once', async () => {

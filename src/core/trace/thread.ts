@@ -55,6 +55,7 @@ class Thread {
     } catch (error) {
       this.#writer?.abandon();
       this.#writer = undefined;
+      this.#ring.fail();
       const { message, code } = asBlockError(error);
       this.#say({ kind: 'failed', message, code });
     }

@@ -93,7 +93,6 @@ export class TraceWriter {
 
   /** After a failure: what was written so far stays, less a line or a frame that was not written whole. */
   abandon(): void {
-    this.#ring.fail();
     try {
       if (lengthOf(this.#file) > this.#good) fs.ftruncateSync(this.#file.fd, this.#good);
     } catch {

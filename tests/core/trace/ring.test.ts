@@ -101,6 +101,16 @@ describe('a run', () => {
     },
   );
 
+  test.each(['kind', 'length', 'depth', 'node', 'errno', 'number'])('ends with a change of %s alone', (field) => {
+    const { writer, reader } = ringBefore(RING_WORDS);
+    const alike = { ...plain, errno: 0 };
+    const all = [0, 1, 2].map((number) => ({ ...alike, number }));
+    all.push({ ...alike, number: 3, [field]: 7 });
+    for (const { errno, ...one } of all) writer.add(issued(one), errno);
+    writer.publish();
+    expect(take(reader)).toEqual(all);
+  });
+
   test('ends with what is published, and another goes on with its numbers', () => {
     const { writer, reader } = ringBefore(RING_WORDS);
     for (let number = 0; number < 10; number++) {
@@ -115,6 +125,21 @@ describe('a run', () => {
     writer.publish();
     expect(take(reader).map(({ number }) => number)).toEqual([4, 5, 6, 7, 8, 9]);
   });
+});
+
+test('no more is published than the ring holds, to the word', () => {
+  const { writer, reader } = ringBefore(5);
+  const pair = RUN_WORDS + 2 * RECORD_WORDS;
+  let pairs = 0;
+  for (; ; pairs++) {
+    for (const number of [0, 1]) writer.add(issued({ number: 2 * pairs + number }), 0);
+    if (!writer.publish()) break;
+  }
+  expect(pairs).toBe(Math.floor(RING_WORDS / pair));
+  const numbers = take(reader).map(({ number }) => number);
+  expect(numbers).toEqual(Array.from({ length: 2 * pairs }, (_, index) => index));
+  expect(writer.publish()).toBe(true);
+  expect(take(reader).map(({ number }) => number)).toEqual([2 * pairs, 2 * pairs + 1]);
 });
 
 test('a full ring refuses, changes nothing, and goes on when there is room', () => {

@@ -40,7 +40,7 @@ export class InlineSink implements Sink {
     this.#attempt(() => this.#writer?.finish(undefined));
   }
 
-  async close(requests: number): Promise<number> {
+  async close(requests: number | undefined): Promise<number> {
     this.#attempt(() => this.#writer?.finish(requests));
     const { file } = this.#settings.writer;
     const length = lengthOf(file);

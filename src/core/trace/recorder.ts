@@ -132,7 +132,7 @@ export class TraceRecorder {
     clearInterval(this.#timer);
     this.#recorded += this.#ring?.recorded ?? 0;
     this.#ring = undefined;
-    this.#length = await sink.close(this.#recorded);
+    this.#length = await sink.close(this.#failure ? undefined : this.#recorded);
     this.#sink = undefined;
   }
 

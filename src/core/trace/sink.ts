@@ -22,10 +22,10 @@ export interface Sink {
   /** Everything in the ring is in the file when this returns, so that the process may end. */
   save(): void;
   /**
-   * Everything is in the file, with the last line, and the file is closed when this ends: its length. Undefined when the
-   * file could not be closed.
+   * Everything is in the file, and the file is closed when this ends: its length. Undefined when it could not be closed.
+   * The last line says that it is all, so many requests; undefined: there is none, since something is missing.
    */
-  close(requests: number): Promise<number | undefined>;
+  close(requests: number | undefined): Promise<number | undefined>;
 }
 
 export interface SinkSettings {
@@ -87,7 +87,7 @@ export class LateSink implements Sink {
     this.#sink.save();
   }
 
-  close(requests: number): Promise<number | undefined> {
+  close(requests: number | undefined): Promise<number | undefined> {
     return this.#sink.close(requests);
   }
 

@@ -73,7 +73,7 @@ export class ThreadSink implements Sink {
     this.#settings.ring.whenFinished(LAST_MS);
   }
 
-  async close(requests: number): Promise<number | undefined> {
+  async close(requests: number | undefined): Promise<number | undefined> {
     this.#worker.ref();
     this.#say({ kind: 'close', requests });
     if (!(await this.#endsInTime())) {

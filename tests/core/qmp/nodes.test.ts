@@ -258,6 +258,24 @@ describe('filters', () => {
     await user.close();
   });
 
+  test('that are put on the source of a mirror stay when that ends on the source', async () => {
+    await using made = await scene();
+    const { client } = made;
+    for (const name of ['a', 'b']) {
+      await client.run('blockdev-add', { driver: 'null-co', 'node-name': name, size: MiB, 'read-zeroes': true });
+    }
+    const user = backend(made, 'a', Perm.CONSISTENT_READ);
+    await client.run('blockdev-mirror', { 'job-id': 'j', device: 'a', target: 'b', sync: 'full' });
+    await client.event('BLOCK_JOB_READY');
+    const filter = { driver: 'throttle', 'node-name': 't', 'iops-total': 1e9 };
+    await client.run('x-blockyard-insert-filter', { 'node-name': 'a', filter });
+    expect(user.image.passedOn?.node.name).toBe('t');
+    await client.run('block-job-cancel', { device: 'j' });
+    await client.event('BLOCK_JOB_COMPLETED');
+    expect(user.image.name).toBe('t');
+    await user.close();
+  });
+
   test('of every kind are put in, wherever they have what they filter', async () => {
     await using made = await scene();
     const { client, service } = made;

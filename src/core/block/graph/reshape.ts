@@ -45,13 +45,39 @@ export async function insertFilter(
   const filter = await openNode(graph, whole, { modes: { ...modes, autoReadOnly: false } });
   try {
     filter.held = true;
-    await replaceNode(graph, { from: below, to: filter, ...settings });
+    await cover(filter, slot.name, settings.except);
     filter.held = false;
     return filter;
   } catch (error) {
     filter.held = false;
     await graph.closeIfUnused(filter).catch(() => undefined);
     throw error;
+  }
+}
+
+/** Have the users of what is below `filter` use that. */
+function cover(filter: Node, child: string, except: Replacement['except']): Promise<void> {
+  const change = (transaction: Transaction, from: Node): void => {
+    moveUsers(transaction, { from, to: filter, ...(except ? { except } : {}) });
+    refreshNodes(transaction, [from, filter]);
+  };
+  return reshapeBelow(filter, () => filter.children.get(child)?.node, change);
+}
+
+/** As {@link reshape}, of `filter` and what is below it once both are quiet: another change may have come first. */
+async function reshapeBelow(
+  filter: Node,
+  below: () => Node | undefined,
+  change: (transaction: Transaction, below: Node) => void,
+): Promise<void> {
+  for (let done = false; !done; ) {
+    const node = below();
+    if (!node || filter.closing) return;
+    done = await reshape([filter, node], (transaction) => {
+      if (below() !== node) return false;
+      change(transaction, node);
+      return true;
+    });
   }
 }
 
@@ -90,23 +116,18 @@ export function leave(transaction: Transaction, filter: Node): void {
  * it is used or held. Doing so again does nothing.
  */
 export async function takeOut(graph: BlockGraph, filter: Node): Promise<void> {
-  const below = filter.passedOn?.node;
-  if (!below || filter.closing) return;
-  const { held } = below;
-  // It must not go with the filter that was perhaps its last user.
-  below.held = true;
-  try {
-    filter.held = false;
-    await reshape([filter, below], (transaction) => {
-      leave(transaction, filter);
-      moveUsers(transaction, { from: filter, to: below });
-      refreshNodes(transaction, [filter, below]);
+  const change = (transaction: Transaction, below: Node): void => {
+    leave(transaction, filter);
+    moveUsers(transaction, { from: filter, to: below });
+    refreshNodes(transaction, [filter, below]);
+    transaction.add({
+      commit() {
+        filter.held = false;
+      },
     });
-    await graph.closeIfUnused(filter);
-  } finally {
-    below.held = held;
-  }
-  await graph.closeIfUnused(below);
+  };
+  await reshapeBelow(filter, () => filter.passedOn?.node, change);
+  await graph.closeIfUnused(filter);
 }
 
 /** Have `node` show `backing` (undefined: nothing) where it has no data. What its header says stays as it is. */

@@ -242,18 +242,20 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
   const from = (how === 'complete' && plan.replaces) || filter;
   // The graph may have changed meanwhile.
   if (from !== filter) assertReplaceable(plan.source, from);
-  const to = how === 'complete' ? plan.target : plan.source;
   await whileDrained([filter, plan.target, from], async () => {
     await catchUp();
     // Nobody else may write to the target while the job does, and from now on others do.
     held.release();
+    // Filters may have been put on the source meanwhile.
+    const below = filter.passedOn?.node ?? plan.source;
+    const to = how === 'complete' ? plan.target : below;
     transact((transaction) => {
       transaction.add({ abort: stopObserving(filter) });
       leave(transaction, filter);
       if (how === 'complete' && plan.newBacking) changeBacking(transaction, plan.target, plan.newBacking);
       moveUsers(transaction, { from, to });
-      if (from !== filter) moveUsers(transaction, { from: filter, to: plan.source });
-      refreshNodes(transaction, [...new Set([from, filter, to, plan.source])]);
+      if (from !== filter) moveUsers(transaction, { from: filter, to: below });
+      refreshNodes(transaction, [...new Set([from, filter, to, below])]);
     });
   });
   // Users who could write still can.

@@ -71,6 +71,39 @@ describe('a running graph', () => {
     expect(graph.nodes.size).toBe(0);
   });
 
+  test.each([
+    ['both of two filters', ['outer', 'inner']],
+    ['both of two filters, from below', ['inner', 'outer']],
+  ])('loses %s at once', async (_, order) => {
+    const graph = testGraph();
+    let release: () => void = () => undefined;
+    const gate = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const node = makeNode(graph, 'n', { image: { read: () => gate } });
+    const backend = Backend.attach(graph, node, use);
+    await insertFilter(graph, node, { driver: 'copy-on-read', 'node-name': 'inner' });
+    const inner = graph.find('inner');
+    await insertFilter(graph, inner, { driver: 'copy-on-read', 'node-name': 'outer' });
+    const pending = backend.read(0, Buffer.alloc(512));
+    const removing = order.map((name) => removeFilter(graph, graph.find(name)));
+    // One more is put on what is being taken away.
+    const inserting = insertFilter(graph, inner, { driver: 'copy-on-read', 'node-name': 'third' });
+    await new Promise((resolve) => setImmediate(resolve));
+    release();
+    await Promise.all([pending, inserting, ...removing]);
+    expect(shape(graph)).toMatchObject([
+      { name: 'n', parents: [["node 'third'", 'file', expect.any(Number), expect.any(Number)]], children: [] },
+      {
+        name: 'third',
+        parents: [['the test', 'root', expect.any(Number), expect.any(Number)]],
+        children: [['file', 'n']],
+      },
+    ]);
+    await backend.close();
+    expect(graph.nodes.size).toBe(0);
+  });
+
   test('takes an overlay below the filters that are there, and another backing file', async () => {
     const graph = testGraph();
     const base = layer(graph, 'base');

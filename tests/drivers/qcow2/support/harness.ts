@@ -29,7 +29,7 @@ export const READ_ONLY: OpenModes = { ...READ_WRITE, readOnly: true };
 export function edgeOn(image: Image, modes: OpenModes = READ_WRITE, name = 'file', below: readonly Edge[] = []): Edge {
   const children = new Map(below.map((edge) => [edge.name, edge]));
   const io = new NodeIo(image, { name, modes, detectZeroes: 'off', children, resized: () => undefined });
-  const node = { io, image, name, fileName: name, driver: { kind: 'protocol' } } as unknown as Node;
+  const node = { io, entry: io, image, name, fileName: name, driver: { kind: 'protocol' } } as unknown as Node;
   const parent = { kind: 'job', describe: () => 'a test' } as const;
   return new Edge({ name, role: 'metadata+data', parent, node });
 }

@@ -17,8 +17,9 @@ import {
   type TraceNode,
   traceOps,
 } from '../trace/index.ts';
-import type { Flags, HostExtent, TruncateOptions } from './driver.ts';
+import { Flag, type Flags, type HostExtent, type TruncateOptions } from './driver.ts';
 import type { Edge, RequestTarget } from './graph/edge.ts';
+import { totalLength } from './request/pieces.ts';
 
 const [READ, WRITE, ZERO, DISCARD, FLUSH, TRUNCATE] = traceOps.map((_, index) => index) as [
   number,
@@ -29,8 +30,6 @@ const [READ, WRITE, ZERO, DISCARD, FLUSH, TRUNCATE] = traceOps.map((_, index) =>
   number,
 ];
 const FLAG_SHIFT = 8;
-/** Bit of compressed writes, as in the block layer's flags. */
-const COMPRESSED = 16;
 
 export class RecordedRequests implements RequestTarget {
   readonly #target: RequestTarget;
@@ -100,7 +99,7 @@ export class RecordedRequests implements RequestTarget {
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    return this.#record(READ, offset, lengthOf(bufs), () => this.#target.readv(offset, bufs));
+    return this.#record(READ, offset, totalLength(bufs), () => this.#target.readv(offset, bufs));
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
@@ -109,11 +108,11 @@ export class RecordedRequests implements RequestTarget {
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Maybe<void> {
     const kind = withFlags(WRITE, flags);
-    return this.#record(kind, offset, lengthOf(bufs), () => this.#target.writev(offset, bufs, flags));
+    return this.#record(kind, offset, totalLength(bufs), () => this.#target.writev(offset, bufs, flags));
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    const kind = withFlags(WRITE, COMPRESSED);
+    const kind = withFlags(WRITE, Flag.COMPRESSED);
     return this.#record(kind, offset, buf.length, () => this.#target.writeCompressed(offset, buf));
   }
 
@@ -190,10 +189,4 @@ export class RecordedRequests implements RequestTarget {
 
 function withFlags(op: number, flags: number): number {
   return op | (flags << FLAG_SHIFT);
-}
-
-function lengthOf(bufs: readonly Uint8Array[]): number {
-  let sum = 0;
-  for (const buf of bufs) sum += buf.length;
-  return sum;
 }

@@ -1,6 +1,8 @@
 /**
- * ASCII text and decimal numbers put down in words of four bytes, which takes a quarter of the stores. A last word may
- * have bytes too many: what is put down next overwrites them, and a buffer needs room for three more.
+ * ASCII text put down in words of eight bytes, and decimal numbers in words of four, which takes a fraction of the stores.
+ * A last word may have bytes too many: what is put down next overwrites them, and a buffer needs room for seven more. The
+ * words of a text are doubles, since they take no number on the heap: with seven bits to a byte none of them is a NaN,
+ * whose bits might not be kept.
  */
 
 export interface Text {

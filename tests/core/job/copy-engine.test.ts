@@ -1,71 +1,12 @@
 import { setTimeout } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Maybe } from '../../../src/core/async/maybe.ts';
 import { Cancelled } from '../../../src/core/errors/block-error.ts';
-import { copy } from '../../../src/core/job/copy-engine/copy.ts';
-import { OFFLOAD_TRANSFER } from '../../../src/core/job/copy-engine/offload.ts';
-import type { CopyControl, CopyOptions } from '../../../src/core/job/copy-engine/types.ts';
-import { contentWith, failWith, MemoryDisk, MemoryGraph, pattern, type Request } from './memory-disk.ts';
+import { Control, covered, run, spans } from './copy-engine/support.ts';
+import { contentWith, failWith, MemoryDisk, pattern, type Request } from './memory-disk.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
-
-class Control implements CopyControl {
-  done = 0;
-  throttled = 0;
-  readonly warnings: string[] = [];
-  checkpoint(): Maybe<void> {}
-  throttle(bytes: number): void {
-    this.throttled += bytes;
-  }
-  advance(bytes: number): void {
-    this.done += bytes;
-  }
-  onError(_operation: 'read' | 'write', error: unknown): Promise<'retry' | 'ignore'> {
-    return Promise.reject(error);
-  }
-  warn(message: string): void {
-    this.warnings.push(message);
-  }
-}
-
-type Rest = Partial<Omit<CopyOptions, 'sources' | 'target'>> & { readsZero?: boolean; clusterSize?: number };
-
-/** Copy `sources` behind one another to `target`. */
-async function run(sources: readonly MemoryDisk[], target: MemoryDisk, rest: Rest = {}): Promise<Control> {
-  const { readsZero = true, clusterSize = 1, ...options } = rest;
-  const control = (options.control as Control | undefined) ?? new Control();
-  const memory = new MemoryGraph();
-  const opened = [];
-  let targetOffset = 0;
-  for (const [index, disk] of sources.entries()) {
-    opened.push({ backend: await memory.open(`s${index}`, disk), targetOffset });
-    targetOffset += disk.settings.size;
-  }
-  const backend = await memory.openTarget('t', target);
-  await copy({
-    sources: opened,
-    target: { backend, readsZero, clusterSize, unit: clusterSize },
-    control,
-    ...options,
-  });
-  return control;
-}
-
-const spans = (requests: readonly Request[]): [number, number][] =>
-  requests.map(({ offset, length }) => [offset, length]);
-
-/** Sorted and joined, so that splitting does not matter. */
-function covered(requests: readonly Request[]): [number, number][] {
-  const joined: [number, number][] = [];
-  for (const { offset, length } of [...requests].sort((a, b) => a.offset - b.offset)) {
-    const last = joined.at(-1);
-    if (last && last[0] + last[1] === offset) last[1] += length;
-    else joined.push([offset, length]);
-  }
-  return joined;
-}
 
 describe('copy', () => {
   test('moves data, neither reads nor writes holes, and counts all of the disk', async () => {
@@ -208,42 +149,6 @@ describe('copy', () => {
     const compressed = target.of('compressed');
     expect(compressed.every(({ offset, length }) => offset % (64 * KiB) === 0 && length <= 64 * KiB)).toBe(true);
     expect(compressed.at(-1)).toEqual({ kind: 'compressed', offset: 960 * KiB, length: 40 * KiB });
-  });
-
-  test('has the kernel copy in long pieces, none of which needs memory', async () => {
-    const size = 2 * OFFLOAD_TRANSFER + 2 * MiB;
-    const content = pattern(size);
-    const works = new MemoryDisk({ size, content, copies: 'works' });
-    const target = new MemoryDisk({ size });
-    await run([works], target, { offload: true });
-    expect(works.of('read')).toEqual([]);
-    expect(spans(works.of('copy'))).toEqual([
-      [0, OFFLOAD_TRANSFER],
-      [OFFLOAD_TRANSFER, OFFLOAD_TRANSFER],
-      [2 * OFFLOAD_TRANSFER, 2 * MiB],
-    ]);
-    expect(Buffer.compare(target.data, content)).toBe(0);
-  });
-
-  test.each([false, true])('copies through memory what the kernel cannot, unordered: %s', async (unordered) => {
-    // Twice the pieces that are tried in vain.
-    const size = 8 * OFFLOAD_TRANSFER;
-    const content = pattern(size);
-    // One piece is unfit, which is no reason not to try the others.
-    const picky = new MemoryDisk({ size, content, copies: ({ offset }) => offset !== OFFLOAD_TRANSFER });
-    const target = new MemoryDisk({ size });
-    const control = await run([picky], target, { offload: true, unordered });
-    expect(Buffer.compare(target.data, content)).toBe(0);
-    expect(covered(picky.of('read'))).toEqual([[OFFLOAD_TRANSFER, OFFLOAD_TRANSFER]]);
-    expect(control.done).toBe(size);
-    const refuses = new MemoryDisk({ size, content, copies: () => false });
-    const other = new MemoryDisk({ size });
-    const after = await run([refuses], other, { offload: true, unordered, parallel: 1 });
-    expect(Buffer.compare(other.data, content)).toBe(0);
-    expect(refuses.of('copy').length).toBe(4);
-    // Back to the usual transfers.
-    expect(Math.max(...other.of('write').map(({ length }) => length))).toBe(MiB);
-    expect(after.done).toBe(size);
   });
 
   test('salvages what can be read, down to a sector', async () => {

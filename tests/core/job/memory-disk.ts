@@ -18,6 +18,8 @@ export interface DiskSettings {
   readonly content?: Uint8Array;
   /** Granularity of status: a block of zeroes is a hole. Undefined: all is data. */
   readonly holes?: number;
+  /** Where the data is none that the kernel could copy: by blocks of `holes`. */
+  readonly unmapped?: (offset: number) => boolean;
   /** Asking for the status there fails. */
   readonly statusFails?: (offset: number) => boolean;
   /** Requests wait for the event loop. */
@@ -116,10 +118,12 @@ export class MemoryDisk {
     const unit = this.settings.holes ?? 512;
     const isHole = (at: number): boolean =>
       this.data.subarray(at - (at % unit), at - (at % unit) + unit).every((byte) => byte === 0);
+    const kind = (at: number): string => `${isHole(at)} ${this.settings.unmapped?.(at) ?? false}`;
     const zero = isHole(offset);
     let end = offset - (offset % unit) + unit;
-    while (end < offset + length && isHole(end) === zero) end += unit;
-    return { length: Math.min(length, end - offset), allocated: true, data: !zero, zero };
+    while (end < offset + length && kind(end) === kind(offset)) end += unit;
+    const place = this.settings.unmapped?.(offset) ? {} : { offset };
+    return { length: Math.min(length, end - offset), allocated: true, data: !zero, zero, ...place };
   }
 }
 

@@ -84,7 +84,8 @@ function plannerFor(options: CopyOptions): Planner {
   const offload = offloads(options);
   return new Planner({
     sources,
-    transfer: offload ? Math.max(OFFLOAD_TRANSFER, transfer) : transfer,
+    transfer,
+    mappedTransfer: offload ? Math.max(OFFLOAD_TRANSFER, transfer) : transfer,
     shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
     unit: sparse === 0 && !options.compressed ? 1 : Math.min(clusterOf(options), transfer),
     // What the kernel copies nobody looks at for zeroes.
@@ -120,7 +121,7 @@ class Copy {
     this.#transfer = transferOf(options);
     this.#writer = new Writer({ target, sparse, compressed });
     this.#offload = new Offload(offloads(options), () => {
-      this.#planner.transfer = this.#transfer;
+      this.#planner.mappedTransfer = this.#transfer;
     });
     this.#planner = plannerFor(options);
   }
@@ -185,8 +186,9 @@ class Copy {
     return after(control.throttle(length), () => {
       // Planned when the kernel was to copy it.
       const isLong = length > this.#transfer;
+      const inKernel = this.#offload.active && segment.mapped;
       const usual = (): Maybe<void> =>
-        isLong || this.#offload.active ? this.#copyBelow(segment, buffer) : this.#copyData(segment, buffer());
+        isLong || inKernel ? this.#copyBelow(segment, buffer) : this.#copyData(segment, buffer());
       return move ? move(segment, usual) : usual();
     });
   }
@@ -207,7 +209,7 @@ class Copy {
     const { source, offset, length } = segment;
     const { backend } = this.#options.target;
     const copied = await this.#offload.copied(() => {
-      if (!this.#offload.active) return this.#inTurn(segment, () => false);
+      if (!this.#offload.active || !segment.mapped) return this.#inTurn(segment, () => false);
       return this.#inTurn(segment, () =>
         source.backend.copyRangeTo(offset - source.targetOffset, backend, offset, length),
       );

@@ -1,12 +1,16 @@
-import type { SegmentKind } from './types.ts';
+import type { Segment, SegmentKind } from './types.ts';
 
 /** Bytes up to `end` of the target, from where was asked on, are of one kind. */
 export interface Known {
   readonly end: number;
   readonly kind: SegmentKind;
+  /** See {@link Segment.mapped}. */
+  readonly mapped: boolean;
 }
 
 const KINDS: readonly SegmentKind[] = ['data', 'zero', 'skip'];
+/** Added to the number of a kind. */
+const MAPPED = 4;
 const FIRST_CAPACITY = 1024;
 /** Stretches that are kept, at 9 bytes each; those behind them are asked for again. */
 const MAX_STRETCHES = 1 << 20;
@@ -32,7 +36,7 @@ export class KnownStatus {
   }
 
   /** Keep what is known from `start` on; left out where there is no room, or something before it is not known. */
-  note(start: number, { end, kind }: Known): void {
+  note(start: number, { end, kind, mapped }: Known): void {
     if (this.#count === 0) {
       this.#start = start;
       this.#at = start;
@@ -40,7 +44,7 @@ export class KnownStatus {
     if (this.#count >= this.#limit) return;
     if (this.#count === this.#ends.length) this.#grow();
     this.#ends[this.#count] = end;
-    this.#kinds[this.#count++] = KINDS.indexOf(kind);
+    this.#kinds[this.#count++] = KINDS.indexOf(kind) + (mapped ? MAPPED : 0);
     this.#end = end;
   }
 
@@ -57,7 +61,8 @@ export class KnownStatus {
       this.#at = end;
       this.#index++;
     }
-    return { end: this.#ends[this.#index] ?? 0, kind: KINDS[this.#kinds[this.#index] ?? 0] ?? 'data' };
+    const kind = this.#kinds[this.#index] ?? 0;
+    return { end: this.#ends[this.#index] ?? 0, kind: KINDS[kind % MAPPED] ?? 'data', mapped: kind >= MAPPED };
   }
 
   #grow(): void {

@@ -5,11 +5,17 @@ import type { Segment } from './types.ts';
 /** Longer than what goes through memory: it takes none, and a call costs what it costs. */
 export const OFFLOAD_TRANSFER = 16 * 1024 * 1024;
 
-/** Segments in a row that could not be copied, after which no more are tried. */
+/** Segments that could not be copied, and none that could, after which no more are tried. */
 const PATIENCE = 4;
 
+/**
+ * What is copied this way keeps its zeroes as data, so whether a segment is depends on the segment only, and not on which
+ * of those in flight happens to end first.
+ */
 export class Offload {
   #declined = 0;
+  #inFlight = 0;
+  #proven = false;
   #active: boolean;
   readonly #stopped: () => void;
 
@@ -28,15 +34,19 @@ export class Offload {
    * go through memory, which also finds what is wrong. One segment may be unfit; an error ends it for good.
    */
   async copied(attempt: () => Maybe<boolean | undefined>): Promise<boolean> {
+    this.#inFlight++;
     try {
       if ((await attempt()) === true) {
-        this.#declined = 0;
+        this.#proven = true;
         return true;
       }
-      if (++this.#declined >= PATIENCE) this.#stop();
+      this.#declined++;
     } catch {
       this.#stop();
+    } finally {
+      this.#inFlight--;
     }
+    if (!this.#proven && this.#inFlight === 0 && this.#declined >= PATIENCE) this.#stop();
     return false;
   }
 

@@ -15,6 +15,8 @@ export interface PlanOptions {
   readonly sources: readonly CopySource[];
   /** Longest data segment in bytes, a power of two. */
   readonly transfer: number;
+  /** Longest one that is mapped, no less than `transfer`: where it is more, those are kept apart from others. */
+  readonly mappedTransfer: number;
   /** Bytes that data segments should have at most from now on, though not less than a unit; may change. */
   shorter(): number;
   /** Unit of allocation of the target in bytes, a power of two. */
@@ -39,20 +41,20 @@ const SHORTEST = 4096;
 
 export class Planner {
   readonly #options: PlanOptions;
-  /** Longest data segment from now on; see {@link PlanOptions.transfer}. */
-  transfer: number;
+  /** From now on; see {@link PlanOptions.mappedTransfer}. */
+  mappedTransfer: number;
   #sourceIndex = 0;
   #at = 0;
   #index = 0;
   /** Data segment being put together. */
-  #draft: { readonly start: number; end: number; readonly limit: number } | undefined;
+  #draft: Draft | undefined;
   /** Status that holds from `#at` on. */
   #known: Known | undefined;
   #pending: Promise<unknown> | undefined;
 
   constructor(options: PlanOptions) {
     this.#options = options;
-    this.transfer = options.transfer;
+    this.mappedTransfer = options.mappedTransfer;
     const [first] = options.sources;
     this.#at = first ? startOf(first) : 0;
   }
@@ -128,11 +130,12 @@ export class Planner {
     const offset = this.#at - source.targetOffset;
     const failed = (error: unknown): Known => {
       this.#options.onStatusError(error, this.#at);
-      return this.#learn(Math.min(end, this.#nextTransfer(this.#at)), 'data');
+      return this.#learn({ end: Math.min(end, this.#nextTransfer(this.#at)), kind: 'data', mapped: false });
     };
     const learn = (extent: ChainExtent): Known => {
       const length = Math.max(1, Math.min(extent.length, end - this.#at));
-      const known = this.#learn(this.#at + length, this.#kindOf(extent, source));
+      const mapped = extent.offset !== undefined && !extent.compressed;
+      const known = this.#learn({ end: this.#at + length, kind: this.#kindOf(extent, source), mapped });
       this.#options.known?.note(this.#at, known);
       return known;
     };
@@ -145,9 +148,9 @@ export class Planner {
     }
   }
 
-  #learn(end: number, kind: SegmentKind): Known {
-    this.#known = { end, kind };
-    return this.#known;
+  #learn(known: Known): Known {
+    this.#known = known;
+    return known;
   }
 
   #kindOf(extent: ChainExtent, source: CopySource): SegmentKind {
@@ -159,13 +162,35 @@ export class Planner {
 
   /** Take in `known` from the current offset on; a segment when one is complete. */
   #consume(source: CopySource, known: Known, end: number): Segment | undefined {
-    if (known.kind === 'data') return this.#takeData(source, known.end);
+    if (known.kind === 'data') return this.#sortOut(source, known.mapped) ?? this.#takeData(source, known.end);
     if (known.kind === 'zero') return this.#takeZero(source, known.end, end);
     return this.#emitDraft(source) ?? this.#emit(source, { offset: this.#at, end: known.end, kind: 'skip' });
   }
 
+  /** Before data goes into the draft: the draft as it is, if that is long enough and of the other sort. */
+  #sortOut(source: CopySource, mapped: boolean): Segment | undefined {
+    const { unit, transfer } = this.#options;
+    if (this.mappedTransfer === transfer) return undefined;
+    this.#draft ??= this.#newDraft();
+    const draft = this.#draft;
+    const shortEnd = this.#nextTransfer(draft.start);
+    if (draft.mapped === undefined) {
+      draft.mapped = mapped;
+      if (mapped) draft.limit = this.#nextTransfer(draft.start, this.mappedTransfer);
+    } else if (draft.mapped && !mapped) {
+      if (this.#at >= shortEnd && this.#at % unit === 0) return this.#emitDraft(source);
+      draft.mapped = false;
+      draft.limit = Math.max(shortEnd, alignUp(this.#at, unit));
+    }
+    return undefined;
+  }
+
+  #newDraft(): Draft {
+    return { start: this.#at, end: this.#at, limit: this.#nextTransfer(this.#at), mapped: undefined };
+  }
+
   #takeData(source: CopySource, end: number): Segment | undefined {
-    this.#draft ??= { start: this.#at, end: this.#at, limit: this.#nextTransfer(this.#at) };
+    this.#draft ??= this.#newDraft();
     const { limit } = this.#draft;
     this.#draft.end = Math.min(end, limit);
     this.#at = this.#draft.end;
@@ -189,9 +214,9 @@ export class Planner {
     return this.#emitDraft(source);
   }
 
-  #nextTransfer(offset: number): number {
+  #nextTransfer(offset: number, transfer = this.#options.transfer): number {
     const { unit, shorter } = this.#options;
-    const length = Math.min(this.transfer, Math.max(unit, SHORTEST, 2 ** Math.floor(Math.log2(shorter()))));
+    const length = Math.min(transfer, Math.max(unit, SHORTEST, 2 ** Math.floor(Math.log2(shorter()))));
     return alignDown(offset, length) + length;
   }
 
@@ -199,17 +224,26 @@ export class Planner {
     const draft = this.#draft;
     if (!draft) return undefined;
     this.#draft = undefined;
-    return this.#segment(source, { offset: draft.start, end: draft.end, kind: 'data' });
+    const { start: offset, end, mapped = false } = draft;
+    return this.#segment(source, { offset, end, kind: 'data', mapped });
   }
 
   #emit(source: CopySource, range: { offset: number; end: number; kind: SegmentKind }): Segment {
     this.#at = range.end;
-    return this.#segment(source, range);
+    return this.#segment(source, { ...range, mapped: false });
   }
 
-  #segment(source: CopySource, { offset, end, kind }: { offset: number; end: number; kind: SegmentKind }): Segment {
-    return { index: this.#index++, source, offset, length: end - offset, kind };
+  #segment(source: CopySource, { offset, end, kind, mapped }: Known & { readonly offset: number }): Segment {
+    return { index: this.#index++, source, offset, length: end - offset, kind, mapped };
   }
+}
+
+interface Draft {
+  readonly start: number;
+  end: number;
+  limit: number;
+  /** See {@link Segment.mapped}; undefined while there is nothing but zeroes in it. */
+  mapped: boolean | undefined;
 }
 
 /** Where in the target the copy of a source begins, and where it ends. */

@@ -91,6 +91,8 @@ export interface Segment {
   readonly length: number;
   /** data: read it; zero: known to be zeroes; skip: not to be copied. */
   readonly kind: SegmentKind;
+  /** Data that lies in files below as it is: the kernel may be able to copy it. */
+  readonly mapped: boolean;
 }
 
 export type SegmentKind = 'data' | 'zero' | 'skip';

@@ -12,7 +12,6 @@ import { constants } from 'node:os';
 import { BlockError, NotSupported } from '../errors/block-error.ts';
 import { addressOf } from './address.ts';
 import { hostError } from './errno.ts';
-import type { HostFile } from './host-file.ts';
 import { libc, negativeErrno } from './libc.ts';
 
 /** Bit of each permission in a mask, with the name it has in messages. */
@@ -40,11 +39,17 @@ export interface LockState {
   readonly shared: number;
 }
 
+/** An open file; the path is for messages. */
+export interface LockableFile {
+  readonly fd: number;
+  readonly path: string;
+}
+
 /** Takes nothing and shares everything: no byte is locked. */
 const NOTHING: LockState = { permissions: 0, shared: ALL };
 
 export class FileLocks {
-  #file: HostFile;
+  #file: LockableFile;
   /** False where locks are off or not to be had: then all methods succeed and do nothing. */
   readonly active: boolean;
   #held: LockState = NOTHING;
@@ -53,13 +58,13 @@ export class FileLocks {
   #takenBytes = 0;
   #unsharedBytes = 0;
 
-  private constructor(file: HostFile, active: boolean) {
+  private constructor(file: LockableFile, active: boolean) {
     this.#file = file;
     this.active = active;
   }
 
   /** Locks for an open file, none taken yet. Throws where mode is "on" and the file cannot be locked. */
-  static open(file: HostFile, mode: LockingMode): FileLocks {
+  static open(file: LockableFile, mode: LockingMode): FileLocks {
     if (mode === 'off') return new FileLocks(file, false);
     const result = query(file, TAKEN_BYTE);
     const active = result >= 0;
@@ -119,7 +124,7 @@ export class FileLocks {
    * Hold on `file`, the same one opened once more, what is held on the one so far, which is to be closed now. Nothing is
    * asked of others: what is held was granted already, and the two would only find each other.
    */
-  moveTo(file: HostFile): void {
+  moveTo(file: LockableFile): void {
     this.#file = file;
     const taken = this.#takenBytes;
     const unshared = this.#unsharedBytes;
@@ -219,7 +224,7 @@ function control(fd: number, command: number, record: DataView): number {
 }
 
 /** The kind of lock that others hold against a write lock on this byte (`TYPE.none`: none), or a negated errno. */
-function query(file: HostFile, byte: number): number {
+function query(file: LockableFile, byte: number): number {
   const record = flock(byte, TYPE.write);
   const result = control(file.fd, F_OFD_GETLK, record);
   return result < 0 ? result : record.getInt16(FLOCK.type, true);

@@ -11,7 +11,7 @@ import { errnoOf, type TraceNode } from './record.ts';
 import { ringMemory } from './ring-memory.ts';
 import { type Issued, RingWriter } from './ring-writer.ts';
 import { openSink, type Sink } from './sink.ts';
-import { closeTraceFile, emptyTraceFile, lengthOf, type TraceFile } from './trace-file.ts';
+import { claimTraceFile, closeTraceFile, emptyTraceFile, lengthOf, type TraceFile } from './trace-file.ts';
 
 /** How often the last few records are shown to the writer, in milliseconds. */
 const LINGER_MS = 250;
@@ -68,7 +68,7 @@ export class TraceRecorder {
       if (this.#failure && this.#users === 1) warn(`${this.#failure.message}; nothing more is recorded there`);
       return;
     }
-    if (this.#known.length === 0) emptyOrClose(file);
+    takeOver(file, this.#known.length === 0);
     const memory = ringMemory();
     const ring = new RingWriter(memory, () => this.#sink?.crowded());
     this.#ring = ring;
@@ -150,9 +150,11 @@ export class TraceRecorder {
   }
 }
 
-function emptyOrClose(file: TraceFile): void {
+/** Throws with `file` closed, and as it was. */
+function takeOver(file: TraceFile, anew: boolean): void {
   try {
-    emptyTraceFile(file);
+    claimTraceFile(file);
+    if (anew) emptyTraceFile(file);
   } catch (error) {
     closeTraceFile(file);
     throw error;

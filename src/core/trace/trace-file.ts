@@ -4,6 +4,7 @@
  */
 import fs from 'node:fs';
 import { asBlockError, BlockError } from '../errors/block-error.ts';
+import { FileLocks } from '../host/index.ts';
 import { FORMAT_NAME } from './encode.ts';
 
 export interface TraceFile {
@@ -23,9 +24,11 @@ const BEGINNINGS = [
 /** Open `path` for adding to its end; it is made where there is none. Throws BlockError. */
 export function openTraceFile(path: string): TraceFile {
   try {
-    // A pipe is opened without waiting for a reader: a program that hangs in the system cannot be ended.
-    const { O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK = 0 } = fs.constants;
-    const fd = fs.openSync(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK, 0o666);
+    const { O_RDWR, O_WRONLY, O_CREAT, O_APPEND, O_NONBLOCK = 0 } = fs.constants;
+    // Claiming a file takes reading it. A pipe is not for reading, and is opened without waiting for a reader: a program
+    // that hangs in the system cannot be ended.
+    const isFile = fs.statSync(path, { throwIfNoEntry: false })?.isFile() ?? true;
+    const fd = fs.openSync(path, (isFile ? O_RDWR : O_WRONLY) | O_CREAT | O_APPEND | O_NONBLOCK, 0o666);
     return { path, fd, identity: identityOf(fd) };
   } catch (error) {
     const { message, code } = asBlockError(error);
@@ -36,6 +39,17 @@ export function openTraceFile(path: string): TraceFile {
 
 export function closeTraceFile({ fd }: TraceFile): void {
   fs.closeSync(fd);
+}
+
+/** As bits of {@link LockState}. */
+const [CONSISTENT_READ, WRITE, RESIZE] = [1, 2, 8];
+
+/**
+ * Keep it from being the image of anybody who writes, and from being another program's trace, until it is closed. Throws
+ * when it is so already.
+ */
+export function claimTraceFile(file: TraceFile): void {
+  if (fs.fstatSync(file.fd).isFile()) FileLocks.open(file, 'auto').take(WRITE | RESIZE, CONSISTENT_READ);
 }
 
 /** Bytes that are in it. */

@@ -167,6 +167,25 @@ test('an image that was named in place of the trace is not written over', async 
   expect(readFileSync(image).length).toBe(SIZE);
 });
 
+test('the target of a convert cannot be its trace', async () => {
+  const folder = tempDir();
+  const [image, target] = [await disk(folder, 'a'), join(folder, 'target')];
+  const { code, stderr } = await runProgram('img', [
+    '--trace',
+    target,
+    'convert',
+    '-f',
+    'raw',
+    '-O',
+    'raw',
+    image,
+    target,
+  ]);
+  expect(code).toBe(1);
+  expect(stderr).toContain(`Could not create '${target}': Failed to get "write" lock`);
+  expect(readFileSync(target, 'utf8')).toMatch(/^{"format":"blockyard-trace".*\n/);
+});
+
 test('a pipe takes a trace, and is an error when nobody reads from it', async () => {
   const folder = tempDir();
   const [pipe, image] = [join(folder, 'pipe'), await disk(folder, 'a')];

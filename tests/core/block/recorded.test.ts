@@ -153,6 +153,22 @@ test('what is no trace is not written over', async () => {
   expect(readFileSync(file, 'utf8')).toBe('a disk image, say');
 });
 
+test("a trace that is being written is nobody else's image, and no image in use becomes one", async () => {
+  const file = traceFile();
+  const user = await openDisk({ ...disk, trace: file });
+  const image = { driver: 'file', filename: file };
+  await expect(openDisk(image, { writable: true })).rejects.toThrow('Failed to get "write" lock');
+  await (await openDisk(image)).close();
+  await user.close();
+  writeFileSync(file, '');
+  const inUse = await openDisk(image, { writable: true });
+  await expect(openDisk({ ...disk, trace: file })).rejects.toThrow(
+    /cannot record in .*: Failed to get (shared )?"write" lock/,
+  );
+  await inUse.close();
+  await (await openDisk({ ...disk, trace: file })).close();
+});
+
 test('what is asked of a node that was closed by force is not recorded, and takes no number', async () => {
   const file = traceFile();
   const user = await openDisk({ ...disk, trace: file });

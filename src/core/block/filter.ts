@@ -33,6 +33,17 @@ export function trimPaddingOf(
   return offset + length <= child.size ? bufs : [trimPadding(child, align, offset, Buffer.concat(bufs))];
 }
 
+/**
+ * Limits of a filter that takes any request: what the child cannot take as it is, the layer above the child puts right,
+ * below the filter. So none of its reads is a part of an unaligned write of its own.
+ */
+export function withoutBounds({ memoryAlignment, optimalTransfer }: Limits): Limits {
+  return {
+    ...(memoryAlignment === undefined ? {} : { memoryAlignment }),
+    ...(optimalTransfer === undefined ? {} : { optimalTransfer }),
+  };
+}
+
 /** What the child says of a range, for a filter whose `status` has something to do first. */
 export function passedOnStatus(child: Edge, offset: number, length: number, precise: boolean): Maybe<Extent> {
   return after(child.status(offset, length, precise), (extent) =>

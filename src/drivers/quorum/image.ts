@@ -3,11 +3,10 @@ import type { Maybe } from '../../core/async/maybe.ts';
 import type { Damage } from '../../core/block/damage.ts';
 import type { Extent, Flags, Image, Limits, MembersCapability, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
-import { trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { chainStatus, exclusively } from '../../core/block/own-node.ts';
 import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
-import { BlockError } from '../../core/errors/block-error.ts';
+import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
 import { commonError, type Ending, ending, groupEqual } from './vote.ts';
 
 export interface QuorumInit {
@@ -59,10 +58,9 @@ export class QuorumImage implements Image {
     return first;
   }
 
+  /** Each child completes what is less than its blocks: a read that repairs waits for writes, so it may be part of none. */
   get limits(): Limits {
-    const most = (name: 'requestAlignment' | 'memoryAlignment') =>
-      Math.max(...this.#children.map((edge) => edge.limits[name] ?? 1));
-    return { requestAlignment: most('requestAlignment'), memoryAlignment: most('memoryAlignment') };
+    return { memoryAlignment: Math.max(...this.#children.map(({ limits }) => limits.memoryAlignment ?? 1)) };
   }
 
   readonly members: MembersCapability = {
@@ -166,18 +164,26 @@ export class QuorumImage implements Image {
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
-    const part = trimPadding(this.#first, this.limits.requestAlignment ?? 1, offset, buf);
-    return this.#change(writing(offset, buf.length, 'writing'), (child) => child.write(offset, part, flags));
+    return this.#change(writing(offset, buf.length, 'writing'), (child) => child.write(offset, buf, flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Promise<void> {
-    const parts = trimPaddingOf(this.#first, this.limits.requestAlignment ?? 1, offset, bufs);
     const length = bufs.reduce((sum, each) => sum + each.length, 0);
-    return this.#change(writing(offset, length, 'writing'), (child) => child.writev(offset, parts, flags));
+    return this.#change(writing(offset, length, 'writing'), (child) => child.writev(offset, bufs, flags));
   }
 
-  zero(offset: number, length: number, flags: Flags): Promise<void> {
-    return this.#change(writing(offset, length, 'zeroing'), (child) => child.zero(offset, length, flags));
+  async zero(offset: number, length: number, flags: Flags): Promise<void> {
+    let declined: NotSupported | undefined;
+    await this.#change(writing(offset, length, 'zeroing'), async (child) => {
+      try {
+        await child.zero(offset, length, flags);
+      } catch (error) {
+        if (!(error instanceof NotSupported)) throw error;
+        declined = error;
+      }
+    });
+    // Not its fault, and nothing to vote on: whoever asked writes zeroes now, to all of them.
+    if (declined) throw declined;
   }
 
   flush(): Promise<void> {
@@ -186,10 +192,18 @@ export class QuorumImage implements Image {
     );
   }
 
-  truncate(size: number, options: TruncateOptions): Promise<void> {
-    return this.#change({ operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` }, (child) =>
-      child.truncate(size, options),
-    );
+  /** Of all children or of none, since those of another length would not be taken for a quorum any more. */
+  async truncate(size: number, options: TruncateOptions): Promise<void> {
+    const before = this.size;
+    const asked: Asked = { operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` };
+    const endings = await this.#onAll(asked, async (child) => {
+      await child.truncate(size, options);
+      return child;
+    });
+    const error = commonError(endings);
+    if (!error) return;
+    await Promise.all(endings.map(({ value }) => value && ending(() => value.truncate(before, { exact: false }))));
+    throw error;
   }
 
   /** A range is zero when all children that answer say so. */

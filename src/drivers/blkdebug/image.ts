@@ -17,6 +17,8 @@ const NS_PER_MS = 1e6;
 export interface BlkdebugInit {
   readonly rules: Rules;
   readonly limits: Limits;
+  /** Fewer bytes than this are not zeroed but by writing; 0 for no such limit. */
+  readonly leastZero: number;
   /** Permissions taken on the child, and withheld from others, whatever the users need. */
   readonly take: PermMask;
   readonly unshare: PermMask;
@@ -83,10 +85,8 @@ export class BlkdebugImage extends FilterImage {
 
   /** With a unit of its own, parts of one are declined, so that the writing in their place can be tested. */
   override zero(offset: number, length: number, flags: Flags): Maybe<void> {
-    const { zeroAlignment = 1 } = this.limits;
-    const part = length < zeroAlignment && offset + length < this.size;
-    if (part && zeroAlignment > (this.file.limits.zeroAlignment ?? 1)) {
-      throw new NotSupported(`zeroing ${length} bytes is less than 'opt-write-zero', ${zeroAlignment} bytes`);
+    if (length < this.#init.leastZero && offset + length < this.size) {
+      throw new NotSupported(`zeroing ${length} bytes is less than 'opt-write-zero', ${this.#init.leastZero} bytes`);
     }
     return this.#meet('write-zeroes', offset, length, () => this.file.zero(offset, length, flags));
   }

@@ -34,6 +34,7 @@ async function open(context: OpenContext<BlkdebugOptions>): Promise<Image> {
       given['set-state'].map((rule) => ({ event: rule.event, state: rule.state, newState: rule.new_state })),
     ),
     limits: limitsFrom(given, file.limits),
+    leastZero: given['opt-write-zero'],
     take: maskOf(given['take-child-perms']),
     unshare: maskOf(given['unshare-child-perms']),
   });

@@ -111,6 +111,24 @@ describe('limits', () => {
     expect(disk.limits).toMatchObject({ requestAlignment: 4 * K, maxTransfer: 16 * K });
   });
 
+  test('take the place of those of the image, also where they are smaller', async () => {
+    const limits = { zeroAlignment: 64 * K, discardAlignment: 64 * K, takesParts: true };
+    const seen: [string, number][] = [];
+    const on = (operation: string, _offset: number, length: number) => void seen.push([operation, length]);
+    const small = await openDebug({ 'opt-write-zero': 1 * K, 'max-discard': 16 * K }, undefined, { limits, on });
+    // What is less than its granularity is written.
+    await small.disk.zero(0, 512);
+    await small.disk.zero(K, 2 * K);
+    await small.disk.discard(0, 64 * K);
+    expect(seen).toEqual([['write', 512], ['zero', 2 * K], ...Array(4).fill(['discard', 16 * K])]);
+    seen.length = 0;
+    const short = await openDebug({ 'max-write-zero': 16 * K, 'opt-discard': 8 * K }, undefined, { limits, on });
+    await short.disk.zero(0, 64 * K);
+    // Parts of its granularity are discarded apart.
+    await short.disk.discard(K, 9 * K);
+    expect(seen).toEqual([...Array(4).fill(['zero', 16 * K]), ['discard', 7 * K], ['discard', 2 * K]]);
+  });
+
   test.each([
     [{ align: 3000 }, "option 'align' of driver 'blkdebug' must be a power of two, not 3000"],
     [{ align: 4096, 'max-transfer': 5000 }, "'max-transfer' of driver 'blkdebug' must be a multiple of 4096 bytes"],

@@ -134,7 +134,20 @@ describe('limits', () => {
     [{ align: 4096, 'max-transfer': 5000 }, "'max-transfer' of driver 'blkdebug' must be a multiple of 4096 bytes"],
     [{ 'opt-discard': 8192, 'max-discard': 4096 }, "'max-discard' of driver 'blkdebug' must be a multiple of 8192"],
     [{ 'inject-error': [{ event: 'nothing' }] }, "option 'inject-error.0.event' of driver 'blkdebug' expects"],
-    [{ 'inject-error': [{ event: 'none', errno: 'x' }] }, "'x' is not an error that can be injected"],
+    [
+      { 'inject-error': [{ event: 'none', errno: 'x' }] },
+      "option 'inject-error.0.errno' of driver 'blkdebug' expects the number or the name of an error that a request can have",
+    ],
+    [
+      { 'inject-error': [{ event: 'none', 'delay-ns': 2 ** 51 }] },
+      "'inject-error.0.delay-ns' of driver 'blkdebug' must be between 0 and 2147483647000000, not 2251799813685248",
+    ],
+    [
+      { 'inject-error': [{ event: 'none', sector: 2 ** 45 }] },
+      "'inject-error.0.sector' of driver 'blkdebug' must be between -1 and 17592186044415, not 35184372088832",
+    ],
+    [{ config: '/dev/zero' }, "'/dev/zero' is longer than 1048576 bytes, too long for a file of rules"],
+    [{ config: '/' }, "Could not read '/': Is a directory"],
     [{ 'set-state': [{ event: 'none' }] }, "driver 'blkdebug' needs the option 'set-state.0.new_state'"],
     [{ config: '/no/such/file' }, "Could not read '/no/such/file': No such file or directory"],
   ])('and options that make no sense are refused: %j', async (options, message) => {

@@ -56,12 +56,16 @@ export class FilterImage implements Image {
   readonly file: Edge;
   readonly writeFlags: Flags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags: Flags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
-  /** Present only where somebody below listens, so that announcing costs nothing elsewhere. */
-  readonly event?: NonNullable<Image['event']>;
+  readonly #passEvent: NonNullable<Image['event']>;
 
   constructor(file: Edge) {
     this.file = file;
-    if (file.node.image.event) this.event = (name) => file.event(name);
+    this.#passEvent = (name) => file.event(name);
+  }
+
+  /** Present only while somebody below listens, so that announcing costs nothing elsewhere. */
+  get event(): Image['event'] {
+    return this.file.node.image.event && this.#passEvent;
   }
 
   get size(): number {

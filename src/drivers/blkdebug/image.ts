@@ -1,7 +1,7 @@
 /** The filter itself: every request meets the rules and the labels, if there are any, and goes on or not. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { nextTurn } from '../../core/async/turn.ts';
-import type { Extent, Flags, HostExtent, Limits, TruncateOptions } from '../../core/block/driver.ts';
+import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { RequestKind } from '../../core/block/fault-control.ts';
 import { FilterImage, passedOnStatus, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
@@ -43,7 +43,11 @@ export class BlkdebugImage extends FilterImage {
     return this.#init.limits;
   }
 
-  override readonly event = (name: BlockEvent): Maybe<void> => {
+  override get event(): NonNullable<Image['event']> {
+    return this.#hear;
+  }
+
+  readonly #hear = (name: BlockEvent): Maybe<void> => {
     this.#rules.announce(name);
     this.labels.announce(name);
     return after(this.breakpoints.announce(name), () => this.file.event(name));

@@ -33,6 +33,17 @@ export function trimPaddingOf(
   return offset + length <= child.size ? bufs : [trimPadding(child, align, offset, Buffer.concat(bufs))];
 }
 
+/**
+ * Limits of a filter that takes any request: what the child cannot take as it is, the layer above the child puts right,
+ * below the filter. So none of its reads is a part of an unaligned write of its own.
+ */
+export function withoutBounds({ memoryAlignment, optimalTransfer }: Limits): Limits {
+  return {
+    ...(memoryAlignment === undefined ? {} : { memoryAlignment }),
+    ...(optimalTransfer === undefined ? {} : { optimalTransfer }),
+  };
+}
+
 /** What the child says of a range, for a filter whose `status` has something to do first. */
 export function passedOnStatus(child: Edge, offset: number, length: number, precise: boolean): Maybe<Extent> {
   return after(child.status(offset, length, precise), (extent) =>
@@ -45,12 +56,16 @@ export class FilterImage implements Image {
   readonly file: Edge;
   readonly writeFlags: Flags = Flag.FUA | Flag.UNCHANGED;
   readonly zeroFlags: Flags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
-  /** Present only where somebody below listens, so that announcing costs nothing elsewhere. */
-  readonly event?: NonNullable<Image['event']>;
+  readonly #passEvent: NonNullable<Image['event']>;
 
   constructor(file: Edge) {
     this.file = file;
-    if (file.node.image.event) this.event = (name) => file.event(name);
+    this.#passEvent = (name) => file.event(name);
+  }
+
+  /** Present only while somebody below listens, so that announcing costs nothing elsewhere. */
+  get event(): Image['event'] {
+    return this.file.node.image.event && this.#passEvent;
   }
 
   get size(): number {

@@ -32,6 +32,17 @@ export function errnoName(errno: number): string {
   return names.get(errno) ?? EXTRA_NUMBERS[errno] ?? `errno ${errno}`;
 }
 
+/**
+ * The error that `errno`, a number or a name, stands for: one that the host could give, as it counts then. Undefined
+ * for any other word.
+ */
+export function errnoCode(errno: string): ErrorCode | undefined {
+  const name = /^\d{1,6}$/.test(errno) ? errnoName(Number(errno)) : errno.toUpperCase();
+  const foreign = FOREIGN[name];
+  if (foreign) return foreign[0];
+  return /^E[A-Z0-9]+$/.test(name) && errnoText(name) !== name ? (name as ErrorCode) : undefined;
+}
+
 /** The errno name of a thrown system error, of a negated errno or of a name; `undefined` for anything else. */
 export function systemCode(error: unknown): string | undefined {
   if (typeof error === 'number') return errnoName(Math.abs(error));

@@ -123,6 +123,8 @@ export interface TextFieldOptions extends FieldOptions {
   readonly nonEmpty?: boolean;
   /** It is a number mostly, and the control socket takes it as one too. */
   readonly orNumber?: boolean;
+  /** What it must be, in words, and whether it is. */
+  readonly must?: { readonly be: string; readonly test: (value: string) => boolean };
 }
 
 /** Any text. */
@@ -135,7 +137,7 @@ export function text<const P extends TextFieldOptions>(options: P): Present<stri
     if (options.maxBytes !== undefined && Buffer.byteLength(value) > options.maxBytes) {
       return new Refusal(`is longer than ${options.maxBytes} bytes (${Buffer.byteLength(value)})`);
     }
-    return value;
+    return options.must && !options.must.test(value) ? expects(options.must.be, value) : value;
   });
 }
 

@@ -3,9 +3,9 @@
  * `name = "value"`. What follows a `#` is a comment. A section may carry an id, `[set-state "x"]`, which
  * says nothing here.
  */
-import { readFile } from 'node:fs/promises';
-import { Usage } from '../../core/errors/block-error.ts';
-import { hostError } from '../../core/host/index.ts';
+import { BlockError, Usage } from '../../core/errors/block-error.ts';
+import { hostError, readAll } from '../../core/host/index.ts';
+import { show } from '../../core/options/field.ts';
 
 export interface Section {
   readonly kind: 'inject-error' | 'set-state' | 'label';
@@ -15,27 +15,28 @@ export interface Section {
 }
 
 const SECTION = /^\[\s*([a-z-]+)(?:\s+"[^"]*")?\s*\](?:\s*#.*)?$/;
-const SETTING = /^([A-Za-z0-9_-]+)\s*=\s*(?:"([^"]*)"|([^"\s#]+))(?:\s*#.*)?$/;
+const SETTING = /^([A-Za-z][A-Za-z0-9_-]*)\s*=\s*(?:"([^"]*)"|([^"\s#]+))(?:\s*#.*)?$/;
 /** Longest file in bytes; rules are written by hand. */
 const MAX_BYTES = 1 << 20;
 
-export async function readConfig(path: string): Promise<Section[]> {
-  let text: string;
+export async function readConfig(path: string, signal?: AbortSignal): Promise<Section[]> {
   try {
-    text = await readFile(path, 'utf8');
+    return parseConfig(Buffer.from(await readAll(path, MAX_BYTES, signal)).toString('utf8'), path);
   } catch (error) {
+    if (error instanceof BlockError && error.code === 'EFBIG') {
+      throw new Usage(`'${path}' is longer than ${MAX_BYTES} bytes, too long for a file of rules`);
+    }
     throw hostError('read', path, error);
   }
-  return parseConfig(text, path);
 }
 
 /** @throws Usage that names the line. */
 export function parseConfig(text: string, path: string): Section[] {
-  if (text.length > MAX_BYTES) throw new Usage(`'${path}' is longer than ${MAX_BYTES} bytes`);
   const sections: { kind: Section['kind']; values: Record<string, string>; where: string }[] = [];
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim();
     const place = `line ${index + 1} of '${path}'`;
+    if (line.includes('\0')) throw new Usage(`${place} has a NUL byte in it`);
     if (line === '' || line.startsWith('#')) continue;
     const header = SECTION.exec(line);
     if (header) {
@@ -46,7 +47,7 @@ export function parseConfig(text: string, path: string): Section[] {
     const section = sections.at(-1);
     if (!setting?.[1]) throw new Usage(`${place} is neither a [section] nor name = "value"`);
     if (!section) throw new Usage(`${place} stands before the first [section]`);
-    if (Object.hasOwn(section.values, setting[1])) throw new Usage(`${place} sets '${setting[1]}' again`);
+    if (Object.hasOwn(section.values, setting[1])) throw new Usage(`${place} sets ${show(setting[1])} again`);
     section.values[setting[1]] = setting[2] ?? setting[3] ?? '';
   }
   return sections;
@@ -54,5 +55,5 @@ export function parseConfig(text: string, path: string): Section[] {
 
 function kindOf(name: string | undefined, place: string): Section['kind'] {
   if (name === 'inject-error' || name === 'set-state' || name === 'label') return name;
-  throw new Usage(`${place} opens a section '${name}'; there are inject-error, set-state and label`);
+  throw new Usage(`${place} opens a section ${show(name)}; there are inject-error, set-state and label`);
 }

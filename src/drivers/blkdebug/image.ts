@@ -1,7 +1,7 @@
 /** The filter itself: every request meets the rules and the labels, if there are any, and goes on or not. */
 import { after, type Maybe } from '../../core/async/maybe.ts';
 import { nextTurn } from '../../core/async/turn.ts';
-import type { Extent, Flags, HostExtent, Limits, TruncateOptions } from '../../core/block/driver.ts';
+import type { Extent, Flags, HostExtent, Image, Limits, TruncateOptions } from '../../core/block/driver.ts';
 import type { BlockEvent } from '../../core/block/events.ts';
 import type { RequestKind } from '../../core/block/fault-control.ts';
 import { FilterImage, passedOnStatus, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
@@ -17,6 +17,8 @@ const NS_PER_MS = 1e6;
 export interface BlkdebugInit {
   readonly rules: Rules;
   readonly limits: Limits;
+  /** Fewer bytes than this are not zeroed but by writing; 0 for no such limit. */
+  readonly leastZero: number;
   /** Permissions taken on the child, and withheld from others, whatever the users need. */
   readonly take: PermMask;
   readonly unshare: PermMask;
@@ -41,7 +43,11 @@ export class BlkdebugImage extends FilterImage {
     return this.#init.limits;
   }
 
-  override readonly event = (name: BlockEvent): Maybe<void> => {
+  override get event(): NonNullable<Image['event']> {
+    return this.#hear;
+  }
+
+  readonly #hear = (name: BlockEvent): Maybe<void> => {
     this.#rules.announce(name);
     this.labels.announce(name);
     return after(this.breakpoints.announce(name), () => this.file.event(name));
@@ -83,10 +89,8 @@ export class BlkdebugImage extends FilterImage {
 
   /** With a unit of its own, parts of one are declined, so that the writing in their place can be tested. */
   override zero(offset: number, length: number, flags: Flags): Maybe<void> {
-    const { zeroAlignment = 1 } = this.limits;
-    const part = length < zeroAlignment && offset + length < this.size;
-    if (part && zeroAlignment > (this.file.limits.zeroAlignment ?? 1)) {
-      throw new NotSupported(`zeroing ${length} bytes is less than 'opt-write-zero', ${zeroAlignment} bytes`);
+    if (length < this.#init.leastZero && offset + length < this.size) {
+      throw new NotSupported(`zeroing ${length} bytes is less than 'opt-write-zero', ${this.#init.leastZero} bytes`);
     }
     return this.#meet('write-zeroes', offset, length, () => this.file.zero(offset, length, flags));
   }

@@ -26,7 +26,7 @@ const PERMISSIONS: Readonly<Record<string, PermMask>> = {
 };
 
 async function open(context: OpenContext<BlkdebugOptions>): Promise<Image> {
-  const given = await withConfig(context.options);
+  const given = await withConfig(context.options, context.signal);
   const file = context.child('image');
   const image = new BlkdebugImage(file, {
     rules: new Rules(
@@ -34,6 +34,7 @@ async function open(context: OpenContext<BlkdebugOptions>): Promise<Image> {
       given['set-state'].map((rule) => ({ event: rule.event, state: rule.state, newState: rule.new_state })),
     ),
     limits: limitsFrom(given, file.limits),
+    leastZero: given['opt-write-zero'],
     take: maskOf(given['take-child-perms']),
     unshare: maskOf(given['unshare-child-perms']),
   });
@@ -45,9 +46,9 @@ async function open(context: OpenContext<BlkdebugOptions>): Promise<Image> {
 }
 
 /** The rules of the file first, then those of the options. */
-async function withConfig(given: BlkdebugOptions): Promise<BlkdebugOptions> {
+async function withConfig(given: BlkdebugOptions, signal?: AbortSignal): Promise<BlkdebugOptions> {
   if (given.config === undefined) return given;
-  const sections = await readConfig(given.config);
+  const sections = await readConfig(given.config, signal);
   const of = (kind: string) => sections.filter((section) => section.kind === kind);
   return {
     ...given,

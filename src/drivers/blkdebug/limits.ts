@@ -24,12 +24,26 @@ export function limitsFrom(options: BlkdebugOptions, child: Limits): Limits {
   return {
     ...child,
     requestAlignment: unit,
+    // The filter passes them on, or declines them.
+    takesParts: true,
     ...given('maxTransfer', options['max-transfer']),
-    ...given('zeroAlignment', options['opt-write-zero']),
+    ...granularity('zeroAlignment', options['opt-write-zero'], options['max-write-zero'], child),
     ...given('maxZero', options['max-write-zero']),
-    ...given('discardAlignment', options['opt-discard']),
+    ...granularity('discardAlignment', options['opt-discard'], options['max-discard'], child),
     ...given('maxDiscard', options['max-discard']),
   };
+}
+
+/** That of the options, or of the child, unless requests may not be as long: the child puts them right then. */
+function granularity(
+  name: 'zeroAlignment' | 'discardAlignment',
+  optimum: number,
+  longest: number,
+  child: Limits,
+): Limits {
+  if (optimum > 0) return { [name]: optimum };
+  const { [name]: inherited = 1 } = child;
+  return longest > 0 && longest < inherited ? { [name]: 1 } : {};
 }
 
 function given(name: keyof Limits, value: number): Limits {

@@ -1,6 +1,7 @@
 /** Options of blkdebug: rules, limits, permissions. The sections of a configuration file take the same fields. */
 import { blockEvents } from '../../core/block/events.ts';
 import { requestKinds } from '../../core/block/fault-control.ts';
+import { errnoCode } from '../../core/host/errno.ts';
 import {
   bool,
   bytes,
@@ -13,17 +14,41 @@ import {
   text,
 } from '../../core/options/fields.ts';
 import { MAX_ALIGNMENT } from './limits.ts';
+import { SECTOR } from './rules.ts';
 
 const event = choice(blockEvents, { help: 'Event at which the rule takes effect', required: true });
-const state = integer({ help: 'State in which the rule takes effect, 0 for any', default: 0, min: 0 });
+const MAX_STATE = 2 ** 31 - 1;
+const state = integer({ help: 'State in which the rule takes effect, 0 for any', default: 0, min: 0, max: MAX_STATE });
+/** The last one that begins at an offset which is a safe integer. */
+const MAX_SECTOR = Math.floor(Number.MAX_SAFE_INTEGER / SECTOR);
+/** The longest that a timer of Node waits, 24 days. */
+const MAX_DELAY_NS = (2 ** 31 - 1) * 1e6;
 
 export const injectErrorFields = {
   event,
   state,
   iotype: choice(requestKinds, { help: 'Kind of request that fails; by default any but block-status' }),
-  errno: text({ help: 'Number or name of the error, 0 for none', default: '5', orNumber: true }),
-  sector: integer({ help: 'Sector of 512 bytes that the request must touch, -1 for any', default: -1, min: -1 }),
-  'delay-ns': integer({ help: 'Time that the request is held back, in nanoseconds', default: 0, min: 0 }),
+  errno: text({
+    help: 'Number or name of the error, 0 for none',
+    default: '5',
+    orNumber: true,
+    must: {
+      be: 'the number or the name of an error that a request can have',
+      test: (errno) => errno === '0' || errnoCode(errno) !== undefined,
+    },
+  }),
+  sector: integer({
+    help: 'Sector of 512 bytes that the request must touch, -1 for any',
+    default: -1,
+    min: -1,
+    max: MAX_SECTOR,
+  }),
+  'delay-ns': integer({
+    help: 'Time that the request is held back, in nanoseconds',
+    default: 0,
+    min: 0,
+    max: MAX_DELAY_NS,
+  }),
   once: bool({ help: 'The rule is gone when it has been used', default: false }),
   immediately: bool({ help: 'Fail at once, not in a later turn of the event loop', default: false }),
 };
@@ -31,7 +56,7 @@ export const injectErrorFields = {
 export const setStateFields = {
   event,
   state,
-  new_state: integer({ help: 'State that the engine goes to', required: true, min: 0 }),
+  new_state: integer({ help: 'State that the engine goes to', required: true, min: 0, max: MAX_STATE }),
 };
 
 export const labelFields = {

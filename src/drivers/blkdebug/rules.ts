@@ -8,17 +8,18 @@
  */
 import type { BlockEvent } from '../../core/block/events.ts';
 import { type RequestKind, requestKinds } from '../../core/block/fault-control.ts';
-import { type ErrorCode, errnoText, Usage } from '../../core/errors/block-error.ts';
-import { errnoName } from '../../core/host/errno.ts';
+import type { ErrorCode } from '../../core/errors/block-error.ts';
+import { errnoCode } from '../../core/host/errno.ts';
 
-const SECTOR = 512;
+/** Unit of `sector`, in bytes. */
+export const SECTOR = 512;
 
 export interface InjectRule {
   readonly event: BlockEvent;
   /** 0 for any. */
   readonly state: number;
   readonly kinds: ReadonlySet<RequestKind>;
-  /** Undefined for a rule that delays, or that keeps others from being asked. */
+  /** Undefined (`errno` 0) for a rule that delays, or that keeps others from being asked. */
   readonly code: ErrorCode | undefined;
   /** First byte of the sector that the request must touch; undefined for any request. */
   readonly offset: number | undefined;
@@ -47,26 +48,17 @@ export interface InjectOptions {
 
 const BY_DEFAULT: ReadonlySet<RequestKind> = new Set(requestKinds.filter((kind) => kind !== 'block-status'));
 
-/** @throws Usage for an errno that is not known. */
 export function injectRule(options: InjectOptions): InjectRule {
   return {
     event: options.event,
     state: options.state,
     kinds: options.iotype === undefined ? BY_DEFAULT : new Set([options.iotype]),
-    code: errorCode(options.errno),
+    code: errnoCode(options.errno),
     offset: options.sector < 0 ? undefined : options.sector * SECTOR,
     delayNs: options['delay-ns'],
     once: options.once,
     immediately: options.immediately,
   };
-}
-
-/** The code for a number or a name; undefined for 0. */
-export function errorCode(errno: string): ErrorCode | undefined {
-  if (errno === '0') return undefined;
-  const name = /^\d+$/.test(errno) ? errnoName(Number(errno)) : errno.toUpperCase();
-  if (errnoText(name) === name) throw new Usage(`'${errno}' is not an error that can be injected`);
-  return name as ErrorCode;
 }
 
 export class Rules {
@@ -105,7 +97,8 @@ export class Rules {
   /** The rule that a request meets; one that is for once is gone then. */
   meet(kind: RequestKind, offset: number, length: number): InjectRule | undefined {
     const found = this.#active.find((rule) => rule.kinds.has(kind) && touches(rule, offset, length));
-    if (found?.once && found.code !== undefined) {
+    // One that does nothing but keep others from being asked is not used up.
+    if (found?.once && (found.code !== undefined || found.delayNs > 0)) {
       this.#active = this.#active.filter((rule) => rule !== found);
       this.#inject = this.#inject.filter((rule) => rule !== found);
     }

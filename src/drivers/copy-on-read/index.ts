@@ -6,9 +6,9 @@
  * nowhere, is only read.
  */
 import { after, type Maybe } from '../../core/async/maybe.ts';
-import type { Driver, Image, OpenContext } from '../../core/block/driver.ts';
+import type { Driver, Image, Limits, OpenContext } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, withoutBounds } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { belowFilters, chainStatus, exclusively, unitOf } from '../../core/block/own-node.ts';
 import { Perm, type PermPair, type UserPermissions } from '../../core/block/permissions-bits.ts';
@@ -47,6 +47,11 @@ class CopyOnReadImage extends FilterImage {
     this.#clusterSize = clusterSize;
     this.#piece = Math.max(PIECE, clusterSize);
     this.#bottom = bottom;
+  }
+
+  /** A read waits for writes, so none may be a part of one. */
+  override get limits(): Limits {
+    return withoutBounds(this.file.limits);
   }
 
   /** Whoever wrote to the image past this filter might do so between the reading and the writing of a copy. */

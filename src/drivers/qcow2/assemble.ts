@@ -50,7 +50,9 @@ export function assemble(disk: Disk, refcountTable: Uint8Array, options: Qcow2Op
     blockAdded: (offset) => overlap.add('refcount-block', offset),
     assertVacant: (space) => disk.assertVacant(space),
     tableMoved: () => refreshPlaces(disk),
-    announces: disk.announces,
+    get announces() {
+      return disk.announces;
+    },
     announce: (event) => file.event(event),
   });
   const compressedSpace = new CompressedSpace({ allocator, refcounts, geometry });

@@ -64,7 +64,9 @@ export function viewOfDisk(disk: Disk, { l1, size, hidesBacking = false }: Diffe
       return hidesBacking ? undefined : disk.backing;
     },
     decompressed: disk.decompressed,
-    announces: disk.announces,
+    get announces() {
+      return disk.announces;
+    },
     announcing: (event, step) => disk.announcing(event, step),
     corrupt: (what, data) => disk.corrupt(what, data),
   };

@@ -97,8 +97,6 @@ export class Disk {
   writeState: { ready: boolean; preparing: Promise<void> | undefined } = { ready: false, preparing: undefined };
   /** Whether clusters were allocated without being written, once known (`preallocated.ts`). */
   preallocated: Maybe<boolean> | undefined;
-  /** A fault injector lies below and wants to hear of what is done. */
-  readonly announces: boolean;
   /** Set when metadata proved wrong: the image is not written to any more. */
   #corruption: string | undefined;
   #retired: string | undefined;
@@ -123,7 +121,6 @@ export class Disk {
     this.encryption = init.encryption;
     const cipher = init.encryption?.cipher;
     this.#content = cipher ? new EncryptedData(this.data, cipher, init.encryption?.format === 'aes') : this.data;
-    this.announces = init.file.node.image.event !== undefined;
   }
 
   /** The parts that need the disk themselves; called by open.ts, and again when they are to be other ones. */
@@ -265,6 +262,11 @@ export class Disk {
   assertVacant({ offset, length, use }: Allocated): void {
     if (offset === 0) throw this.corrupt(`Preventing invalid allocation of ${use} at offset 0`, { offset, length });
     this.assertNoOverlap(offset, length);
+  }
+
+  /** A fault injector lies below, for the moment, and wants to hear of what is done. */
+  get announces(): boolean {
+    return this.file.node.image.event !== undefined;
   }
 
   /** Do `step` after announcing it. */

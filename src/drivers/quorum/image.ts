@@ -3,11 +3,10 @@ import type { Maybe } from '../../core/async/maybe.ts';
 import type { Damage } from '../../core/block/damage.ts';
 import type { Extent, Flags, Image, Limits, MembersCapability, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
-import { trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { chainStatus, exclusively } from '../../core/block/own-node.ts';
 import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
-import { BlockError } from '../../core/errors/block-error.ts';
+import { BlockError, NotSupported } from '../../core/errors/block-error.ts';
 import { commonError, type Ending, ending, groupEqual } from './vote.ts';
 
 export interface QuorumInit {
@@ -36,6 +35,15 @@ interface Version {
   readonly content: Uint8Array;
 }
 
+/** How a child answered. */
+type Ballot<T> = Ending<T> & { readonly child: Edge };
+
+interface Answers {
+  readonly ballots: readonly Ballot<unknown>[];
+  /** Those who have the same, the version with most votes first. */
+  readonly groups: readonly (readonly Version[])[];
+}
+
 /** Names of the edges, before their number. */
 const PREFIX = 'children.';
 
@@ -59,10 +67,9 @@ export class QuorumImage implements Image {
     return first;
   }
 
+  /** Each child completes what is less than its blocks: a read that repairs waits for writes, so it may be part of none. */
   get limits(): Limits {
-    const most = (name: 'requestAlignment' | 'memoryAlignment') =>
-      Math.max(...this.#children.map((edge) => edge.limits[name] ?? 1));
-    return { requestAlignment: most('requestAlignment'), memoryAlignment: most('memoryAlignment') };
+    return { memoryAlignment: Math.max(...this.#children.map(({ limits }) => limits.memoryAlignment ?? 1)) };
   }
 
   readonly members: MembersCapability = {
@@ -110,11 +117,15 @@ export class QuorumImage implements Image {
 
   async read(offset: number, buf: Uint8Array): Promise<void> {
     if (this.#init.fifo) return this.#readFirst(offset, buf);
-    if (await this.#readAll(offset, buf)) return;
-    if (!this.#init.rewrite) return;
-    // Once more while nobody writes there, so that no newer data is overwritten.
+    const asked = reading(offset, buf.length);
+    const answers = await this.#readAll(asked, buf);
+    if (answers.groups.length < 2) return void this.#vote(answers, asked, buf);
+    // Some may have had already what is being written: once more while nobody writes there. So what is written to those
+    // that are outvoted is never older than what they have.
     await exclusively(this.#first, { offset, length: buf.length }, async () => {
-      await this.#readAll(offset, buf, true);
+      const outvoted = this.#vote(await this.#readAll(asked, buf), asked, buf);
+      // An attempt: what cannot be put right stays outvoted.
+      if (this.#init.rewrite) await Promise.all(outvoted.map((child) => ending(() => child.write(offset, buf))));
     });
   }
 
@@ -130,25 +141,26 @@ export class QuorumImage implements Image {
     throw failure;
   }
 
-  /** True when all children have the same. Else `buf` holds what was agreed on, and `repair` writes it to the rest. */
-  async #readAll(offset: number, buf: Uint8Array, repair = false): Promise<boolean> {
-    const asked = reading(offset, buf.length);
-    const { what } = asked;
-    const endings = await this.#onAll(asked, async (child) => {
-      const content = child === this.#first ? buf : Buffer.allocUnsafeSlow(buf.length);
+  /** What each child has, that of the first in `buf`. */
+  async #readAll({ offset, length }: Asked, buf: Uint8Array): Promise<Answers> {
+    const ballots = await this.#askAll(async (child) => {
+      const content = child === this.#first ? buf : Buffer.allocUnsafeSlow(length);
       await child.read(offset, content);
       return { child, content };
     });
-    const versions = endings.flatMap(({ value }) => (value ? [value] : []));
-    this.#assertEnough(versions.length, what, endings, asked);
-    const groups = groupEqual(versions, (a, b) => Buffer.compare(a.content, b.content) === 0);
+    const versions = ballots.flatMap(({ value }) => (value ? [value] : []));
+    return { ballots, groups: groupEqual(versions, (a, b) => Buffer.compare(a.content, b.content) === 0) };
+  }
+
+  /** Fill `buf` with what was agreed on; returns those that have something else. */
+  #vote({ ballots, groups }: Answers, asked: Asked, buf: Uint8Array): Edge[] {
+    this.#reportErrors(ballots, asked);
+    this.#assertEnough(groups.flat().length, asked.what, ballots, asked);
     const winner = this.#elect(groups, asked);
-    const rejected = groups.slice(1).flat();
-    for (const { child } of rejected) this.#report(child, asked);
+    const outvoted = groups.slice(1).flatMap((group) => group.map(({ child }) => child));
+    for (const child of outvoted) this.#report(child, asked);
     if (winner.content !== buf) buf.set(winner.content);
-    // An attempt: what cannot be put right stays outvoted.
-    if (repair) await Promise.all(rejected.map(({ child }) => ending(() => child.write(offset, buf))));
-    return rejected.length === 0;
+    return outvoted;
   }
 
   /** The version with enough votes. */
@@ -166,18 +178,26 @@ export class QuorumImage implements Image {
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Promise<void> {
-    const part = trimPadding(this.#first, this.limits.requestAlignment ?? 1, offset, buf);
-    return this.#change(writing(offset, buf.length, 'writing'), (child) => child.write(offset, part, flags));
+    return this.#change(writing(offset, buf.length, 'writing'), (child) => child.write(offset, buf, flags));
   }
 
   writev(offset: number, bufs: readonly Uint8Array[], flags: Flags): Promise<void> {
-    const parts = trimPaddingOf(this.#first, this.limits.requestAlignment ?? 1, offset, bufs);
     const length = bufs.reduce((sum, each) => sum + each.length, 0);
-    return this.#change(writing(offset, length, 'writing'), (child) => child.writev(offset, parts, flags));
+    return this.#change(writing(offset, length, 'writing'), (child) => child.writev(offset, bufs, flags));
   }
 
-  zero(offset: number, length: number, flags: Flags): Promise<void> {
-    return this.#change(writing(offset, length, 'zeroing'), (child) => child.zero(offset, length, flags));
+  async zero(offset: number, length: number, flags: Flags): Promise<void> {
+    let declined: NotSupported | undefined;
+    await this.#change(writing(offset, length, 'zeroing'), async (child) => {
+      try {
+        await child.zero(offset, length, flags);
+      } catch (error) {
+        if (!(error instanceof NotSupported)) throw error;
+        declined = error;
+      }
+    });
+    // Not its fault, and nothing to vote on: whoever asked writes zeroes now, to all of them.
+    if (declined) throw declined;
   }
 
   flush(): Promise<void> {
@@ -186,10 +206,17 @@ export class QuorumImage implements Image {
     );
   }
 
-  truncate(size: number, options: TruncateOptions): Promise<void> {
-    return this.#change({ operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` }, (child) =>
-      child.truncate(size, options),
-    );
+  /** Of all children or of none, since those of another length would not be taken for a quorum any more. */
+  async truncate(size: number, options: TruncateOptions): Promise<void> {
+    const before = this.size;
+    const asked: Asked = { operation: 'write', offset: size, length: 0, what: `resizing to ${size} bytes` };
+    const ballots = await this.#askAll((child) => child.truncate(size, options));
+    this.#reportErrors(ballots, asked);
+    const error = commonError(ballots);
+    if (!error) return;
+    const done = ballots.filter((ballot) => !ballot.error);
+    await Promise.all(done.map(({ child }) => ending(() => child.truncate(before, { exact: false }))));
+    throw error;
   }
 
   /** A range is zero when all children that answer say so. */
@@ -204,18 +231,17 @@ export class QuorumImage implements Image {
   }
 
   async #change(asked: Asked, run: (child: Edge) => Maybe<void>): Promise<void> {
-    const endings = await this.#onAll(asked, run);
-    this.#assertEnough(endings.filter(({ error }) => !error).length, asked.what, endings, asked);
+    const ballots = await this.#askAll(run);
+    this.#reportErrors(ballots, asked);
+    this.#assertEnough(ballots.filter(({ error }) => !error).length, asked.what, ballots, asked);
   }
 
-  async #onAll<T>(asked: Asked, run: (child: Edge) => Maybe<T>): Promise<Ending<T>[]> {
-    const children = this.#children;
-    const endings = await Promise.all(children.map((child) => ending(() => run(child))));
-    for (const [index, { error }] of endings.entries()) {
-      const child = children[index];
-      if (error && child) this.#report(child, asked, error.message);
-    }
-    return endings;
+  #askAll<T>(run: (child: Edge) => Maybe<T>): Promise<Ballot<T>[]> {
+    return Promise.all(this.#children.map(async (child) => ({ child, ...(await ending(() => run(child))) })));
+  }
+
+  #reportErrors(ballots: readonly Ballot<unknown>[], asked: Asked): void {
+    for (const { child, error } of ballots) if (error) this.#report(child, asked, error.message);
   }
 
   /** Throws the error of most children when too few have succeeded. */

@@ -14,7 +14,10 @@ export async function ending<T>(run: () => T | Promise<T>): Promise<Ending<T>> {
   }
 }
 
-/** Groups of equal items, the largest first; among groups of one size the one whose first item comes first. */
+/**
+ * Groups of equal items, the largest first; among groups of one size the one that began last, as QEMU has it: what is
+ * seen of images that differ should not depend on who looks.
+ */
 export function groupEqual<T>(items: readonly T[], equal: (a: T, b: T) => boolean): T[][] {
   const groups: T[][] = [];
   for (const item of items) {
@@ -22,7 +25,7 @@ export function groupEqual<T>(items: readonly T[], equal: (a: T, b: T) => boolea
     if (group) group.push(item);
     else groups.push([item]);
   }
-  return groups.sort((a, b) => b.length - a.length);
+  return groups.reverse().sort((a, b) => b.length - a.length);
 }
 
 /** The error that most children gave. */

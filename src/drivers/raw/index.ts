@@ -42,8 +42,7 @@ class RawImage implements Image {
   readonly zeroFlags = Flag.FUA | Flag.MAY_UNMAP | Flag.NO_FALLBACK | Flag.UNCHANGED;
   readonly readsZeroWhenFresh: boolean;
   readonly reopen: ReopenCapability;
-  /** Present only where a fault injector below listens. */
-  readonly event?: NonNullable<Image['event']>;
+  readonly #passEvent: NonNullable<Image['event']>;
   readonly #file: Edge;
   #start: number;
   #length: number | undefined;
@@ -56,7 +55,7 @@ class RawImage implements Image {
     this.#length = window.size;
     this.#sniff = sniff;
     this.reopen = { prepare: async (next) => this.#prepareReopen(next as RawOptions) };
-    if (file.node.image.event) this.event = (name) => file.event(name);
+    this.#passEvent = (name) => file.event(name);
     this.readsZeroWhenFresh = file.node.image.readsZeroWhenFresh ?? false;
   }
 
@@ -81,6 +80,11 @@ class RawImage implements Image {
     return this.#sniff ? { ...limits, requestAlignment: wholeSectors(limits) } : limits;
   }
 
+  /** Present only while a fault injector below listens. */
+  get event(): Image['event'] {
+    return this.#file.node.image.event && this.#passEvent;
+  }
+
   get size(): number {
     return this.#length ?? Math.max(0, this.#file.size - this.#start);
   }
@@ -94,19 +98,20 @@ class RawImage implements Image {
   }
 
   read(offset: number, buf: Uint8Array): Maybe<void> {
-    if (this.event) return after(this.event('read_aio'), () => this.#file.read(this.#start + offset, buf));
+    if (this.event) return after(this.#passEvent('read_aio'), () => this.#file.read(this.#start + offset, buf));
     return this.#file.read(this.#start + offset, buf);
   }
 
   readv(offset: number, bufs: readonly Uint8Array[]): Maybe<void> {
-    if (this.event) return after(this.event('read_aio'), () => this.#file.readv(this.#start + offset, bufs));
+    if (this.event) return after(this.#passEvent('read_aio'), () => this.#file.readv(this.#start + offset, bufs));
     return this.#file.readv(this.#start + offset, bufs);
   }
 
   write(offset: number, buf: Uint8Array, flags: Flags): Maybe<void> {
     this.#checkRoom(offset, buf.length);
     if (offset < PROBED && this.#sniff) this.#refuseDisguise(buf);
-    if (this.event) return after(this.event('write_aio'), () => this.#file.write(this.#start + offset, buf, flags));
+    if (this.event)
+      return after(this.#passEvent('write_aio'), () => this.#file.write(this.#start + offset, buf, flags));
     return this.#file.write(this.#start + offset, buf, flags);
   }
 
@@ -117,7 +122,8 @@ class RawImage implements Image {
       this.#checkRoom(offset, length);
     }
     if (offset < PROBED && this.#sniff) this.#refuseDisguise(Buffer.concat(bufs));
-    if (this.event) return after(this.event('write_aio'), () => this.#file.writev(this.#start + offset, bufs, flags));
+    if (this.event)
+      return after(this.#passEvent('write_aio'), () => this.#file.writev(this.#start + offset, bufs, flags));
     return this.#file.writev(this.#start + offset, bufs, flags);
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Flags, HostExtent, Limits, OpenContext, TruncateOptions } from '../../core/block/driver.ts';
-import { FilterImage } from '../../core/block/filter.ts';
+import { FilterImage, withoutBounds } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { RecordedRequests } from '../../core/block/recorded.ts';
 import { defineOptions, type OptionsOf, text } from '../../core/options/fields.ts';
@@ -25,12 +25,8 @@ class TraceImage extends FilterImage {
   constructor(file: Edge, requests: RecordedRequests) {
     super(file);
     this.#requests = requests;
-    // What the child cannot take as it is, the layer above the child puts right: behind the record.
-    const { memoryAlignment, optimalTransfer } = file.limits;
-    this.#limits = {
-      ...(memoryAlignment === undefined ? {} : { memoryAlignment }),
-      ...(optimalTransfer === undefined ? {} : { optimalTransfer }),
-    };
+    // As they come, not as the child takes them: that is put right behind the record.
+    this.#limits = withoutBounds(file.limits);
   }
 
   override get limits(): Limits {

@@ -111,12 +111,43 @@ describe('limits', () => {
     expect(disk.limits).toMatchObject({ requestAlignment: 4 * K, maxTransfer: 16 * K });
   });
 
+  test('take the place of those of the image, also where they are smaller', async () => {
+    const limits = { zeroAlignment: 64 * K, discardAlignment: 64 * K, takesParts: true };
+    const seen: [string, number][] = [];
+    const on = (operation: string, _offset: number, length: number) => void seen.push([operation, length]);
+    const small = await openDebug({ 'opt-write-zero': 1 * K, 'max-discard': 16 * K }, undefined, { limits, on });
+    // What is less than its granularity is written.
+    await small.disk.zero(0, 512);
+    await small.disk.zero(K, 2 * K);
+    await small.disk.discard(0, 64 * K);
+    expect(seen).toEqual([['write', 512], ['zero', 2 * K], ...Array(4).fill(['discard', 16 * K])]);
+    seen.length = 0;
+    const short = await openDebug({ 'max-write-zero': 16 * K, 'opt-discard': 8 * K }, undefined, { limits, on });
+    await short.disk.zero(0, 64 * K);
+    // Parts of its granularity are discarded apart.
+    await short.disk.discard(K, 9 * K);
+    expect(seen).toEqual([...Array(4).fill(['zero', 16 * K]), ['discard', 7 * K], ['discard', 2 * K]]);
+  });
+
   test.each([
     [{ align: 3000 }, "option 'align' of driver 'blkdebug' must be a power of two, not 3000"],
     [{ align: 4096, 'max-transfer': 5000 }, "'max-transfer' of driver 'blkdebug' must be a multiple of 4096 bytes"],
     [{ 'opt-discard': 8192, 'max-discard': 4096 }, "'max-discard' of driver 'blkdebug' must be a multiple of 8192"],
     [{ 'inject-error': [{ event: 'nothing' }] }, "option 'inject-error.0.event' of driver 'blkdebug' expects"],
-    [{ 'inject-error': [{ event: 'none', errno: 'x' }] }, "'x' is not an error that can be injected"],
+    [
+      { 'inject-error': [{ event: 'none', errno: 'x' }] },
+      "option 'inject-error.0.errno' of driver 'blkdebug' expects the number or the name of an error that a request can have",
+    ],
+    [
+      { 'inject-error': [{ event: 'none', 'delay-ns': 2 ** 51 }] },
+      "'inject-error.0.delay-ns' of driver 'blkdebug' must be between 0 and 2147483647000000, not 2251799813685248",
+    ],
+    [
+      { 'inject-error': [{ event: 'none', sector: 2 ** 45 }] },
+      "'inject-error.0.sector' of driver 'blkdebug' must be between -1 and 17592186044415, not 35184372088832",
+    ],
+    [{ config: '/dev/zero' }, "'/dev/zero' is longer than 1048576 bytes, too long for a file of rules"],
+    [{ config: '/' }, "Could not read '/': Is a directory"],
     [{ 'set-state': [{ event: 'none' }] }, "driver 'blkdebug' needs the option 'set-state.0.new_state'"],
     [{ config: '/no/such/file' }, "Could not read '/no/such/file': No such file or directory"],
   ])('and options that make no sense are refused: %j', async (options, message) => {

@@ -13,6 +13,8 @@ interface Case {
   readonly cache?: string;
   /** Options of blkdebug instead of a name with the file of rules. */
   readonly options?: string;
+  /** The same for one that lies above the format. */
+  readonly above?: string;
 }
 
 const CASES: Readonly<Record<string, Case>> = {
@@ -81,6 +83,11 @@ const CASES: Readonly<Record<string, Case>> = {
     rules: '[inject-error]\nevent = "write_aio"\niotype = "block-status"\n',
     commands: ['map', 'alloc 0 64k'],
   },
+  'allocation that cannot be found out': {
+    format: 'qcow2',
+    rules: '[inject-error]\nevent = "l2_load"\nerrno = "5"\n',
+    commands: ['alloc 0 64k', 'map', 'alloc 2M 1'],
+  },
   'data that cannot be written': {
     format: 'qcow2',
     rules: '[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n',
@@ -123,6 +130,19 @@ const CASES: Readonly<Record<string, Case>> = {
       'read -P 11 0xa800 0x1000',
     ],
   },
+  'limits of less than a cluster': {
+    format: 'qcow2',
+    rules: '',
+    above: 'opt-write-zero=1024,max-write-zero=2048,opt-discard=1024',
+    commands: [
+      'write -z 64k 512',
+      'write -z 130k 4k',
+      'write -zn 196k 4k',
+      'write -z 33000 100',
+      'discard 1000 40000',
+      'map',
+    ],
+  },
   limits: {
     format: 'raw',
     rules: '',
@@ -146,7 +166,8 @@ function plain(text: string): string[] {
 }
 
 describe.skipIf(peersFor('qemu-io', 'qemu-img').missing)('blkdebug of QEMU and ours', () => {
-  test.each(Object.entries(CASES))('%s', async (_name, { format, rules, commands, options, cache = 'writeback' }) => {
+  test.each(Object.entries(CASES))('%s', async (_name, test) => {
+    const { format, rules, commands, options, above, cache = 'writeback' } = test;
     const folder = tempDir();
     const [config, theirs, ours] = ['rules', 'theirs', 'ours'].map((name) => join(folder, name)) as [
       string,
@@ -158,12 +179,14 @@ describe.skipIf(peersFor('qemu-io', 'qemu-img').missing)('blkdebug of QEMU and o
     await runPeer('qemu-io', ['-f', format, '-c', 'write -P 1 0 32k', theirs]);
     copyFileSync(theirs, ours);
     const name = (image: string) =>
-      options === undefined
-        ? ['-f', format, `blkdebug:${config}:${image}`]
-        : [
-            '--image-opts',
-            `driver=${format},file.driver=blkdebug,file.image.filename=${image},file.${options.replaceAll(',', ',file.')}`,
-          ];
+      above !== undefined
+        ? ['--image-opts', `driver=blkdebug,image.driver=${format},image.file.filename=${image},${above}`]
+        : options === undefined
+          ? ['-f', format, `blkdebug:${config}:${image}`]
+          : [
+              '--image-opts',
+              `driver=${format},file.driver=blkdebug,file.image.filename=${image},file.${options.replaceAll(',', ',file.')}`,
+            ];
     const wanted = await runPeer('qemu-io', [
       '-t',
       cache,

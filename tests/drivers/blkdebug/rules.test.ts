@@ -1,7 +1,7 @@
 /** The rules of blkdebug as a machine, and the files they are read from. */
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from '../../../src/drivers/blkdebug/config-file.ts';
-import { errorCode, type InjectOptions, injectRule, Rules } from '../../../src/drivers/blkdebug/rules.ts';
+import { type InjectOptions, injectRule, Rules } from '../../../src/drivers/blkdebug/rules.ts';
 
 function rule(fields: Partial<InjectOptions> & Pick<InjectOptions, 'event'>) {
   return injectRule({
@@ -49,6 +49,19 @@ describe('Rules', () => {
     expect(rules.meet('read', 0, 512)?.code).toBe('ENOSPC');
   });
 
+  test('for once that only delay are used up too, those that do nothing are not', () => {
+    const delays = new Rules(
+      [rule({ event: 'none', errno: '0', 'delay-ns': 5, once: true }), rule({ event: 'none' })],
+      [],
+    );
+    delays.announce('none');
+    expect(delays.meet('read', 0, 512)?.delayNs).toBe(5);
+    expect(delays.meet('read', 0, 512)?.code).toBe('EIO');
+    const shields = new Rules([rule({ event: 'none', errno: '0', once: true }), rule({ event: 'none' })], []);
+    shields.announce('none');
+    for (let n = 0; n < 2; n++) expect(shields.meet('read', 0, 512)?.code).toBeUndefined();
+  });
+
   test('fit a sector and a kind; block-status only when named', () => {
     const rules = new Rules([rule({ event: 'none', sector: 3, iotype: 'write' })], []);
     rules.announce('none');
@@ -61,16 +74,19 @@ describe('Rules', () => {
   });
 
   test('know errors by number and by name', () => {
-    expect(['5', '28', 'ENOSPC', 'enospc', '123', '0'].map(errorCode)).toEqual([
+    const known = ['5', '28', 'ENOSPC', 'enospc', '123', '95', '121', 'EXDEV', '0'];
+    // Those without a code of their own are what they count as when the host gives them.
+    expect(known.map((errno) => rule({ event: 'none', errno }).code)).toEqual([
       'EIO',
       'ENOSPC',
       'ENOSPC',
       'ENOSPC',
       'ENOMEDIUM',
+      'ENOTSUP',
+      'EIO',
+      'ENOTSUP',
       undefined,
     ]);
-    for (const bad of ['4', '-5', '99999', 'nonsense', ''])
-      expect(() => errorCode(bad)).toThrow(`'${bad}' is not an error that can be injected`);
   });
 });
 
@@ -98,6 +114,10 @@ errno="28"
     ['[label]\nname', 'line 2 of \'x.conf\' is neither a [section] nor name = "value"'],
     ['[label]\nname = "a" b', 'line 2 of \'x.conf\' is neither a [section] nor name = "value"'],
     ['[label]\nname = a\nname = b', "line 3 of 'x.conf' sets 'name' again"],
+    [`[label]\n${'a'.repeat(1e5)}=a\n${'a'.repeat(1e5)}=a`, `line 3 of 'x.conf' sets '${'a'.repeat(80)}…' again`],
+    [`[${'a'.repeat(1e5)}]`, `line 1 of 'x.conf' opens a section '${'a'.repeat(80)}…'; there are`],
+    ['[label]\nname = "\0"', "line 2 of 'x.conf' has a NUL byte in it"],
+    ['[label]\n__proto__ = a', 'line 2 of \'x.conf\' is neither a [section] nor name = "value"'],
   ])('refuse %j', (text, message) => {
     expect(() => parseConfig(text, 'x.conf')).toThrow(message);
   });

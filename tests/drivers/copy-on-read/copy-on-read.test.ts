@@ -104,6 +104,25 @@ describe('copy-on-read', () => {
     await disk.close();
   });
 
+  test('takes unaligned writes where the image below is written to in larger blocks', async () => {
+    const { top } = await chain();
+    const disk = await open({ driver: 'blkdebug', image: node(top), align: 4 * K });
+    // Beside reads that copy the same cluster.
+    await Promise.all([
+      disk.write(128 * K + 100, Buffer.alloc(50, 7)),
+      readDisk(disk, 130 * K, 100),
+      disk.zero(140 * K + 1, 100),
+      disk.write(512 * K - 10, Buffer.alloc(20, 8)),
+    ]);
+    const first = await readDisk(disk, 128 * K, 64 * K);
+    expect([first[99], first[100], first[149], first[150], first[12 * K], first[12 * K + 1]]).toEqual([
+      1, 7, 7, 1, 1, 0,
+    ]);
+    const second = await readDisk(disk, 512 * K - 11, 22);
+    expect([second[0], second[1], second[20], second[21]]).toEqual([0, 8, 8, 2]);
+    await disk.close();
+  });
+
   test('needs a writable image; one without a backing file is filled with zeroes', async () => {
     const { base, top } = await chain();
     await expect(openDisk({ driver: 'copy-on-read', file: node(top) })).rejects.toThrow('read-only');

@@ -1,10 +1,11 @@
 /** quorum: votes over content and errors, repair, first-in-line reading. */
 import { describe, expect, test } from 'vitest';
+import { Flag } from '../../../src/core/block/driver.ts';
 import { displayName } from '../../../src/core/block/graph/file-name.ts';
 import { specFromFileName, specFromOptions } from '../../../src/core/block/graph/spec.ts';
 import { BlockError } from '../../../src/core/errors/block-error.ts';
 import { driversWith, openDisk, readDisk } from '../../support/disk.ts';
-import { MemoryDisk, type MemoryOperation, memoryEntry } from '../../support/memory-driver.ts';
+import { MemoryDisk, type MemoryOperation, type MemorySettings, memoryEntry } from '../../support/memory-driver.ts';
 
 const K = 1024;
 const SIZE = 64 * K;
@@ -12,16 +13,21 @@ const SIZE = 64 * K;
 interface Setup {
   readonly options?: Record<string, unknown>;
   readonly children?: number;
+  readonly align?: number;
+  /** What a child has beside read, write and flush. */
+  readonly has?: (child: number) => MemorySettings['has'];
   /** Does the operation fail on this child. */
   readonly fails?: (child: number, operation: MemoryOperation) => string | undefined;
 }
 
-async function open({ options = {}, children = 3, fails }: Setup = {}) {
+async function open({ options = {}, children = 3, align, has, fails }: Setup = {}) {
   const disks = Array.from(
     { length: children },
     (_, child) =>
       new MemoryDisk({
         size: SIZE,
+        ...(align === undefined ? {} : { limits: { requestAlignment: align } }),
+        ...(has ? { has: has(child) ?? [] } : {}),
         on(operation) {
           const code = fails?.(child, operation);
           if (code !== undefined) throw new BlockError(`child ${child} fails`, { code: code as 'EIO' });
@@ -59,6 +65,14 @@ describe('quorum', () => {
     await disk.close();
   });
 
+  test('takes the last version of several with the same number of votes, and puts that in place of the others', async () => {
+    const { disk, disks } = await open({ options: { 'vote-threshold': 1, 'rewrite-corrupted': true } });
+    for (const [child, memory] of disks.entries()) memory.data[7] = child + 1;
+    expect((await readDisk(disk, 0, 512))[7]).toBe(3);
+    expect(disks.map(({ data }) => data[7])).toEqual([3, 3, 3]);
+    await disk.close();
+  });
+
   test('fails when too few agree', async () => {
     const { disk, disks } = await open();
     for (const [child, memory] of disks.entries()) memory.data[7] = child + 1;
@@ -78,6 +92,53 @@ describe('quorum', () => {
       expect(disks[child]?.data[150]).toBe(1);
     }
     await disk.close();
+  });
+
+  test('repairs by reads beside unaligned writes, where blocks are large', async () => {
+    const { disk, disks } = await open({ options: { 'rewrite-corrupted': true }, align: 4 * K });
+    await disk.write(0, Buffer.alloc(8 * K, 1));
+    disks[2]?.data.fill(9, 100, 200);
+    await Promise.all([
+      disk.write(K, Buffer.alloc(10, 2)),
+      readDisk(disk, 0, 4 * K),
+      disk.write(3 * K, Buffer.alloc(K, 3)),
+    ]);
+    await readDisk(disk, 0, 4 * K);
+    for (const { data } of disks)
+      expect([data[0], data[150], data[K], data[K + 10], data[3 * K]]).toEqual([1, 1, 2, 1, 3]);
+    await disk.close();
+  });
+
+  test('leaves the writing of zeroes to who asked when a child can only have them written', async () => {
+    const { disk, disks, warnings } = await open({
+      options: { 'vote-threshold': 1 },
+      has: (child) => (child === 1 ? [] : ['zero']),
+    });
+    await disk.write(0, Buffer.alloc(4 * K, 1));
+    await expect(async () => disk.zero(0, 4 * K, Flag.NO_FALLBACK)).rejects.toMatchObject({ code: 'ENOTSUP' });
+    await disk.zero(K, K);
+    expect(disks.map(({ data }) => [data[K], data[2 * K - 1]])).toEqual([
+      [0, 0],
+      [0, 0],
+      [0, 0],
+    ]);
+    expect(warnings).toEqual([]);
+    await disk.close();
+  });
+
+  test('gives all children the new length or none', async () => {
+    let broken = false;
+    const { disk, disks, entry } = await open({
+      fails: (child, operation) => (broken && child === 1 && operation === 'truncate' ? 'ENOSPC' : undefined),
+    });
+    await disk.truncate(2 * SIZE);
+    expect([disk.size, ...disks.map(({ size }) => size)]).toEqual([2 * SIZE, 2 * SIZE, 2 * SIZE, 2 * SIZE]);
+    broken = true;
+    await expect(disk.truncate(3 * SIZE)).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect([disk.size, ...disks.map(({ size }) => size)]).toEqual([2 * SIZE, 2 * SIZE, 2 * SIZE, 2 * SIZE]);
+    const name = displayName(disk.image);
+    await disk.close();
+    await (await openDisk(specFromFileName(driversWith([entry]), name), { extraDrivers: [entry] })).close();
   });
 
   test('carries on while enough children work, then gives the error of most', async () => {

@@ -1,5 +1,7 @@
 /** `alloc` and `map`: what the image itself holds, without its backing chain. */
 
+import type { Extent } from '../../../core/block/driver.ts';
+import { asBlockError, BlockError } from '../../../core/errors/block-error.ts';
 import { bytesWord } from '../request.ts';
 import type { Shell } from '../shell.ts';
 import type { ShellCommand } from '../shell-command.ts';
@@ -18,16 +20,25 @@ export const alloc: ShellCommand = {
     const count = operands.length > 1 ? bytesWord(shell, operands[1]) : SECTOR;
     if (offset === undefined || count === undefined) return false;
     const within = Math.max(0, Math.min(count, shell.backend.size - offset));
-    let allocated = 0;
-    for (let at = 0; at < within; ) {
-      const extent = await shell.backend.status(offset + at, within - at, false);
-      if (extent.allocated) allocated += extent.length;
-      at += extent.length;
+    try {
+      const allocated = await allocatedIn(shell, offset, within);
+      shell.print(`${allocated}/${within} bytes allocated at offset ${sizeText(offset)}\n`);
+      return true;
+    } catch (error) {
+      return shell.failed('is_allocated failed', error);
     }
-    shell.print(`${allocated}/${within} bytes allocated at offset ${sizeText(offset)}\n`);
-    return true;
   },
 };
+
+async function allocatedIn(shell: Shell, offset: number, length: number): Promise<number> {
+  let allocated = 0;
+  for (let at = 0; at < length; ) {
+    const extent = await shell.backend.status(offset + at, length - at, false);
+    if (extent.allocated) allocated += extent.length;
+    at += extent.length;
+  }
+  return allocated;
+}
 
 export const map: ShellCommand = {
   name: 'map',
@@ -51,12 +62,21 @@ export const map: ShellCommand = {
 
 /** How far the answer at `offset` holds. */
 async function runAt(shell: Shell, offset: number, size: number): Promise<{ allocated: boolean; length: number }> {
-  const first = await shell.backend.status(offset, size - offset, false);
+  const first = await statusAt(shell, offset, size);
   let { length } = first;
   while (offset + length < size) {
-    const next = await shell.backend.status(offset + length, size - offset - length, false);
+    const next = await statusAt(shell, offset + length, size);
     if (next.allocated !== first.allocated) break;
     length += next.length;
   }
   return { allocated: first.allocated, length };
+}
+
+async function statusAt(shell: Shell, offset: number, size: number): Promise<Extent> {
+  try {
+    return await shell.backend.status(offset, size - offset, false);
+  } catch (error) {
+    const { code, message } = asBlockError(error);
+    throw new BlockError(`Failed to get the allocation status at offset ${offset}: ${message}`, { code, cause: error });
+  }
 }

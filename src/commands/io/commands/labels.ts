@@ -1,10 +1,11 @@
 /** Requests by name, as `-L` gives them: holding, releasing, failing and waiting for exactly one. */
 import type { HoldPoint, LabelCapability } from '../../../core/block/fault-control.ts';
-import { BlockError, type ErrorCode, errnoText, Usage } from '../../../core/errors/block-error.ts';
-import { errnoName } from '../../../core/host/errno.ts';
+import { BlockError, Usage } from '../../../core/errors/block-error.ts';
+import { errnoCode } from '../../../core/host/errno.ts';
 import { waitWhileHopeful } from '../hopeful.ts';
 import { labelsOf } from '../labels.ts';
 import type { ShellCommand } from '../shell-command.ts';
+import { shortened } from '../text.ts';
 
 const holdPoints: readonly HoldPoint[] = ['arrival', 'completion'];
 const stages = ['arrived', 'held', 'done'] as const;
@@ -12,7 +13,7 @@ const stages = ['arrived', 'held', 'done'] as const;
 /** One of the words that are allowed; throws Usage for another. */
 function oneOf<T extends string>(words: readonly T[], word: string): T {
   const found = words.find((each) => each === word);
-  if (found === undefined) throw new Usage(`'${word.slice(0, 40)}' is none of ${words.join(', ')}`);
+  if (found === undefined) throw new Usage(`'${shortened(word)}' is none of ${words.join(', ')}`);
   return found;
 }
 
@@ -48,19 +49,12 @@ export const fail: ShellCommand = {
   help: ["The error is a number or a name: 'fail A ENOSPC'. A request that is held ends at once."],
   words: [2, 2],
   run(shell, { operands: [name = '', errno = ''] }) {
-    labelsOf(shell).fail(name, errorCode(errno));
+    const code = errnoCode(errno);
+    if (code === undefined) throw new Usage(`'${shortened(errno)}' is not an error that a request can fail with`);
+    labelsOf(shell).fail(name, code);
     return shell.inTurn(() => true);
   },
 };
-
-/** Throws Usage for what is no error. */
-function errorCode(errno: string): ErrorCode {
-  const name = /^\d{1,6}$/.test(errno) ? errnoName(Number(errno)) : errno.toUpperCase();
-  if (!/^E[A-Z0-9]+$/.test(name) || errnoText(name) === name) {
-    throw new Usage(`'${errno.slice(0, 40)}' is not an error that a request can fail with`);
-  }
-  return name as ErrorCode;
-}
 
 export const waitLabel: ShellCommand = {
   name: 'wait_label',

@@ -30,21 +30,26 @@ export function zeroInPieces(image: Image, request: ZeroRequest, write: WriteZer
   const stop = offset + length;
   const start = Math.min(stop, alignUp(offset, unit));
   const end = Math.max(start, stop >= image.size ? stop : alignDown(stop, unit));
-  // Known before anything is changed: a request that may not fall back is done as a whole or not begun.
-  if (start > offset || stop > end) refuseWriting(flags);
   const limit = Math.max(unit, alignDown(image.limits?.maxZero ?? Number.MAX_SAFE_INTEGER, unit));
   const head = { offset, length: start - offset, flags };
   const tail = { offset: end, length: stop - end, flags };
   const middle = () =>
     inPieces(end - start, limit, (at, n) => zeroOrWrite(image, { offset: start + at, length: n, flags }, write));
-  return after(zeroPart(image, head, write), () => after(middle(), () => zeroPart(image, tail, write)));
+  // The parts first: where they may not be written, and the driver declines them, the units are left as they are.
+  const parts = [head, tail].filter(({ length }) => length > 0);
+  if (!parts.every((part) => takesPart(image, part))) refuseWriting(flags);
+  return after(zeroPart(image, head, write), () => after(zeroPart(image, tail, write), middle));
 }
 
 /** Less than a unit: for the driver to try when it wants to and the blocks are whole. */
-function zeroPart(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {
+function takesPart(image: Image, { offset, length }: ZeroRequest): boolean {
   const { requestAlignment = 1, takesParts = false } = image.limits ?? {};
-  const whole = request.offset % requestAlignment === 0 && request.length % requestAlignment === 0;
-  return takesParts && whole && request.length > 0 ? zeroOrWrite(image, request, write) : writeZeroes(request, write);
+  return takesParts && offset % requestAlignment === 0 && length % requestAlignment === 0;
+}
+
+function zeroPart(image: Image, part: ZeroRequest, write: WriteZeroes): Maybe<void> {
+  if (part.length === 0) return;
+  return takesPart(image, part) ? zeroOrWrite(image, part, write) : writeZeroes(part, write);
 }
 
 function zeroOrWrite(image: Image, request: ZeroRequest, write: WriteZeroes): Maybe<void> {

@@ -165,7 +165,7 @@ describe('a running graph', () => {
     });
     const lax = makeNode(graph, 'lax');
     const backend = Backend.attach(graph, lax, use);
-    const filter = await insertFilter(graph, lax, { driver: 'copy-on-read' });
+    const filter = await insertFilter(graph, lax, { driver: 'blkreplay' });
     expect(filter.io.limits.requestAlignment).toBeUndefined();
     const sizes: number[] = [];
     strict.image.write = (_offset, buf) => void sizes.push(buf.length);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Flag } from '../../../../src/core/block/driver.ts';
+import { NotSupported } from '../../../../src/core/errors/block-error.ts';
 import { type MemoryOperation, turns } from '../../../support/memory-driver.ts';
 import { inTime, ioOver } from './support.ts';
 
@@ -131,6 +132,26 @@ describe('zeroing', () => {
       await io.discard(3500, 9300);
       expect(disk.counts.discard).toBe(takesParts ? 3 : 1);
     }
+  });
+
+  test('without a fallback leaves parts of a unit to a driver that takes them, before the units', async () => {
+    const limits = { zeroAlignment: 4096, takesParts: true };
+    const taking = ioOver({ size: 16384, limits });
+    taking.disk.data.fill(9);
+    await taking.io.zero(512, 8192, Flag.NO_FALLBACK);
+    expect([taking.disk.counts.zero, taking.disk.counts.write]).toEqual([3, 0]);
+    expect(taking.disk.data.subarray(512, 8704).every((byte) => byte === 0)).toBe(true);
+    const asked: number[] = [];
+    const declining = ioOver({
+      size: 16384,
+      limits,
+      on: (operation, offset, length) => {
+        if (operation === 'zero') asked.push(offset);
+        if (length < 4096) throw new NotSupported('less than a unit');
+      },
+    });
+    await expect(async () => declining.io.zero(0, 8704, Flag.NO_FALLBACK)).rejects.toThrow('without writing');
+    expect(asked).toEqual([8192]);
   });
 
   test('without a fallback fails before anything is changed', async () => {

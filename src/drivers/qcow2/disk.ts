@@ -28,6 +28,7 @@ import type { Snapshot } from './meta/snapshot-table.ts';
 import type { OverlapCheck } from './overlap-check.ts';
 import type { Refcounts } from './refcounts.ts';
 import type { TableCache } from './table-cache.ts';
+import { Turns } from './turns.ts';
 import type { WriteOut } from './write-out.ts';
 
 /** Runtime options, resolved against the image and the node's modes. */
@@ -125,6 +126,9 @@ export class Disk {
     this.#content = cipher ? new EncryptedData(this.data, cipher, init.encryption?.format === 'aes') : this.data;
     this.announces = init.file.node.image.event !== undefined;
   }
+
+  /** The order in which requests take space, of those that keep to one. */
+  readonly turns = new Turns();
 
   /** The parts that need the disk themselves; called by open.ts, and again when they are to be other ones. */
   assemble(parts: DiskParts): void {

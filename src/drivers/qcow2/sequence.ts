@@ -70,11 +70,19 @@ export class Pending {
 
 /**
  * Cover [0, length): `step(at, pending)` deals with some bytes from `at` on and returns how many; what it
- * starts side by side goes into `pending`. Done when all of it has ended.
+ * starts side by side goes into `pending`. Done when all of it has ended; `turn` is passed when all has been started.
  */
-export function walk(length: number, step: (at: number, pending: Pending) => Maybe<number>): Maybe<void> {
+export function walk(
+  length: number,
+  step: (at: number, pending: Pending) => Maybe<number>,
+  turn?: { pass(): void },
+): Maybe<void> {
   const pending = new Pending();
   let at = 0;
+  const end = (): Maybe<void> => {
+    turn?.pass();
+    return pending.end();
+  };
   const go = (): Maybe<void> => {
     while (at < length && !pending.failed) {
       let bytes: Maybe<number>;
@@ -92,13 +100,13 @@ export function walk(length: number, step: (at: number, pending: Pending) => May
           },
           (error: unknown) => {
             pending.fail(error);
-            return pending.end();
+            return end();
           },
         );
       }
       at += bytes;
     }
-    return pending.end();
+    return end();
   };
   return go();
 }

@@ -129,10 +129,13 @@ class Copy {
   }
 
   async run(): Promise<void> {
+    const { parallel = DEFAULT_PARALLEL, unordered, target } = this.#options;
+    const image = unordered ? undefined : target.backend.image.layer.image;
     const workers: Promise<void>[] = [];
-    const { parallel = DEFAULT_PARALLEL } = this.#options;
+    image?.layOutInOrder?.(true);
     for (let i = 0; i < parallel; i++) workers.push(this.#work());
     await Promise.all(workers);
+    image?.layOutInOrder?.(false);
     this.#notes.tellRest();
     if (this.#failure) throw this.#failure.error;
   }

@@ -71,7 +71,8 @@ export async function* differences(
       }
       if (failure) {
         if (current) yield current;
-        throw failure.error;
+        const which = failure.side === 0 ? 'first' : 'second';
+        throw withContext(`Could not read the ${which} image at offset ${failure.offset}`, failure.error);
       }
       options.progress?.(slot.piece.offset + slot.piece.length, walker.size);
     }

@@ -51,7 +51,7 @@ test('diff lists what differs before a bad sector, and then fails', async () => 
     const all = async (): Promise<void> => {
       for await (const each of differences(disks, { granularity: 512 })) found.push(each);
     };
-    await expect(all()).rejects.toThrow('bad a');
+    await expect(all()).rejects.toThrow(`Could not read the first image at offset ${5 * MiB + 2048}: bad a`);
     expect(found.map(({ offset, length }) => [offset, length])).toEqual([
       [MiB, 512],
       [5 * MiB, 512],

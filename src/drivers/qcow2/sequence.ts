@@ -28,7 +28,9 @@ export function orUndo<T>(action: () => Maybe<T>, undo: () => void): Maybe<T> {
 /** Work going on side by side, of which every piece must have ended before the whole may be called done or failed. */
 export class Pending {
   #promises: Promise<unknown>[] | undefined;
+  /** What was thrown before anything had to wait. */
   #failure: { error: unknown } | undefined;
+  #failed = false;
 
   /** Start something now; a throw is kept until {@link end}. */
   start(action: () => Maybe<unknown>): void {
@@ -47,15 +49,18 @@ export class Pending {
     this.#promises.push(promise);
   }
 
+  /** In its place behind what is under way, some of which may fail too. */
   fail(error: unknown): void {
-    this.#failure ??= { error };
+    this.#failed = true;
+    if (this.#promises) this.#add(Promise.reject(error));
+    else this.#failure ??= { error };
   }
 
   get failed(): boolean {
-    return this.#failure !== undefined;
+    return this.#failed;
   }
 
-  /** Done when all have ended; throws the first failure. */
+  /** Done when all have ended; throws the failure of what was started first. */
   end(): Maybe<void> {
     if (this.#promises) return this.#settle(this.#promises);
     if (this.#failure) throw this.#failure.error;

@@ -4,16 +4,28 @@ import { all, type Maybe } from '../../core/async/maybe.ts';
 export class Turn {
   /** Nothing when all before it have passed, else a promise of that. */
   readonly ready: Maybe<void>;
-  #passed = false;
+  #isReady = true;
+  #hasPassed = false;
   #passing: Promise<void> | undefined;
   #wake: () => void = () => undefined;
 
   constructor(before: Turn | undefined) {
-    this.ready = before && all([before.ready, before.#whenPassed()]);
+    const ready = before?.over();
+    this.ready = ready;
+    if (!ready) return;
+    this.#isReady = false;
+    void ready.then(() => {
+      this.#isReady = true;
+    });
   }
 
-  #whenPassed(): Maybe<void> {
-    if (this.#passed) return;
+  /** Nothing when it and all before it have passed, else a promise of that. */
+  over(): Maybe<void> {
+    if (this.#isReady && this.#hasPassed) return;
+    return all([this.ready, this.#hasPassed ? undefined : this.#whenPassed()]);
+  }
+
+  #whenPassed(): Promise<void> {
     this.#passing ??= new Promise((resolve) => {
       this.#wake = resolve;
     });
@@ -22,7 +34,7 @@ export class Turn {
 
   /** It has the space that it needs, or will need none: the next one may go on. May be called again. */
   pass(): void {
-    this.#passed = true;
+    this.#hasPassed = true;
     this.#wake();
   }
 }

@@ -12,6 +12,8 @@ export default defineConfig({
     // Two processors that other programs use too: a test that starts programs may be late once.
     retry: process.env.CI ? 1 : 0,
     hookTimeout: 120_000,
+    // What is waited for comes when it comes: this is for what never does.
+    expect: { poll: { timeout: 60_000, interval: 20 } },
     teardownTimeout: 10_000,
   },
 });

@@ -1,24 +1,18 @@
 /**
  * Commands killed at any moment: the disk that a guest sees is what it was (or, going back to a snapshot, what it is to
  * be), and who uses the image next finds nothing worse than leaked clusters.
- *
- * The moments lie within the time that a run to the end takes here.
  */
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { programPath } from '../support/cli.ts';
+import { changesOf, killedAt } from '../support/killed.ts';
 import { peersFor, qemuImg, runPeer } from '../support/peers.ts';
 import { Random } from '../support/random.ts';
 import { tempDir } from '../support/temp.ts';
-import { start } from '../support/tracked-child.ts';
 
 const FACTOR = Number(process.env.BLOCKYARD_ROUNDS ?? 1);
 const CHAIN = ['base.qcow2', 'other.qcow2', 'top.qcow2'];
 const LONE = ['disk.qcow2'];
-/** The first quarter of a run is spent on starting Node. */
-const FROM = 0.25;
-const TO = 1.1;
 
 type At = { readonly cwd: string };
 
@@ -90,7 +84,7 @@ const commands: readonly Command[] = [
   { ...withSnapshots, name: 'snapshot -d', args: ['snapshot', '-d', 'one', 'disk.qcow2'], snapshots: ['two'] },
 ];
 
-describe.skipIf(peersFor('qemu-img', 'qemu-io').missing).each(commands)('$name', (command) => {
+describe.skipIf(peersFor('qemu-img', 'qemu-io', 'strace').missing).each(commands)('$name', (command) => {
   const rounds = Math.ceil(command.rounds * FACTOR);
   test(
     `killed at ${rounds} moments leaves the disk as it is`,
@@ -99,22 +93,11 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing).each(commands)('$name',
       await command.prepare(at);
       for (const file of command.files) copyFileSync(join(at.cwd, file), join(at.cwd, `kept-${file}`));
       const random = new Random(rounds);
-      // The first run compiles what later ones need not: timed by that, all of these would be over when the signal comes.
-      let whole = Math.min(await timeOf(command, at), await timeOf(command, at), await timeOf(command, at));
+      const changes = await changesOf(afresh(command, at));
+      expect(changes).toBeGreaterThan(0);
       let killed = 0;
       for (let round = 0; round < rounds; round++) {
-        const running = run(command, at);
-        const began = performance.now();
-        const over = running.ended().then(() => performance.now() - began);
-        const moment = whole * (FROM + ((TO - FROM) * random.below(1000)) / 1000);
-        await new Promise((resolve) => setTimeout(resolve, moment));
-        const { code, signal } = await running.end('SIGKILL');
-        if (signal !== null) killed++;
-        else {
-          expect(code, running.output()).toBe(0);
-          // The machine may have less to do than when the time was taken.
-          whole = Math.min(whole, await over);
-        }
+        if (await killedAt(random.between(1, changes), afresh(command, at))) killed++;
         await expectSound(command, at, round);
       }
       expect(killed).toBeGreaterThan(0);
@@ -123,20 +106,10 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io').missing).each(commands)('$name',
   );
 });
 
-/** Start it on the images as they were. */
-function run({ files, args }: Command, { cwd }: At) {
+/** Its words, the images being as they were. */
+function afresh({ files, args }: Command, { cwd }: At): ['img', ...string[]] {
   for (const file of files) copyFileSync(join(cwd, `kept-${file}`), join(cwd, file));
-  const words = args.map((word) => (files.includes(word) && word === args.at(-1) ? join(cwd, word) : word));
-  return start(process.execPath, [programPath('img'), ...words]);
-}
-
-/** Milliseconds of a run to the end. */
-async function timeOf(command: Command, at: At): Promise<number> {
-  const begin = performance.now();
-  const running = run(command, at);
-  const { code } = await running.ended();
-  expect({ code, output: code === 0 ? '' : running.output() }).toEqual({ code: 0, output: '' });
-  return performance.now() - begin;
+  return ['img', ...args.map((word) => (files.includes(word) && word === args.at(-1) ? join(cwd, word) : word))];
 }
 
 async function expectSound(command: Command, at: At, round: number): Promise<void> {

@@ -1,14 +1,13 @@
 /** `img check -r all` killed at any moment: the image reads as before, and the next repair puts it right. */
 import fs from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { Anatomy, BIT } from '../drivers/qcow2/support/damage.ts';
-import { img, programPath } from '../support/cli.ts';
+import { img } from '../support/cli.ts';
+import { killedAt } from '../support/killed.ts';
 import { peersFor, qemuImg, qemuImgCheck, qemuIo, runPeer } from '../support/peers.ts';
 import { Random } from '../support/random.ts';
 import { tempDirForSuite } from '../support/temp.ts';
-import { start, startPeer } from '../support/tracked-child.ts';
 
 const ROUNDS = 12 * Number(process.env.BLOCKYARD_ROUNDS ?? 1);
 
@@ -57,24 +56,6 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io', 'strace').missing)('img check -r
     return name;
   }
 
-  /** Start a repair and kill it: at a moment, or when it is about to write for the `write`th time. */
-  async function killed(random: Random): Promise<{ how: string; ended: boolean }> {
-    const command = [programPath('img'), 'check', '-r', 'all', victim];
-    if (random.chance(0.25)) {
-      const running = start(process.execPath, command);
-      const delay = random.between(50, 400);
-      await Promise.race([running.ended(), sleep(delay)]);
-      const { code } = await running.end('SIGKILL');
-      return { how: `after ${delay} ms`, ended: code !== null };
-    }
-    const call = random.pick(['pwrite64', 'pwrite64', 'fdatasync']);
-    const number = random.between(1, call === 'pwrite64' ? 12 : 4);
-    const inject = `inject=${call}:signal=SIGKILL:when=${number}`;
-    const running = startPeer('strace', ['-f', '-o', '/dev/null', '-e', inject, process.execPath, ...command]);
-    const { code } = await running.ended();
-    return { how: `by ${call} ${number}`, ended: code !== null };
-  }
-
   test(
     `killed at ${ROUNDS} moments leaves the image readable and repairable`,
     async () => {
@@ -82,9 +63,9 @@ describe.skipIf(peersFor('qemu-img', 'qemu-io', 'strace').missing)('img check -r
       let broken = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const name = damage(random);
-        const { how, ended } = await killed(random);
-        if (!ended) broken++;
-        const what = `round ${round}: ${name}, killed ${how}`;
+        const change = random.between(1, 12);
+        if (await killedAt(change, ['img', 'check', '-r', 'all', victim])) broken++;
+        const what = `round ${round}: ${name}, killed at change ${change}`;
         expect((await runPeer('qemu-img', ['compare', '-U', victim, raw])).code, what).toBe(0);
         const { code, stderr } = await img(['check', '-q', '-r', 'all', victim]);
         expect(code, `${what}: ${stderr}`).toBe(0);

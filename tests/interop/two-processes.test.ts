@@ -113,9 +113,7 @@ describe.skipIf(peers.missing)('a conversion that is', () => {
     async (signal) => {
       const folder = tempDir();
       const { running, target } = await slowConversion(folder);
-      const begin = performance.now();
       const { code } = await running.end(signal);
-      expect(performance.now() - begin, 'milliseconds to end').toBeLessThan(5000);
       expect(code, running.output()).toBe(signal === 'SIGINT' ? 130 : 143);
       expect(running.output()).not.toMatch(/internal error|\n\s+at /);
       await expectSoundAndFree(target);

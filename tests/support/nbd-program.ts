@@ -20,7 +20,7 @@ export async function startNbd(
 ): Promise<RunningServer> {
   const socket = join(tempDir(), 's');
   const running = start(programPath('nbd'), ['-k', socket, ...args], env);
-  await expect.poll(() => isListening(socket) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => isListening(socket) || running.child.exitCode !== null).toBe(true);
   if (!isListening(socket)) throw new Error(`nbd did not start: ${running.output()}`);
   return Object.assign(running, { socket, uri: (name = '') => `nbd+unix:///${name}?socket=${socket}` });
 }

@@ -25,7 +25,9 @@ export const convert = command({
     'Several sources are copied one behind the other and make one disk. Data is copied, holes stay holes, and runs of ' +
       'zeroes become holes where the target can have them.',
     'The copy is parallel: up to -m requests are under way at any time. They begin in the order of the disk, so that ' +
-      'a growing target is laid out in that order; -W drops even that.',
+      'a growing target is laid out in that order, and is the same each time. -W drops even that: the content and what ' +
+      'is allocated are the same, but not where it lies. So they are with -C, where the kernel takes some of the data and ' +
+      'not all of it.',
     'When the copy fails, the target is left as far as it came. What is read is dropped from the page cache again, ' +
       'unless it was there before; --cache-manners=off leaves that be.',
   ],

@@ -152,6 +152,11 @@ export interface Image {
   discard?(offset: number, length: number): Maybe<void>;
   /** Everything completed before this call is on stable storage when it ends. */
   flush?(): Maybe<void>;
+  /**
+   * From now on (or, as often as it was said before, no longer) the space for what is written is taken in the order of
+   * the requests, so that those that come later wait where one has to. Default: whoever is ready first is served first.
+   */
+  layOutInOrder?(on: boolean): void;
   truncate?(size: number, options: TruncateOptions): Promise<void>;
   /** Have what a range shows be held by the topmost layer below, so that no other is needed for it (copy-on-read). */
   prefetch?(offset: number, length: number): Promise<void>;

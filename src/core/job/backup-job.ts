@@ -52,6 +52,16 @@ export interface BackupOptions {
 
 const DEFAULT_WORKERS = 8;
 const DEFAULT_CHUNK = 1 << 20;
+/** Where what is no matter of the disk is. */
+const BEFORE_ALL = -1;
+
+/** What the workers of one pass share. */
+interface Queue {
+  /** Offset of what nobody has taken yet, in bytes. */
+  at: number;
+  /** The first on the disk: those before it are under way when it fails, and may fail too. */
+  failure: { readonly offset: number; readonly error: unknown } | undefined;
+}
 
 export class BackupBody implements JobBody {
   readonly #options: BackupOptions;
@@ -95,13 +105,13 @@ export class BackupBody implements JobBody {
   }
 
   async #pass(job: Job, snapshot: PointInTimeCapability): Promise<void> {
-    const queue = { at: 0 };
+    const queue: Queue = { at: 0, failure: undefined };
     const workers: Promise<void>[] = [];
     for (let i = 0; i < (this.#options.maxWorkers ?? DEFAULT_WORKERS); i++) {
       workers.push(this.#work(job, snapshot, queue));
     }
-    const results = await Promise.allSettled(workers);
-    for (const result of results) if (result.status === 'rejected') throw result.reason;
+    await Promise.all(workers);
+    if (queue.failure) throw queue.failure.error;
     this.#assertSound(snapshot);
   }
 
@@ -176,18 +186,27 @@ export class BackupBody implements JobBody {
     }
   }
 
-  async #work(job: Job, snapshot: PointInTimeCapability, queue: { at: number }): Promise<void> {
+  /** Save ranges until there are none left, or one of all workers has failed; never rejects. */
+  async #work(job: Job, snapshot: PointInTimeCapability, queue: Queue): Promise<void> {
     const { wanted } = snapshot;
-    for (;;) {
-      await job.checkpoint();
-      this.#assertSound(snapshot);
-      const chunk = Math.max(wanted.granularity, Math.min(this.#options.maxChunk ?? DEFAULT_CHUNK, job.evenLength));
-      const range = wanted.nextDirtyRange(queue.at, wanted.size, chunk);
-      if (!range) return;
-      queue.at = range.offset + range.length;
-      await job.throttle(range.length);
-      await this.#save(job, snapshot, range.offset, range.length);
-      this.#tell(job, snapshot);
+    let at = BEFORE_ALL;
+    try {
+      for (;;) {
+        at = BEFORE_ALL;
+        await job.checkpoint();
+        this.#assertSound(snapshot);
+        if (queue.failure) return;
+        const chunk = Math.max(wanted.granularity, Math.min(this.#options.maxChunk ?? DEFAULT_CHUNK, job.evenLength));
+        const range = wanted.nextDirtyRange(queue.at, wanted.size, chunk);
+        if (!range) return;
+        at = range.offset;
+        queue.at = range.offset + range.length;
+        await job.throttle(range.length);
+        await this.#save(job, snapshot, range.offset, range.length);
+        this.#tell(job, snapshot);
+      }
+    } catch (error) {
+      if (!queue.failure || at < queue.failure.offset) queue.failure = { offset: at, error };
     }
   }
 

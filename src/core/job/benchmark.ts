@@ -62,13 +62,16 @@ class Benchmark {
   /** Buffers that no request reads into. */
   readonly #free: Uint8Array[] = [];
   #left: number;
+  /** Requests that were begun. */
+  #begun = 0;
   #offset: number;
   #untilFlush: number;
   #inFlight = 0;
   #flushes = 0;
   /** Nothing may begin: writes are to end before a flush, or the flush is under way. */
   #held = false;
-  #failure: { readonly error: unknown } | undefined;
+  /** Of the request that was begun first: those that go on when it fails may fail too. */
+  #failure: { readonly error: unknown; readonly number: number } | undefined;
   #lastYield = 0;
   #yielding = false;
   #end: () => void = () => undefined;
@@ -100,7 +103,7 @@ class Benchmark {
   /** Begin what may begin. Called from the event loop, and never from within itself. */
   #go(): void {
     const { depth, signal } = this.#options;
-    if (signal.aborted) this.#fail(new Cancelled());
+    if (signal.aborted) this.#fail(new Cancelled(), 0);
     while (this.#left > 0 && this.#inFlight < depth && !this.#held && !this.#failure) {
       if (this.#left % LOOK_EVERY === 0 && clock() - this.#lastYield > SLICE_MS) {
         this.#yield();
@@ -128,27 +131,29 @@ class Benchmark {
     const buffer = this.#data ?? this.#free.pop() ?? this.#newBuffer();
     this.#left--;
     this.#moveOn();
+    const number = ++this.#begun;
     const isPoint = this.#untilFlush > 0 && --this.#untilFlush === 0;
-    this.#start(offset, buffer);
+    this.#start({ offset, number }, buffer);
     if (isPoint) this.#reachFlush();
   }
 
-  #start(offset: number, buffer: Uint8Array): void {
+  #start(request: Request, buffer: Uint8Array): void {
+    const { offset } = request;
     try {
       const done = this.#data ? this.#backend.write(offset, buffer) : this.#backend.read(offset, buffer);
-      if (done instanceof Promise) this.#wait(done, offset, buffer);
+      if (done instanceof Promise) this.#wait(done, request, buffer);
       else this.#giveBack(buffer);
     } catch (error) {
-      this.#failRequest(offset, error);
+      this.#failRequest(request, error);
     }
   }
 
-  #wait(done: Promise<void>, offset: number, buffer: Uint8Array): void {
+  #wait(done: Promise<void>, request: Request, buffer: Uint8Array): void {
     this.#inFlight++;
     done
       .then(
         () => this.#giveBack(buffer),
-        (error: unknown) => this.#failRequest(offset, error),
+        (error: unknown) => this.#failRequest(request, error),
       )
       .then(() => {
         this.#inFlight--;
@@ -176,6 +181,7 @@ class Benchmark {
   }
 
   #flush(): void {
+    const number = this.#begun;
     let done: Maybe<void>;
     try {
       done = this.#backend.flush();
@@ -188,7 +194,7 @@ class Benchmark {
     }
     this.#flushes++;
     done
-      .catch((error: unknown) => this.#fail(withContext('Flush failed', error)))
+      .catch((error: unknown) => this.#fail(withContext('Flush failed', error), number))
       .then(() => {
         this.#flushes--;
         this.#held = false;
@@ -196,11 +202,18 @@ class Benchmark {
       });
   }
 
-  #failRequest(offset: number, error: unknown): void {
-    this.#fail(withContext(`Failed request: ${this.#options.kind} at offset ${offset}`, error));
+  #failRequest({ offset, number }: Request, error: unknown): void {
+    this.#fail(withContext(`Failed request: ${this.#options.kind} at offset ${offset}`, error), number);
   }
 
-  #fail(error: unknown): void {
-    this.#failure ??= { error };
+  #fail(error: unknown, number: number): void {
+    if (!this.#failure || number < this.#failure.number) this.#failure = { error, number };
   }
+}
+
+interface Request {
+  /** In bytes. */
+  readonly offset: number;
+  /** How many were begun with it. */
+  readonly number: number;
 }

@@ -153,7 +153,7 @@ class CommitBody implements JobBody {
       // What was ignored is tried again: without it the layers above must not be given up.
       if (left.length > 0) await rest(job);
       job.setTotal(left.reduce((sum, { length }) => sum + length, job.progress.total));
-      parts = left;
+      parts = left.sort((a, b) => a.offset - b.offset);
     }
     await this.#hideTail();
     await target.flush();

@@ -9,7 +9,7 @@ import { nodeCrypto } from '../bytes/node-crypto.ts';
 import { isZero } from '../bytes/zero.ts';
 import { BlockError, withContext } from '../errors/block-error.ts';
 import { alignedBuffer } from '../host/index.ts';
-import type { Segment } from './copy-engine/types.ts';
+import type { DiskPart, Segment } from './copy-engine/types.ts';
 import type { Job, JobBody } from './job.ts';
 import type { JobList } from './job-list.ts';
 
@@ -20,6 +20,8 @@ const RECORD = 12 + HASH_BYTES;
 const FIRST_RECORDS = 1024;
 /** Records checked at a time. */
 const LANES = 4;
+/** Where what is no matter of the disk is. */
+const BEFORE_ALL = -1;
 const ZERO_STEP = 1024 * 1024;
 const PAGE = 4096;
 
@@ -56,6 +58,11 @@ export class CopyRecord {
     else this.#zeroes.push({ offset, length });
   }
 
+  /** The offset of a piece, by its number. */
+  #offsetOf(index: number): number {
+    return Number(this.#records.readBigUInt64LE(index * RECORD));
+  }
+
   /** Length in bytes of the longest piece of data. */
   get longest(): number {
     let longest = 0;
@@ -63,19 +70,28 @@ export class CopyRecord {
     return longest;
   }
 
+  /** In the order of the disk, in which they need not have come. */
   *pieces(): Generator<{ readonly offset: number; readonly length: number; readonly hash: Uint8Array }> {
-    for (let i = 0; i < this.#count; i++) {
-      const at = i * RECORD;
+    const order = Uint32Array.from({ length: this.#count }, (_, index) => index);
+    for (const index of order.sort((a, b) => this.#offsetOf(a) - this.#offsetOf(b))) {
+      const at = index * RECORD;
       yield {
-        offset: Number(this.#records.readBigUInt64LE(at)),
+        offset: this.#offsetOf(index),
         length: this.#records.readUInt32LE(at + 8),
         hash: this.#records.subarray(at + 12, at + RECORD),
       };
     }
   }
 
-  get zeroes(): readonly { readonly offset: number; readonly length: number }[] {
-    return this.#zeroes;
+  /** In the order of the disk; what is adjacent is one. */
+  get zeroes(): readonly DiskPart[] {
+    const joined: { offset: number; length: number }[] = [];
+    for (const { offset, length } of [...this.#zeroes].sort((a, b) => a.offset - b.offset)) {
+      const last = joined.at(-1);
+      if (last && last.offset + last.length === offset) last.length += length;
+      else joined.push({ offset, length });
+    }
+    return joined;
   }
 }
 
@@ -90,6 +106,8 @@ export interface VerifyOptions {
 /** Progress is in bytes of the copy. */
 class VerifyBody implements JobBody {
   readonly #options: VerifyOptions;
+  /** The first on the disk: pieces are taken in order, so those before it are being checked already. */
+  #failure: { readonly offset: number; readonly error: unknown } | undefined;
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -100,21 +118,30 @@ class VerifyBody implements JobBody {
     job.setTotal(record.total);
     for (const node of subtree(target.image)) await node.image.pageCache?.forget?.();
     const pieces = record.pieces();
-    const lanes = Array.from({ length: LANES }, () => this.#checkData(job, pieces));
-    const ends = await Promise.allSettled(lanes);
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    await Promise.all(Array.from({ length: LANES }, () => this.#checkData(job, pieces)));
+    if (this.#failure) throw this.#failure.error;
     for (const { offset, length } of record.zeroes) await this.#checkZeroes(job, offset, length);
   }
 
+  /** Check pieces until there are none left, or one of all lanes has failed; never rejects. */
   async #checkData(job: Job, pieces: ReturnType<CopyRecord['pieces']>): Promise<void> {
     const { target, record } = this.#options;
     const buffer = alignedBuffer(Math.max(record.longest, 1), Math.max(PAGE, target.limits.memoryAlignment ?? 1));
-    for (const { offset, length, hash } of pieces) {
+    let at = BEFORE_ALL;
+    try {
       await job.checkpoint();
-      const bytes = buffer.subarray(0, length);
-      await this.#read(offset, bytes);
-      if (!hashOf(bytes).equals(hash)) throw this.#mismatch(offset, length);
-      job.advance(length);
+      for (const { offset, length, hash } of pieces) {
+        at = offset;
+        const bytes = buffer.subarray(0, length);
+        await this.#read(offset, bytes);
+        if (!hashOf(bytes).equals(hash)) throw this.#mismatch(offset, length);
+        job.advance(length);
+        at = BEFORE_ALL;
+        await job.checkpoint();
+        if (this.#failure) return;
+      }
+    } catch (error) {
+      if (!this.#failure || at < this.#failure.offset) this.#failure = { offset: at, error };
     }
   }
 

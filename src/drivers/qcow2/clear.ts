@@ -17,6 +17,7 @@ import { mapRun, RunKind } from './mapping.ts';
 import { ClusterKind, clusterKind, hostOffset } from './meta/entries.ts';
 import { inOrder, type Pending, walk } from './sequence.ts';
 import type { Table } from './table-cache.ts';
+import type { Turn } from './turns.ts';
 import { assertStillEmpty, unitToZero } from './zero-part.ts';
 
 type Change = (cell: OldCell) => Cleared;
@@ -28,30 +29,38 @@ interface Clearing {
   readonly reason: FreeReason;
   /** Entries of nothing need no change, so their tables need not be made. */
   readonly skipUnallocated: boolean;
+  readonly turn?: Turn | undefined;
+}
+
+/** A range, and whoever is to go on when it has the tables that it needs. */
+export interface Zeroing {
+  readonly offset: number;
+  readonly length: number;
+  readonly turn?: Turn | undefined;
 }
 
 /**
  * Make a range read as zeroes; NotSupported where only writing can do that. A range that is not whole units must lie
  * within one.
  */
-export function zero(disk: Disk, offset: number, length: number, flags: Flags): Maybe<void> {
+export function zero(disk: Disk, { offset, length, turn }: Zeroing, flags: Flags): Maybe<void> {
   const { subclusterSize, version } = disk.geometry;
   const end = offset + length;
   if (version < 3 && disk.backing) {
     throw new NotSupported(`version 2 of qcow2 has no zero clusters to hide the backing file of '${disk.fileName}'`);
   }
   if (offset % subclusterSize === 0 && (end % subclusterSize === 0 || end >= disk.size)) {
-    return zeroUnits(disk, { offset, length }, flags);
+    return zeroUnits(disk, { offset, length, turn }, flags);
   }
   return after(unitToZero(disk, { offset, length }), (unit) =>
-    zeroUnits(disk, unit, flags, (cell) => assertStillEmpty(disk, cell)),
+    zeroUnits(disk, { ...unit, turn }, flags, (cell) => assertStillEmpty(disk, cell)),
   );
 }
 
 /** `allowed` throws for an entry that must not be changed. */
 function zeroUnits(
   disk: Disk,
-  { offset, length }: Pick<Range, 'offset' | 'length'>,
+  { offset, length, turn }: Zeroing,
   flags: Flags,
   allowed?: (cell: OldCell) => void,
 ): Maybe<void> {
@@ -66,6 +75,7 @@ function zeroUnits(
     },
     reason: 'request',
     skipUnallocated: version < 3,
+    turn,
   };
   return inOrder([() => forwardZero(disk, offset, length, flags), () => clear(disk, clearing)]);
 }
@@ -106,7 +116,7 @@ function forwardZero(disk: Disk, offset: number, length: number, flags: Flags): 
 
 function clear(disk: Disk, clearing: Clearing): Maybe<void> {
   return inOrder([
-    () => walk(clearing.length, (at, pending) => clearStep(disk, clearing, at, pending)),
+    () => walk(clearing.length, (at, pending) => clearStep(disk, clearing, at, pending), clearing.turn),
     () => relieveDeferred(disk),
   ]);
 }

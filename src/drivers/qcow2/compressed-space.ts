@@ -14,28 +14,11 @@ export class CompressedSpace {
   readonly #geometry: Geometry;
   /** Next free byte in a started host cluster; 0 when none is started. */
   #next = 0;
-  /** Settled when the compressed write before the next one has its room. */
-  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(init: { allocator: Allocator; refcounts: Refcounts; geometry: Geometry }) {
     this.#allocator = init.allocator;
     this.#refcounts = init.refcounts;
     this.#geometry = init.geometry;
-  }
-
-  /**
-   * Room in the order of the calls, although `size` (the number of bytes, or undefined for none) may be known
-   * in another: the same input gives the same image. Returns the host offset, undefined when none was wanted.
-   */
-  inTurn(size: Promise<number | undefined>): Promise<number | undefined> {
-    const before = this.#turn;
-    const mine = size.then(async (bytes) => {
-      await before;
-      return bytes === undefined ? undefined : this.allocate(bytes);
-    });
-    // A failed one gives way like any other, after those before it.
-    this.#turn = mine.catch(() => before);
-    return mine;
   }
 
   /** `length` bytes (at most a cluster), counted. */

@@ -34,16 +34,23 @@ export function writeCompressed(disk: Disk, offset: number, buf: Uint8Array): Ma
 }
 
 async function writeOne(disk: Disk, offset: number, part: Uint8Array): Promise<void> {
-  const table = tableReady(disk, Math.floor(offset / disk.geometry.clusterSize));
-  const packing = compress(disk.header.compressionType, padded(part, disk.geometry.clusterSize));
-  // The table comes before the data, as with other writes, so that compressed clusters are not torn apart by it.
-  const length = Promise.all([packing, table]).then(([packed]) => packed?.length);
-  const host = await disk.compressedSpace.inTurn(length);
-  const packed = await packing;
-  if (packed === undefined || host === undefined) {
-    await writev(disk, offset, [part], part.length);
-    return;
-  }
+  // Room is taken in the order of the calls, although the sizes are known in another: the same input gives the same image.
+  const turn = disk.turns.take();
+  const place = async () => {
+    const packed = await compress(disk.header.compressionType, padded(part, disk.geometry.clusterSize));
+    if (turn.ready) await turn.ready;
+    if (!packed) return undefined;
+    // The table comes before the data, as with other writes, so that compressed clusters are not torn apart by it.
+    await tableReady(disk, Math.floor(offset / disk.geometry.clusterSize));
+    return { packed, host: await disk.compressedSpace.allocate(packed.length) };
+  };
+  const placed = await place().catch((error: unknown) => {
+    turn.pass();
+    throw error;
+  });
+  if (!placed) return writev(disk, { offset, bufs: [part], length: part.length }, turn);
+  turn.pass();
+  const { packed, host } = placed;
   await orUndo(
     () => store(disk, offset, host, packed),
     () => freeBytes(disk, host, packed.length),

@@ -9,6 +9,7 @@ import { l2Slice, l2SliceForWrite } from './l2-tables.ts';
 import { linkClusters } from './link.ts';
 import { mapRun, type Run, RunKind } from './mapping.ts';
 import { orUndo, type Pending, walk } from './sequence.ts';
+import type { Turn } from './turns.ts';
 import { planWrite, Treatment, type WritePlan } from './write-plan.ts';
 
 /** Thrown inside a walk where the kernel cannot do it; the caller then reads and writes. */
@@ -68,16 +69,16 @@ function copyRun(disk: Disk, run: Run, copy: CopyOut, at: number): Maybe<boolean
 }
 
 /** Copy from a host file into the disk; false when clusters would be covered in part or the hosts cannot do it. */
-export function copyRangeTo(disk: Disk, offset: number, source: HostExtent, length: number): Maybe<boolean> {
+export function copyRangeTo(disk: Disk, copy: CopyIn, turn?: Turn): Maybe<boolean> {
   if (disk.encryption) return false;
   try {
-    return accepted(walk(length, (at, pending) => copyStep(disk, { offset, source, length }, at, pending)));
+    return accepted(walk(copy.length, (at, pending) => copyStep(disk, copy, at, pending), turn));
   } catch (error) {
     return falseWhenDeclined(error);
   }
 }
 
-interface CopyIn {
+export interface CopyIn {
   readonly offset: number;
   readonly source: HostExtent;
   readonly length: number;

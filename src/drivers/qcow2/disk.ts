@@ -28,6 +28,7 @@ import type { Snapshot } from './meta/snapshot-table.ts';
 import type { OverlapCheck } from './overlap-check.ts';
 import type { Refcounts } from './refcounts.ts';
 import type { TableCache } from './table-cache.ts';
+import { Turns } from './turns.ts';
 import type { WriteOut } from './write-out.ts';
 
 /** Runtime options, resolved against the image and the node's modes. */
@@ -122,6 +123,9 @@ export class Disk {
     const cipher = init.encryption?.cipher;
     this.#content = cipher ? new EncryptedData(this.data, cipher, init.encryption?.format === 'aes') : this.data;
   }
+
+  /** The order in which requests take space, of those that keep to one. */
+  readonly turns = new Turns();
 
   /** The parts that need the disk themselves; called by open.ts, and again when they are to be other ones. */
   assemble(parts: DiskParts): void {

@@ -1,6 +1,6 @@
 /** The open image as the block layer sees it: each operation is a call into the file of that name. */
 
-import { after, type Maybe } from '../../core/async/maybe.ts';
+import { after, attempt, type Maybe } from '../../core/async/maybe.ts';
 import type {
   AmendCapability,
   BackingCapability,
@@ -43,6 +43,7 @@ import { prepareReopen } from './reopen.ts';
 import { Qcow2Snapshots } from './snapshots/index.ts';
 import { status } from './status.ts';
 import { truncate } from './truncate.ts';
+import type { Turn } from './turns.ts';
 import { vmStateOf } from './vm-state.ts';
 import { writev } from './write.ts';
 
@@ -62,6 +63,8 @@ export class Qcow2Image implements Image {
   readonly check: CheckCapability;
   readonly snapshots: SnapshotCapability;
   readonly vmState: VmStateCapability;
+  /** How many want space to be taken in the order of requests. */
+  #orderly = 0;
   #cleaner: NodeJS.Timeout | undefined;
   #marks = { l2: 0, refcounts: 0 };
 
@@ -159,7 +162,7 @@ export class Qcow2Image implements Image {
   }
 
   #write(offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
-    return this.#storing(() => writev(this.disk, offset, bufs, length));
+    return this.#storing((turn) => writev(this.disk, { offset, bufs, length }, turn));
   }
 
   /** Where to write where no table has to change and nothing has to be waited for; -1 else. */
@@ -173,11 +176,11 @@ export class Qcow2Image implements Image {
   }
 
   writeCompressed(offset: number, buf: Uint8Array): Maybe<void> {
-    return this.#storing(() => writeCompressed(this.disk, offset, buf));
+    return this.#reclaiming(() => writeCompressed(this.disk, offset, buf));
   }
 
   zero(offset: number, length: number, flags: Flags): Maybe<void> {
-    return this.#changing(() => zero(this.disk, offset, length, flags));
+    return this.#inTurn((turn) => this.#changing(() => zero(this.disk, { offset, length, turn }, flags)));
   }
 
   discard(offset: number, length: number): Maybe<void> {
@@ -190,7 +193,21 @@ export class Qcow2Image implements Image {
   }
 
   copyRangeTo(offset: number, source: HostExtent, length: number): Maybe<boolean> {
-    return this.#storing(() => copyRangeTo(this.disk, offset, source, length));
+    return this.#storing((turn) => copyRangeTo(this.disk, { offset, source, length }, turn));
+  }
+
+  layOutInOrder(on: boolean): void {
+    this.#orderly += on ? 1 : -1;
+  }
+
+  /** With a turn, which is passed in the end at the latest, where space is to be taken in the order of requests. */
+  #inTurn<T>(action: (turn?: Turn) => Maybe<T>): Maybe<T> {
+    if (this.#orderly === 0) return action();
+    const turn = this.disk.turns.take();
+    return attempt(
+      () => after(turn.ready, () => action(turn)),
+      () => turn.pass(),
+    );
   }
 
   flush(): Maybe<void> {
@@ -261,7 +278,11 @@ export class Qcow2Image implements Image {
   }
 
   /** What may take new space. Much that was discarded is made free for it first, rather than let the file grow. */
-  #storing<T>(action: () => Maybe<T>): Maybe<T> {
+  #storing<T>(action: (turn?: Turn) => Maybe<T>): Maybe<T> {
+    return this.#inTurn((turn) => this.#reclaiming(() => action(turn)));
+  }
+
+  #reclaiming<T>(action: () => Maybe<T>): Maybe<T> {
     const { allocator, geometry, writer } = this.disk;
     if (allocator.discarded * geometry.clusterSize < RECLAIM_BYTES) return this.#changing(action);
     return after(writer.run(), () => this.#changing(action));

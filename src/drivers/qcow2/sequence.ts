@@ -28,7 +28,9 @@ export function orUndo<T>(action: () => Maybe<T>, undo: () => void): Maybe<T> {
 /** Work going on side by side, of which every piece must have ended before the whole may be called done or failed. */
 export class Pending {
   #promises: Promise<unknown>[] | undefined;
+  /** What was thrown before anything had to wait. */
   #failure: { error: unknown } | undefined;
+  #failed = false;
 
   /** Start something now; a throw is kept until {@link end}. */
   start(action: () => Maybe<unknown>): void {
@@ -47,15 +49,18 @@ export class Pending {
     this.#promises.push(promise);
   }
 
+  /** In its place behind what is under way, some of which may fail too. */
   fail(error: unknown): void {
-    this.#failure ??= { error };
+    this.#failed = true;
+    if (this.#promises) this.#add(Promise.reject(error));
+    else this.#failure ??= { error };
   }
 
   get failed(): boolean {
-    return this.#failure !== undefined;
+    return this.#failed;
   }
 
-  /** Done when all have ended; throws the first failure. */
+  /** Done when all have ended; throws the failure of what was started first. */
   end(): Maybe<void> {
     if (this.#promises) return this.#settle(this.#promises);
     if (this.#failure) throw this.#failure.error;
@@ -70,11 +75,19 @@ export class Pending {
 
 /**
  * Cover [0, length): `step(at, pending)` deals with some bytes from `at` on and returns how many; what it
- * starts side by side goes into `pending`. Done when all of it has ended.
+ * starts side by side goes into `pending`. Done when all of it has ended; `turn` is passed when all has been started.
  */
-export function walk(length: number, step: (at: number, pending: Pending) => Maybe<number>): Maybe<void> {
+export function walk(
+  length: number,
+  step: (at: number, pending: Pending) => Maybe<number>,
+  turn?: { pass(): void },
+): Maybe<void> {
   const pending = new Pending();
   let at = 0;
+  const end = (): Maybe<void> => {
+    turn?.pass();
+    return pending.end();
+  };
   const go = (): Maybe<void> => {
     while (at < length && !pending.failed) {
       let bytes: Maybe<number>;
@@ -92,13 +105,13 @@ export function walk(length: number, step: (at: number, pending: Pending) => May
           },
           (error: unknown) => {
             pending.fail(error);
-            return pending.end();
+            return end();
           },
         );
       }
       at += bytes;
     }
-    return pending.end();
+    return end();
   };
   return go();
 }

@@ -66,7 +66,7 @@ async function grow(disk: Disk, size: number, takesTail: boolean): Promise<void>
     if (hidden) {
       const start = alignUp(old, geometry.clusterSize);
       const end = Math.min(size, alignUp(backing.size, geometry.clusterSize));
-      if (end > start) await asRequest(disk, () => zero(disk, start, end - start, 0));
+      if (end > start) await asRequest(disk, () => zero(disk, { offset: start, length: end - start }, 0));
     }
     await disk.writer.settle();
     await writeSize(disk);
@@ -86,7 +86,7 @@ interface Tail {
 async function zeroTail(disk: Disk, { from, to, takesTail }: Tail): Promise<void> {
   if (to <= from || (!(takesTail && disk.backing) && (await readsZero(disk, from, to - from)))) return;
   const length = to - from;
-  await writev(disk, from, [Buffer.alloc(length)], length);
+  await writev(disk, { offset: from, bufs: [Buffer.alloc(length)], length });
 }
 
 async function shrink(disk: Disk, size: number): Promise<void> {

@@ -68,7 +68,7 @@ function writeState(disk: Disk, offset: number, buf: Uint8Array): Maybe<void> {
     () => (bytes.length === buf.length ? undefined : disk.grace.during(() => readState(disk, start, bytes))),
     () => {
       bytes.set(buf, offset - start);
-      return disk.grace.during(() => writev(disk, base + start, [bytes], bytes.length));
+      return disk.grace.during(() => writev(disk, { offset: base + start, bufs: [bytes], length: bytes.length }));
     },
   ]);
 }

@@ -9,18 +9,19 @@ import type { Disk } from './disk.ts';
 import { InFlightRange } from './in-flight.ts';
 import { l2SliceForWrite } from './l2-tables.ts';
 import { orUndo, type Pending, walk } from './sequence.ts';
+import type { Turn } from './turns.ts';
 import { planWrite, Treatment, type WritePlan } from './write-plan.ts';
 
 interface Request {
   readonly offset: number;
   readonly bufs: readonly Uint8Array[];
+  /** Bytes of all buffers together. */
   readonly length: number;
 }
 
-/** Write several buffers, `length` bytes together, at `offset`. */
-export function writev(disk: Disk, offset: number, bufs: readonly Uint8Array[], length: number): Maybe<void> {
-  const request: Request = { offset, bufs, length };
-  return walk(length, (at, pending) => writeStep(disk, request, at, pending));
+/** Write several buffers, `length` bytes together, at `offset`. `turn` is passed when all of it has its place. */
+export function writev(disk: Disk, request: Request, turn?: Turn): Maybe<void> {
+  return walk(request.length, (at, pending) => writeStep(disk, request, at, pending), turn);
 }
 
 function writeStep(disk: Disk, request: Request, at: number, pending: Pending): Maybe<number> {

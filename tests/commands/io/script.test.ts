@@ -68,10 +68,7 @@ describe('a script', () => {
     child.stdout.on('data', (piece: Buffer) => {
       text += piece.toString();
     });
-    const until = async (wanted: RegExp): Promise<void> => {
-      for (let wait = 0; wait < 500 && !wanted.test(text); wait++) await new Promise((wake) => setTimeout(wake, 10));
-      expect(text).toMatch(wanted);
-    };
+    const until = (wanted: RegExp): Promise<void> => expect.poll(() => text).toMatch(wanted);
     await until(/^io> $/);
     child.stdin.write('length\n');
     await until(/^io> 1 MiB\nio> $/);

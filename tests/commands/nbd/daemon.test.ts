@@ -54,7 +54,7 @@ async function freePort(): Promise<number> {
 
 async function daemon(args: readonly string[], ready: string): Promise<void> {
   const running = start(programPath('nbd'), args);
-  await expect.poll(() => fs.existsSync(ready) || running.child.exitCode !== null, { timeout: 20_000 }).toBe(true);
+  await expect.poll(() => fs.existsSync(ready) || running.child.exitCode !== null).toBe(true);
   if (!fs.existsSync(ready)) throw new Error(`the daemon did not start: ${running.output()}`);
 }
 

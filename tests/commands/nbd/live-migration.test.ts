@@ -101,5 +101,5 @@ describe.skipIf(peersFor('qemu-io').missing)('the tutorial on moving a disk', ()
 
 /** The pid file goes when the program does. */
 async function ended(file: string): Promise<void> {
-  await expect.poll(() => fs.existsSync(file), { timeout: 10_000 }).toBe(false);
+  await expect.poll(() => fs.existsSync(file)).toBe(false);
 }

@@ -206,7 +206,7 @@ test('--fork returns when clients can connect', async () => {
   await client.go('', 'simple');
   client.socket.write(requestBytes({ command: 2 }));
   await client.closed();
-  await expect.poll(() => existsSync(pidFile), { timeout: 10_000 }).toBe(false);
+  await expect.poll(() => existsSync(pidFile)).toBe(false);
   const failed = await runProgram('nbd', ['--fork', '-k', socket, join(folder, 'none')]);
   expect({ code: failed.code, stderr: failed.stderr }).toEqual({ code: 1, stderr: expect.stringContaining('none') });
 });
@@ -226,7 +226,7 @@ test('socket activation serves on the descriptor it is given', async () => {
     });`;
   const running = start(process.execPath, ['-e', launcher, programPath('nbd'), '-f', 'raw', rawDisk()]);
   const port = (): number => (existsSync(portFile) ? Number(readFileSync(portFile, 'utf8')) : 0);
-  await expect.poll(port, { timeout: 10_000 }).toBeGreaterThan(0);
+  await expect.poll(port).toBeGreaterThan(0);
   const client = await RawClient.open(port());
   await client.go('', 'simple');
   client.socket.write(requestBytes({ command: 2 }));

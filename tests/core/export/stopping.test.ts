@@ -83,5 +83,5 @@ test.each(['simple', 'structured', 'extended'] as const)('by a client that takes
     vi.advanceTimersByTime(5000);
     return stopped;
   };
-  await expect.poll(aWhileLater, { timeout: 10_000 }).toBe(true);
+  await expect.poll(aWhileLater).toBe(true);
 });

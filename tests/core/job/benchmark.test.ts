@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { operations } from '../../../src/core/block/graph/operations.ts';
 import { type BenchmarkOptions, benchmark, MAX_MEMORY } from '../../../src/core/job/benchmark.ts';
+import { Random } from '../../support/random.ts';
 import { type DiskSettings, failWith, MemoryDisk, MemoryGraph } from './memory-disk.ts';
 
 const KiB = 1024;
@@ -95,6 +96,14 @@ describe('benchmark', () => {
     }
     await expect(run({}, { offset: SIZE })).rejects.toThrow(`is outside the disk of ${SIZE} bytes`);
     await expect(run({ size: 0 }, {})).rejects.toThrow('is outside the disk of 0 bytes');
+  });
+
+  test('tells of the request that was begun first, of several that fail', async () => {
+    for (let seed = 1; seed <= 10; seed++) {
+      const random = new Random(seed);
+      const fault = failWith('EIO', ({ offset }) => offset >= 20 * KiB);
+      await expect(run({ slow: () => random.below(6), fault }, {})).rejects.toThrow('read at offset 20480: bad disk');
+    }
   });
 
   test('stops when told to, also while everything completes at once', async () => {

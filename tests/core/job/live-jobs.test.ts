@@ -106,8 +106,7 @@ describe('jobs on a chain in use', () => {
     expect(() => job.change({ 'copy-mode': 'background' })).toThrow(/cannot be changed to copy-mode background/);
     await pause(300);
     await disk.quiet();
-    await pause(150);
-    expect(job.details).toEqual({ 'actively-synced': true });
+    await expect.poll(() => job.details).toEqual({ 'actively-synced': true });
     expect(Buffer.compare(await disk.content(target), disk.model)).toBe(0);
     job.complete();
     await job.finished;

@@ -1,5 +1,6 @@
 /** A disk in memory that records its requests, and a graph to open it in: what the tests of jobs copy between. */
-import type { Maybe } from '../../../src/core/async/maybe.ts';
+import { after, type Maybe } from '../../../src/core/async/maybe.ts';
+import { nextTurn } from '../../../src/core/async/turn.ts';
 import { Backend } from '../../../src/core/block/backend/backend.ts';
 import type { Driver, DriverList, Extent, Image } from '../../../src/core/block/driver.ts';
 import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
@@ -22,8 +23,8 @@ export interface DiskSettings {
   readonly unmapped?: (offset: number) => boolean;
   /** Asking for the status there fails. */
   readonly statusFails?: (offset: number) => boolean;
-  /** Requests wait for the event loop. */
-  readonly slow?: boolean;
+  /** Requests wait for the event loop; a function says for how many turns of it, and may say 0. */
+  readonly slow?: boolean | (() => number);
   /** Refuses zeroing other than by writing. */
   readonly noZero?: boolean;
   readonly compresses?: boolean;
@@ -80,10 +81,14 @@ export class MemoryDisk {
             copyRangeFrom: (offset, target, targetOffset, length): Maybe<boolean> => {
               if (settings.copies === 'refuses') return false;
               const request: Request = { kind: 'copy', offset, length };
-              this.log.push(request);
-              if (typeof settings.copies === 'function' && !settings.copies(request)) return false;
-              const done = target.write(targetOffset, this.data.subarray(offset, offset + length));
-              return done instanceof Promise ? done.then(() => true) : true;
+              let copied = true;
+              const look = (): void => {
+                if (typeof settings.copies === 'function') copied = settings.copies(request);
+              };
+              return after(this.#do('copy', offset, length, look), () => {
+                if (!copied) return false;
+                return after(target.write(targetOffset, this.data.subarray(offset, offset + length)), () => true);
+              });
             },
           }
         : {}),
@@ -93,24 +98,27 @@ export class MemoryDisk {
   #do(kind: Request['kind'], offset: number, length: number, action: () => void): Maybe<void> {
     const request = { kind, offset, length };
     this.log.push(request);
-    if (!this.settings.slow) {
+    const { slow = false } = this.settings;
+    const turns = typeof slow === 'function' ? slow() : Number(slow);
+    if (turns === 0) {
       this.settings.fault?.(request);
       return action();
     }
+    return this.#later(turns, () => {
+      this.settings.fault?.(request);
+      action();
+    });
+  }
+
+  async #later(turns: number, action: () => void): Promise<void> {
     this.inFlight++;
     this.mostInFlight = Math.max(this.mostInFlight, this.inFlight);
-    return new Promise((resolve, reject) => {
-      setImmediate(() => {
-        this.inFlight--;
-        try {
-          this.settings.fault?.(request);
-          action();
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
+    try {
+      for (let turn = 0; turn < turns; turn++) await nextTurn();
+      action();
+    } finally {
+      this.inFlight--;
+    }
   }
 
   #status(offset: number, length: number): Extent {

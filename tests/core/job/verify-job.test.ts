@@ -100,6 +100,31 @@ describe('the verify job', () => {
     }
   });
 
+  test('tells of the first difference on the disk, in whatever order the copy came by', async () => {
+    const file = join(tempDir(), 'a.raw');
+    const data = randomBytes(4 * MiB);
+    writeFileSync(file, Buffer.concat([data, Buffer.alloc(4 * MiB, 1)]));
+    const [first, second] = [5, 40].map((sector) => sector * 512);
+    if (first === undefined || second === undefined) throw new Error('two offsets are needed');
+    poke(file, first, Buffer.of((data[first] ?? 0) ^ 1));
+    poke(file, second, Buffer.of((data[second] ?? 0) ^ 1));
+    const record = new CopyRecord();
+    // The later the longer: a short piece is checked sooner than a long one.
+    for (const [offset, length] of [
+      [second, 512],
+      [0, second],
+      [second + 512, data.length - second - 512],
+    ] as const) {
+      record.note({ offset, length }, data.subarray(offset, offset + length));
+    }
+    record.note({ offset: 6 * MiB, length: 2 * MiB }, undefined);
+    record.note({ offset: 4 * MiB, length: 2 * MiB }, undefined);
+    expect(record.zeroes).toEqual([{ offset: 4 * MiB, length: 4 * MiB }]);
+    await expect(verify(file, record)).rejects.toThrow(`within ${second} bytes at offset 0`);
+    writeFileSync(file, Buffer.concat([data, Buffer.alloc(4 * MiB, 1)]));
+    await expect(verify(file, record)).rejects.toThrow(`at offset ${4 * MiB}`);
+  });
+
   test('keeps more pieces than there was room for at first', async () => {
     const file = join(tempDir(), 'a.raw');
     const data = randomBytes(2000 * 512);

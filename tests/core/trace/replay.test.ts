@@ -110,9 +110,10 @@ test('at the recorded times, faster or slower', async () => {
   const target: ReplayTarget = { ...new SlowDisk(), read: () => void at.push(performance.now() - zero) };
   const requests = [0, 40e6, 80e6].map((start) => request({ start, end: start + 10 }));
   await begin(target, requests, { pace: { mode: 'timed', speed: 2 } });
-  const [first = 0, second = 0, third = 0] = at;
-  expect(second - first).toBeGreaterThanOrEqual(19);
-  expect(third - first).toBeGreaterThanOrEqual(39);
+  const [, second = 0, third = 0] = at;
+  // Any of them may come late.
+  expect(second).toBeGreaterThanOrEqual(19);
+  expect(third).toBeGreaterThanOrEqual(39);
 });
 
 test('counts errors that the recording did not have, and says which', async () => {

@@ -100,8 +100,8 @@ const refusals: readonly (readonly [string, Script, RegExp])[] = [
 
 describe('a negotiation with', () => {
   test.each(refusals)('%s', async (_name, script, message) => {
-    const server = await scriptedServer(script);
-    if (script.greeting && script.greeting.length < 16) setTimeout(() => server.drop(), 100);
+    const { length = 0 } = script.greeting ?? {};
+    const server = await scriptedServer(length > 0 && length < 16 ? { ...script, cut: length } : script);
     const { code, stderr, stdout } = await imgHere(['info', server.uri]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(message);

@@ -17,18 +17,26 @@ describe.skipIf(peersFor('nbdkit', 'qemu-nbd').missing)('a server that is killed
     Array.from({ length: 64 }, (_, index) => Buffer.alloc(256 * 1024, index + 1)).flatMap((b) => [...b]),
   );
 
+  /** Serves `file` slowly; `busy` resolves when it has begun to answer a read or a write. */
+  async function slowServer(file: string, socket: string) {
+    const log = join(tempDir(), 'log');
+    const slow = ['--filter=log', '--filter=delay', 'file', file, 'rdelay=30ms', 'wdelay=30ms', `logfile=${log}`];
+    const server = await startNbdkit(slow, socket);
+    const busy = () => expect.poll(() => readFileSync(log, 'utf8')).toMatch(/ (Read|Write) id=/);
+    return { server, busy };
+  }
+
   test('convert finishes, and the result is the same', async () => {
     const dir = tempDir();
     const [source, socket, out] = [join(dir, 'source'), join(dir, 'nbd'), join(dir, 'out')];
     writeFileSync(source, disk);
-    const slow = ['--filter=delay', 'file', source, 'rdelay=30ms'];
-    const first = await startNbdkit(slow, socket);
+    let { server, busy } = await slowServer(source, socket);
     const options = `driver=raw,file.driver=nbd,file.path=${socket},file.reconnect-delay=20`;
-    const running = imgHere(['convert', '--image-opts', '-O', 'raw', options, out]);
-    for (let kill = 0, server = first; kill < 3; kill++) {
-      await new Promise((resolve) => setTimeout(resolve, 60));
+    const running = imgHere(['convert', '-m', '1', '--image-opts', '-O', 'raw', options, out]);
+    for (let kill = 0; kill < 3; kill++) {
+      await busy();
       await server.stop('SIGKILL');
-      server = await startNbdkit(slow, socket);
+      ({ server, busy } = await slowServer(source, socket));
     }
     expect(await running).toEqual({ code: 0, stdout: '', stderr: '' });
     expect(readFileSync(out).equals(disk)).toBe(true);
@@ -39,14 +47,50 @@ describe.skipIf(peersFor('nbdkit', 'qemu-nbd').missing)('a server that is killed
     const [source, target, socket] = [join(dir, 'source'), join(dir, 'target'), join(dir, 'nbd')];
     writeFileSync(source, disk);
     writeFileSync(target, Buffer.alloc(disk.length, 0xaa));
-    const server = await startNbdkit(['--filter=delay', 'file', target, 'wdelay=30ms'], socket);
+    const { server, busy } = await slowServer(target, socket);
     const options = `driver=raw,file.driver=nbd,file.path=${socket},file.reconnect-delay=20`;
     const running = imgHere(['convert', '-n', '-f', 'raw', '--target-image-opts', source, options]);
-    await new Promise((resolve) => setTimeout(resolve, 80));
+    await busy();
     await server.stop('SIGKILL');
     await startQemuNbd(['-e', '4', '-f', 'raw', target], socket);
     expect(await running).toEqual({ code: 0, stdout: '', stderr: '' });
     expect(readFileSync(target).equals(disk)).toBe(true);
+  });
+});
+
+describe('a server that goes in the middle of the negotiation', () => {
+  /** From the greeting to the last byte before the transmission. */
+  const moments = [0, 1, 16, 18, 19, 38, 57, 58, 80];
+
+  test.each(moments)('after %d bytes is tried again while the delay lasts', async (cut) => {
+    const script: { cut?: number } = {};
+    const server = await scriptedServer(script);
+    await using opened = await openExport(server.uri, { 'reconnect-delay': 30 });
+    script.cut = cut;
+    await server.drop();
+    const reading = Promise.resolve(opened.read(0, Buffer.alloc(512)));
+    await expect.poll(() => server.connections).toBeGreaterThan(2);
+    delete script.cut;
+    await reading;
+  });
+
+  test.each(moments)('after %d bytes is tried again until open-timeout', async (cut) => {
+    const script: { cut?: number } = { cut };
+    const server = await scriptedServer(script);
+    const opening = openExport(server.uri, { 'open-timeout': 30 });
+    await expect.poll(() => server.connections).toBeGreaterThan(1);
+    delete script.cut;
+    await using _ = await opening;
+  });
+
+  test('without either, what is said is that the connection was closed', async () => {
+    for (const cut of moments) {
+      const server = await scriptedServer({ cut });
+      await expect(openExport(server.uri)).rejects.toMatchObject({
+        code: 'ECONNRESET',
+        message: /the connection (was closed|failed)/,
+      });
+    }
   });
 });
 

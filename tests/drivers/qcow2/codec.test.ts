@@ -105,9 +105,7 @@ describe('zstd frames', () => {
   test('that would unpack to far more than a cluster are refused unseen', async () => {
     const blocks = Array.from({ length: 2000 }, () => rle(128 * 1024, false)).flat();
     const bomb = Buffer.from([...header(0x00, 0x58), ...blocks, ...rle(1, true)]);
-    const begin = performance.now();
     await expect(decompress(Compression.ZSTD, bomb, 65536)).rejects.toThrow(/may unpack to 262144001 bytes/);
-    expect(performance.now() - begin).toBeLessThan(200);
   });
 
   test('that announce another size are refused', async () => {

@@ -5,7 +5,7 @@
 import crypto from 'node:crypto';
 import type { Backend } from '../../block/backend/backend.ts';
 import { alignDown } from '../../bytes/ranges.ts';
-import { Usage } from '../../errors/block-error.ts';
+import { Usage, withContext } from '../../errors/block-error.ts';
 import type { Job, JobBody, JobInit } from '../job.ts';
 import type { JobList } from '../job-list.ts';
 import { beginPasses } from '../page-cache.ts';
@@ -80,7 +80,7 @@ export class ChecksumBody implements JobBody {
       const length = Math.min(PIECE, disk.size - at);
       const buffer = pool.buffer(slot, length);
       await job.throttle(length);
-      await disk.read(at, buffer);
+      await this.#read(at, buffer);
       const hashed = pool.hash(slot, length);
       hashed.catch(() => undefined); // it is waited for in its turn
       pending.push(async () => this.#add(await hashed));
@@ -89,6 +89,14 @@ export class ChecksumBody implements JobBody {
       job.advance(length);
     }
     for (const finish of pending) await finish();
+  }
+
+  async #read(at: number, buffer: Uint8Array): Promise<void> {
+    try {
+      await this.#options.disk.read(at, buffer);
+    } catch (error) {
+      throw withContext(`error while reading at byte ${at}`, error);
+    }
   }
 
   #add(subtrees: readonly Subtree[]): void {

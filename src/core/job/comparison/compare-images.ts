@@ -7,11 +7,11 @@
  * handed out in order but finish in any, so the finding with the lowest offset is the result.
  */
 
-import { all, type Maybe } from '../../async/maybe.ts';
 import { nextTurn } from '../../async/turn.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import { isZero } from '../../bytes/zero.ts';
 import { type Piece, PieceWalker } from './pieces.ts';
+import { type ReadFailure, readPiece } from './read-piece.ts';
 
 const SECTOR = 512;
 /** Bytes of a piece that the thread pool reads, and how many are under way at once. */
@@ -83,10 +83,10 @@ class Comparing {
       if (this.#finding) return;
       const piece = await this.#nextPiece(size);
       if (!piece) return;
-      const pending = this.#read(piece, buffers);
-      if (pending) await pending;
-      else if (++quick % run === 0) await nextTurn();
-      this.#judge(piece, buffers);
+      const read = readPiece(this.#disks, piece, buffers);
+      const failure = read instanceof Promise ? await read : read;
+      if (!(read instanceof Promise) && ++quick % run === 0) await nextTurn();
+      this.#judge(piece, buffers, failure);
       this.#options.progress?.(this.#walker.offset, this.#walker.size);
     }
   }
@@ -104,36 +104,16 @@ class Comparing {
     }
   }
 
-  #read(piece: Piece, buffers: readonly [Buffer, Buffer]): Maybe<void> {
-    return all([
-      piece.readFirst ? this.#readSide(0, piece, buffers[0]) : undefined,
-      piece.readSecond ? this.#readSide(1, piece, buffers[1]) : undefined,
-    ]);
-  }
-
-  #readSide(side: 0 | 1, { offset, length }: Piece, buffer: Buffer): Maybe<void> {
-    const fail = (error: unknown): void => this.#found({ kind: 'failed', stage: 'read', offset, side, error });
-    try {
-      return withoutRejection(this.#disks[side].read(offset, buffer.subarray(0, length)), fail);
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  #judge(piece: Piece, [first, second]: readonly [Buffer, Buffer]): void {
-    // A failed read of this very piece has left its buffer as it was.
-    if (this.#finding && this.#finding.offset <= piece.offset) return;
-    const at = difference(piece, first, second);
+  #judge(piece: Piece, [first, second]: readonly [Buffer, Buffer], failure: ReadFailure | undefined): void {
+    const length = failure ? failure.offset - piece.offset : piece.length;
+    const at = difference({ ...piece, length }, first, second);
     if (at !== undefined) this.#found({ kind: 'content', offset: piece.offset + at });
+    else if (failure) this.#found({ kind: 'failed', stage: 'read', ...failure });
   }
 
   #found(finding: Finding): void {
     if (!this.#finding || finding.offset < this.#finding.offset) this.#finding = finding;
   }
-}
-
-function withoutRejection(read: Maybe<void>, fail: (error: unknown) => void): Maybe<void> {
-  return read instanceof Promise ? read.catch(fail) : undefined;
 }
 
 function statusFinding(finding: NonNullable<PieceWalker['finding']>): Finding {

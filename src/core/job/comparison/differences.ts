@@ -4,12 +4,13 @@
  * Pieces are read ahead, a few at a time, and compared in order, so that the ranges come out in order and nothing of
  * the disk's length is kept. Past its end a disk counts as zeroes.
  */
-import { all, type Maybe } from '../../async/maybe.ts';
+import type { Maybe } from '../../async/maybe.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import { alignDown, alignUp } from '../../bytes/ranges.ts';
 import { isZero } from '../../bytes/zero.ts';
 import { withContext } from '../../errors/block-error.ts';
 import { type Piece, PieceWalker } from './pieces.ts';
+import { type ReadFailure, readPiece } from './read-piece.ts';
 
 const PIECE = 1024 * 1024;
 const AHEAD = 4;
@@ -29,8 +30,8 @@ export interface Difference {
 
 interface Slot {
   readonly buffers: readonly [Buffer, Buffer];
-  piece: Piece;
-  read: Maybe<void>;
+  readonly piece: Piece;
+  readonly read: Maybe<ReadFailure | undefined>;
 }
 
 /** Adjacent ranges come as one. Throws what made reading impossible. */
@@ -54,9 +55,10 @@ export async function* differences(
       }
       const slot = queue.shift();
       if (!slot) break;
-      if (slot.read) await slot.read;
+      const failure = await slot.read;
       free.push(slot.buffers);
-      for (const found of differencesWithin(slot, granularity)) {
+      const readable = failure ? failure.offset - slot.piece.offset : slot.piece.length;
+      for (const found of differencesWithin(slot, readable, granularity)) {
         // A piece may begin or end within a block of the granularity.
         const start = alignDown(found.offset, granularity);
         const end = Math.min(walker.size, alignUp(found.offset + found.length, granularity));
@@ -67,35 +69,28 @@ export async function* differences(
         if (current) yield current;
         current = { offset: start, length: end - start };
       }
+      if (failure) {
+        if (current) yield current;
+        const which = failure.side === 0 ? 'first' : 'second';
+        throw withContext(`Could not read the ${which} image at offset ${failure.offset}`, failure.error);
+      }
       options.progress?.(slot.piece.offset + slot.piece.length, walker.size);
     }
   } finally {
     await Promise.allSettled(queue.map((slot) => slot.read));
   }
+  if (current) yield current;
   const failure = walker.finding?.failure;
   if (failure) throw withContext(`Could not find out what is allocated at offset ${walker.offset}`, failure.error);
-  if (current) yield current;
 }
 
 /** Start to read what is to be read of a piece. */
-function begin(disks: readonly [Backend, Backend], buffers: readonly [Buffer, Buffer], piece: Piece): Slot {
-  const side = (disk: Backend, buffer: Buffer): Maybe<void> => {
-    try {
-      return disk.read(piece.offset, buffer.subarray(0, piece.length));
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  };
-  const read = all([
-    piece.readFirst ? side(disks[0], buffers[0]) : undefined,
-    piece.readSecond ? side(disks[1], buffers[1]) : undefined,
-  ]);
-  if (read) read.catch(() => undefined); // it is waited for in its turn
-  return { buffers, piece, read };
+function begin(disks: readonly [Backend, Backend], buffers: Slot['buffers'], piece: Piece): Slot {
+  return { buffers, piece, read: readPiece(disks, piece, buffers) };
 }
 
 /** Halve down to the granularity, leaving out what is the same. */
-function* differencesWithin({ piece, buffers }: Slot, granularity: number): Generator<Difference> {
+function* differencesWithin({ piece, buffers }: Slot, length: number, granularity: number): Generator<Difference> {
   const [first, second] = buffers;
   const isSame = (from: number, to: number): boolean => {
     if (piece.readFirst && piece.readSecond) return first.compare(second, from, to, from, to) === 0;
@@ -114,5 +109,5 @@ function* differencesWithin({ piece, buffers }: Slot, granularity: number): Gene
     yield* within(from, middle);
     yield* within(middle, to);
   }
-  yield* within(0, piece.length);
+  yield* within(0, length);
 }

@@ -7,14 +7,16 @@
  * in bytes. A worker whose requests complete at once goes straight on to its next segment; the others come in when one
  * has to wait. By default the copy is parallel but orderly: the writes of a segment begin only when those of the one
  * before have begun, so that a target which allocates as it is written to lays the disk out in its order. `unordered`
- * drops that. A failure of one worker stops the others; all of them have ended when the copy returns.
+ * drops that. When a segment fails, nothing behind it begins, and what is before it comes to its end: so it is always the
+ * first failure on the disk that is told, whichever request in flight ended first. All have ended when the copy returns.
  */
 import { clock } from '../../async/clock.ts';
-import { after, type Maybe } from '../../async/maybe.ts';
+import { after, attempt, type Maybe } from '../../async/maybe.ts';
 import { nextTurn } from '../../async/turn.ts';
 import { Cancelled, withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
-import { OFFLOAD_TRANSFER, Offload, piecesOf } from './offload.ts';
+import { Offload, piecesOf } from './offload.ts';
+import { OrderedNotes } from './ordered-notes.ts';
 import { endOf, Planner } from './planner.ts';
 import { Reader } from './reader.ts';
 import { Turnstile } from './turnstile.ts';
@@ -35,6 +37,8 @@ const MAX_ZERO = 1024 * 1024 * 1024;
 /** Longest time in milliseconds without a look at timers and signals. */
 const SLICE_MS = 10;
 const PAGE = 4096;
+/** The place of what ends the copy wherever it is. */
+const BEFORE_ALL = -1;
 /** Segments that are only counted between two pauses. */
 const PAUSE_EVERY = 256;
 
@@ -78,18 +82,17 @@ function offloads({ offload = false, compressed = false }: CopyOptions): boolean
   return offload && !compressed;
 }
 
-function plannerFor(options: CopyOptions): Planner {
+function plannerFor(options: CopyOptions, offload?: Offload): Planner {
   const { sources, target, sparse = DEFAULT_SPARSE } = options;
   const transfer = transferOf(options);
-  const offload = offloads(options);
   return new Planner({
     sources,
     transfer,
-    mappedTransfer: offload ? Math.max(OFFLOAD_TRANSFER, transfer) : transfer,
+    offload,
     shorter: () => options.control.evenLength?.() ?? Number.POSITIVE_INFINITY,
     unit: sparse === 0 && !options.compressed ? 1 : Math.min(clusterOf(options), transfer),
     // What the kernel copies nobody looks at for zeroes.
-    joinGap: offload || sparse === 0 ? 0 : JOIN_GAP,
+    joinGap: offloads(options) || sparse === 0 ? 0 : JOIN_GAP,
     minZero: sparse,
     maxZero: target.readsZero ? Number.POSITIVE_INFINITY : MAX_ZERO,
     everything: sparse === 0,
@@ -109,10 +112,11 @@ class Copy {
   readonly #reader = new Reader();
   readonly #writer: Writer;
   readonly #turn = new Turnstile();
+  readonly #notes = new OrderedNotes((note) => this.#options.control.warn(note));
   readonly #transfer: number;
-  readonly #offload: Offload;
-  /** What went wrong first. */
-  #failure: { readonly error: unknown } | undefined;
+  readonly #offload: Offload | undefined;
+  /** What went wrong at the lowest place in the order of segments. */
+  #failure: { readonly error: unknown; readonly index: number } | undefined;
   #lastYield = clock();
 
   constructor(options: CopyOptions) {
@@ -120,17 +124,19 @@ class Copy {
     this.#options = options;
     this.#transfer = transferOf(options);
     this.#writer = new Writer({ target, sparse, compressed });
-    this.#offload = new Offload(offloads(options), () => {
-      this.#planner.mappedTransfer = this.#transfer;
-    });
-    this.#planner = plannerFor(options);
+    this.#offload = offloads(options) ? new Offload() : undefined;
+    this.#planner = plannerFor(options, this.#offload);
   }
 
   async run(): Promise<void> {
+    const { parallel = DEFAULT_PARALLEL, unordered, target } = this.#options;
+    const image = unordered ? undefined : target.backend.image.layer.image;
     const workers: Promise<void>[] = [];
-    const { parallel = DEFAULT_PARALLEL } = this.#options;
+    image?.layOutInOrder?.(true);
     for (let i = 0; i < parallel; i++) workers.push(this.#work());
     await Promise.all(workers);
+    image?.layOutInOrder?.(false);
+    this.#notes.tellRest();
     if (this.#failure) throw this.#failure.error;
   }
 
@@ -142,23 +148,54 @@ class Copy {
       made ??= this.#newBuffer();
       return made;
     };
+    // Whoever wants no more, wants nothing more of what is planned already.
+    let index = BEFORE_ALL;
     try {
       while (!this.#failure) {
+        index = BEFORE_ALL;
         const paused = control.checkpoint();
         if (paused) await paused;
         if (clock() - this.#lastYield > SLICE_MS) await this.#yield();
+        index = Number.POSITIVE_INFINITY;
         const next = this.#planner.next();
         const segment = next instanceof Promise ? await next : next;
         if (!segment) return;
-        if (next instanceof Promise) await control.checkpoint();
-        const done = this.#process(segment, buffer);
+        index = segment.index;
+        const done = this.#deal(segment, buffer, next instanceof Promise);
         if (done) await done;
-        control.advance(segment.length, segment.kind);
       }
     } catch (error) {
-      this.#failure ??= { error };
-      this.#turn.release();
+      this.#fail(error, error instanceof Cancelled ? BEFORE_ALL : index);
     }
+  }
+
+  /** @param late time has passed since the last look at whether to go on */
+  #deal(segment: Segment, buffer: () => Uint8Array, late: boolean): Maybe<void> {
+    const { control } = this.#options;
+    return attempt(
+      () =>
+        after(late ? control.checkpoint() : undefined, () => {
+          if (this.#isGivenUp(segment.index)) return;
+          return after(this.#process(segment, buffer), () => {
+            this.#notes.end(segment.index);
+            control.advance(segment.length, segment.kind);
+          });
+        }),
+      () => {
+        if (segment.mapped) this.#offload?.ended();
+      },
+    );
+  }
+
+  #fail(error: unknown, index: number): void {
+    if (this.#failure && this.#failure.index <= index) return;
+    this.#failure = { error, index };
+    this.#turn.endAt(index);
+  }
+
+  /** Something before it has failed. */
+  #isGivenUp(index: number): boolean {
+    return this.#failure !== undefined && this.#failure.index < index;
   }
 
   async #yield(): Promise<void> {
@@ -184,11 +221,10 @@ class Copy {
       return move ? move(segment, zero) : zero();
     }
     return after(control.throttle(length), () => {
-      // Planned when the kernel was to copy it.
-      const isLong = length > this.#transfer;
-      const inKernel = this.#offload.active && segment.mapped;
+      // One that is not mapped after all may be as long as one that is.
+      const isOrdinary = !segment.mapped && length <= this.#transfer;
       const usual = (): Maybe<void> =>
-        isLong || inKernel ? this.#copyBelow(segment, buffer) : this.#copyData(segment, buffer());
+        isOrdinary ? this.#copyData(segment, buffer()) : this.#copyBelow(segment, buffer);
       return move ? move(segment, usual) : usual();
     });
   }
@@ -208,17 +244,19 @@ class Copy {
   async #copyBelow(segment: Segment, buffer: () => Uint8Array): Promise<void> {
     const { source, offset, length } = segment;
     const { backend } = this.#options.target;
-    const copied = await this.#offload.copied(() => {
-      if (!this.#offload.active || !segment.mapped) return this.#inTurn(segment, () => false);
-      return this.#inTurn(segment, () =>
-        source.backend.copyRangeTo(offset - source.targetOffset, backend, offset, length),
-      );
-    });
-    if (copied) return;
-    for (const piece of piecesOf(segment, this.#transfer)) {
-      if (this.#failure) return;
-      await this.#copyNow(piece, buffer().subarray(0, piece.length));
-    }
+    const inKernel = (): Maybe<boolean> =>
+      source.backend.copyRangeTo(offset - source.targetOffset, backend, offset, length);
+    const inMemory = async (): Promise<void> => {
+      for (const piece of piecesOf(segment, this.#transfer)) {
+        if (this.#isGivenUp(segment.index)) return;
+        await this.#copyNow(piece, buffer().subarray(0, piece.length));
+      }
+    };
+    if (!segment.mapped) return this.#holdingTurn(segment, inMemory);
+    const copied = (): Maybe<boolean | undefined> => this.#offload?.copied(inKernel);
+    if (!this.#offload?.onTrial) return (await this.#inTurn(segment, copied)) ? undefined : inMemory();
+    // It may be the first of many that go through memory, and these are to be laid out in order.
+    await this.#holdingTurn(segment, async () => ((await copied()) ? undefined : inMemory()));
   }
 
   /** Through memory, when the turn of its segment has come already. */
@@ -273,7 +311,10 @@ class Copy {
     const at = offset - source.targetOffset;
     if (salvage) {
       await this.#reader.salvage(source.backend, { offset: at, buf }, (start, length, why) =>
-        control.warn(`${length} bytes at byte ${start} could not be read and are replaced by zeroes: ${why.message}`),
+        this.#notes.note(
+          segment.index,
+          `${length} bytes at byte ${start} could not be read and are replaced by zeroes: ${why.message}`,
+        ),
       );
       return true;
     }
@@ -316,16 +357,25 @@ class Copy {
     }
   }
 
-  /** Nothing begins any more once a worker has failed. */
+  /** Nothing begins any more once something before it has failed. */
   #inTurn<T>({ index }: Segment, begin: () => Maybe<T>): Maybe<T | undefined> {
     if (this.#options.unordered) return begin();
     return after(this.#turn.wait(index), () => {
-      if (this.#failure) return;
+      if (this.#isGivenUp(index)) return;
       try {
         return begin();
       } finally {
         this.#turn.pass(index);
       }
     });
+  }
+
+  /** The next one has to wait until `action` has ended. */
+  async #holdingTurn({ index }: Segment, action: () => Promise<void>): Promise<void> {
+    if (this.#options.unordered) return action();
+    await this.#turn.wait(index);
+    if (this.#isGivenUp(index)) return;
+    await action();
+    this.#turn.pass(index);
   }
 }

@@ -1,10 +1,10 @@
-import type { Segment, SegmentKind } from './types.ts';
+import type { SegmentKind } from './types.ts';
 
 /** Bytes up to `end` of the target, from where was asked on, are of one kind. */
 export interface Known {
   readonly end: number;
   readonly kind: SegmentKind;
-  /** See {@link Segment.mapped}. */
+  /** Data that lies in files below as it is. */
   readonly mapped: boolean;
 }
 

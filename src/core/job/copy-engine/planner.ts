@@ -9,14 +9,15 @@ import type { Maybe } from '../../async/maybe.ts';
 import type { ChainExtent } from '../../block/graph/status.ts';
 import { alignDown, alignUp } from '../../bytes/ranges.ts';
 import type { Known, KnownStatus } from './known-status.ts';
+import type { Offload } from './offload.ts';
 import type { CopySource, Segment, SegmentKind } from './types.ts';
 
 export interface PlanOptions {
   readonly sources: readonly CopySource[];
   /** Longest data segment in bytes, a power of two. */
   readonly transfer: number;
-  /** Longest one that is mapped, no less than `transfer`: where it is more, those are kept apart from others. */
-  readonly mappedTransfer: number;
+  /** Where the kernel may copy: data that is mapped is kept apart from other data, and is cut as this says. */
+  readonly offload?: Offload | undefined;
   /** Bytes that data segments should have at most from now on, though not less than a unit; may change. */
   shorter(): number;
   /** Unit of allocation of the target in bytes, a power of two. */
@@ -41,8 +42,6 @@ const SHORTEST = 4096;
 
 export class Planner {
   readonly #options: PlanOptions;
-  /** From now on; see {@link PlanOptions.mappedTransfer}. */
-  mappedTransfer: number;
   #sourceIndex = 0;
   #at = 0;
   #index = 0;
@@ -54,15 +53,15 @@ export class Planner {
 
   constructor(options: PlanOptions) {
     this.#options = options;
-    this.mappedTransfer = options.mappedTransfer;
     const [first] = options.sources;
     this.#at = first ? startOf(first) : 0;
   }
 
   /** The next segment; undefined at the end. May be called again before an answer has come. */
   next(): Maybe<Segment | undefined> {
-    if (this.#pending) {
-      return this.#pending.then(
+    const before = this.#pending ?? this.#options.offload?.undecided;
+    if (before) {
+      return before.then(
         () => this.next(),
         () => this.next(),
       );
@@ -169,14 +168,15 @@ export class Planner {
 
   /** Before data goes into the draft: the draft as it is, if that is long enough and of the other sort. */
   #sortOut(source: CopySource, mapped: boolean): Segment | undefined {
-    const { unit, transfer } = this.#options;
-    if (this.mappedTransfer === transfer) return undefined;
+    const { unit, transfer, offload } = this.#options;
+    const mappedTransfer = offload?.longest(transfer);
+    if (mappedTransfer === undefined) return undefined;
     this.#draft ??= this.#newDraft();
     const draft = this.#draft;
     const shortEnd = this.#nextTransfer(draft.start);
     if (draft.mapped === undefined) {
       draft.mapped = mapped;
-      if (mapped) draft.limit = this.#nextTransfer(draft.start, this.mappedTransfer);
+      if (mapped) draft.limit = this.#nextTransfer(draft.start, mappedTransfer);
     } else if (draft.mapped && !mapped) {
       if (this.#at >= shortEnd && this.#at % unit === 0) return this.#emitDraft(source);
       draft.mapped = false;
@@ -225,6 +225,7 @@ export class Planner {
     if (!draft) return undefined;
     this.#draft = undefined;
     const { start: offset, end, mapped = false } = draft;
+    if (mapped) this.#options.offload?.planned();
     return this.#segment(source, { offset, end, kind: 'data', mapped });
   }
 

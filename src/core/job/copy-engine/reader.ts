@@ -45,12 +45,12 @@ export class Reader {
   }
 
   /**
-   * Read what can be read of a range that failed as a whole, halving it down to sectors; the rest becomes zeroes.
-   * `report` is told of each unreadable stretch, offsets being those of the source.
+   * Read what can be read of a range that failed as a whole, down to sectors; the rest becomes zeroes. `report` is told of
+   * each unreadable stretch, offsets being those of the source.
    */
   async salvage(
     source: Backend,
-    range: { readonly offset: number; readonly buf: Uint8Array },
+    range: DiskRange,
     report: (offset: number, length: number, error: BlockError) => void,
   ): Promise<void> {
     let bad: { start: number; end: number; error: BlockError } | undefined;
@@ -58,25 +58,38 @@ export class Reader {
       if (bad) report(bad.start, bad.end - bad.start, bad.error);
       bad = undefined;
     };
-    const attempt = async (start: number, end: number): Promise<void> => {
-      const part = range.buf.subarray(start, end);
-      try {
-        await source.read(range.offset + start, part);
-      } catch (error) {
-        if (end - start > SECTOR) {
-          const middle = start + Math.ceil((end - start) / 2 / SECTOR) * SECTOR;
-          await attempt(start, middle);
-          return attempt(middle, end);
-        }
-        part.fill(0);
-        if (bad?.end !== range.offset + start) flush();
-        bad ??= { start: range.offset + start, end: 0, error: asBlockError(error) };
-        bad.end = range.offset + end;
-      }
-    };
-    await attempt(0, range.buf.length);
+    for await (const { offset, length, error } of unreadable(source, range)) {
+      range.buf.fill(0, offset - range.offset, offset - range.offset + length);
+      if (bad?.end !== offset) flush();
+      bad ??= { start: offset, end: 0, error: asBlockError(error) };
+      bad.end = offset + length;
+    }
     flush();
   }
+}
+
+export interface DiskRange {
+  readonly offset: number;
+  readonly buf: Uint8Array;
+}
+
+/** What of a range cannot be read, by sectors and in order, the range being halved as it is; the rest is read. */
+export async function* unreadable(
+  source: Backend,
+  { offset, buf }: DiskRange,
+): AsyncGenerator<{ readonly offset: number; readonly length: number; readonly error: unknown }> {
+  try {
+    await source.read(offset, buf);
+    return;
+  } catch (error) {
+    if (buf.length <= SECTOR) {
+      yield { offset, length: buf.length, error };
+      return;
+    }
+  }
+  const middle = Math.ceil(buf.length / 2 / SECTOR) * SECTOR;
+  yield* unreadable(source, { offset, buf: buf.subarray(0, middle) });
+  yield* unreadable(source, { offset: offset + middle, buf: buf.subarray(middle) });
 }
 
 /** A throw must not leave the request before it without anybody who waits for it. */

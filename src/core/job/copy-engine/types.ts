@@ -91,7 +91,7 @@ export interface Segment {
   readonly length: number;
   /** data: read it; zero: known to be zeroes; skip: not to be copied. */
   readonly kind: SegmentKind;
-  /** Data that lies in files below as it is: the kernel may be able to copy it. */
+  /** Data that lies in files below as it is, and is planned to be copied by the kernel. */
   readonly mapped: boolean;
 }
 

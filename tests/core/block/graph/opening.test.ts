@@ -91,11 +91,7 @@ describe('a failed opening leaves nothing open', () => {
     expect(error).toBeInstanceOf(Error);
     expect((error as Error).message).not.toMatch(/[\n.]$|\n/);
     // What was still being opened when the driver gave up ends on its own.
-    for (let turn = 0; turn < 200 && (openFiles(dir).length > 0 || graph.nodes.size > 0); turn++) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-    expect(openFiles(dir)).toEqual([]);
-    expect([...graph.nodes.keys()]).toEqual([]);
+    await expect.poll(() => [openFiles(dir), [...graph.nodes.keys()]], { interval: 1 }).toEqual([[], []]);
     // Names that were kept for the attempt are free again.
     graph.dropName(graph.reserveName('a-name'));
   });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OFFLOAD_TRANSFER } from '../../../../src/core/job/copy-engine/offload.ts';
+import { Random } from '../../../support/random.ts';
 import { type DiskSettings, MemoryDisk, pattern } from '../memory-disk.ts';
 import { covered, run, spans } from './support.ts';
 
@@ -16,7 +17,9 @@ describe('copying in the kernel', () => {
     await run([works], target, { offload: true });
     expect(works.of('read')).toEqual([]);
     expect(spans(works.of('copy'))).toEqual([
-      [0, OFFLOAD_TRANSFER],
+      // A trial, of the usual length.
+      [0, MiB],
+      [MiB, OFFLOAD_TRANSFER - MiB],
       [OFFLOAD_TRANSFER, OFFLOAD_TRANSFER],
       [2 * OFFLOAD_TRANSFER, 2 * MiB],
     ]);
@@ -24,8 +27,7 @@ describe('copying in the kernel', () => {
   });
 
   test.each([false, true])('copies through memory what the kernel cannot, unordered: %s', async (unordered) => {
-    // Twice the pieces that are tried in vain.
-    const size = 8 * OFFLOAD_TRANSFER;
+    const size = 3 * OFFLOAD_TRANSFER;
     const content = pattern(size);
     // One piece is unfit, which is no reason not to try the others.
     const picky = new MemoryDisk({ size, content, copies: ({ offset }) => offset !== OFFLOAD_TRANSFER });
@@ -54,7 +56,8 @@ describe('copying in the kernel', () => {
       const target = new MemoryDisk({ size, slow });
       await run([source], target, { offload: true });
       expect(spans(source.of('copy'))).toEqual([
-        [6 * MiB, 2 * MiB],
+        [6 * MiB, MiB],
+        [7 * MiB, MiB],
         [9 * MiB, 3 * MiB],
       ]);
       expect(covered(source.of('read'))).toEqual([
@@ -76,45 +79,63 @@ describe('copying in the kernel', () => {
     const late = new MemoryDisk({ ...mixed, unmapped: (offset) => offset >= 2 * MiB + 64 * KiB });
     const target = new MemoryDisk({ size });
     await run([late], target, { offload: true, clusterSize: 128 * KiB });
-    expect(late.of('copy')).toEqual([]);
-    expect(covered(late.of('read'))).toEqual([[0, size]]);
+    expect(spans(late.of('copy'))).toEqual([[0, MiB]]);
+    expect(covered(late.of('read'))).toEqual([[MiB, size - MiB]]);
     expect(Buffer.compare(target.data, late.data)).toBe(0);
   });
 
-  test('gives the same content, and whether it is slow or not copies the same ranges', async () => {
+  test('gives the same content, and however long requests take, copies and writes the same ranges', async () => {
     const size = 384 * KiB;
     const property = fc.asyncProperty(
-      fc.array(fc.constantFrom('hole', 'mapped', 'unmapped'), { minLength: 24, maxLength: 24 }),
+      fc.array(fc.constantFrom('hole', 'mapped', 'patchy', 'unmapped', 'unfit'), { minLength: 24, maxLength: 24 }),
       fc.constantFrom(1, 4 * KiB, 16 * KiB, 64 * KiB),
       fc.constantFrom(16 * KiB, 32 * KiB, 128 * KiB),
       fc.boolean(),
-      async (kinds, clusterSize, transfer, unordered) => {
+      fc.nat(),
+      async (kinds, clusterSize, transfer, unordered, seed) => {
         const unit = size / kinds.length;
         const content = pattern(size);
-        for (const [at, kind] of kinds.entries()) if (kind === 'hole') content.fill(0, at * unit, (at + 1) * unit);
+        for (const [at, kind] of kinds.entries()) {
+          if (kind === 'hole') content.fill(0, at * unit, (at + 1) * unit);
+          if (kind === 'patchy') content.fill(0, at * unit + 6 * KiB, at * unit + 14 * KiB);
+        }
         const settings: DiskSettings = {
           size,
           content,
           holes: unit,
           unmapped: (offset) => kinds[Math.floor(offset / unit)] === 'unmapped',
-          copies: 'works',
+          copies: ({ offset }) => kinds[Math.floor(offset / unit)] !== 'unfit',
         };
-        const copied: [number, number][][] = [];
-        for (const slow of [false, true]) {
+        const done: unknown[] = [];
+        const random = new Random(seed);
+        for (const slow of [false, true, () => random.below(8)]) {
           const source = new MemoryDisk({ ...settings, slow });
           const target = new MemoryDisk({ size, slow });
           const control = await run([source], target, { offload: true, clusterSize, transfer, unordered });
           expect(control.done).toBe(size);
           expect(Buffer.compare(target.data, content)).toBe(0);
-          copied.push(spans(source.of('copy')));
+          const [copied, written] = [covered(source.of('copy')), covered(target.of('write'))];
+          done.push({ copied, written });
+          for (const { offset, length } of source.of('copy')) {
+            const within = kinds.slice(Math.floor(offset / unit), Math.ceil((offset + length) / unit));
+            expect(within.filter((kind) => kind === 'unmapped')).toEqual([]);
+          }
         }
-        expect(copied[1]?.sort()).toEqual(copied[0]?.sort());
-        for (const [from, length] of copied[0] ?? []) {
-          const within = kinds.slice(Math.floor(from / unit), Math.ceil((from + length) / unit));
-          expect(within.filter((kind) => kind === 'unmapped')).toEqual([]);
-        }
+        expect(done[1]).toEqual(done[0]);
+        expect(done[2]).toEqual(done[0]);
       },
     );
     await fc.assert(property, { numRuns: 150 });
+  });
+
+  test('lays out in order what the kernel turns out not to copy', async () => {
+    const size = 24 * MiB;
+    const random = new Random(1);
+    const slow = (): number => random.below(8);
+    const source = new MemoryDisk({ size, content: pattern(size), slow, copies: () => false });
+    const target = new MemoryDisk({ size, slow });
+    await run([source], target, { offload: true });
+    const offsets = target.of('write').map(({ offset }) => offset);
+    expect(offsets).toEqual([...offsets].sort((a, b) => a - b));
   });
 });

@@ -6,7 +6,7 @@
 import { after, all, type Maybe } from '../../core/async/maybe.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { alignUp } from '../../core/bytes/ranges.ts';
-import { BlockError } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError } from '../../core/errors/block-error.ts';
 import {
   dataSectors,
   ENTRY,
@@ -146,21 +146,40 @@ export async function findEnd(file: Edge): Promise<LogPosition> {
   const { size } = file.node.image;
   if (size === 0) return { sectorSize: 512, entries: 0, nextSector: 1 };
   const name = file.node.fileName;
+  if (size < SUPERBLOCK_BYTES) throw new BlockError(`'${name}' of ${size} bytes is too short for a log`);
   const bytes = Buffer.alloc(SUPERBLOCK_BYTES);
   await file.read(0, bytes);
-  const { magic, version, entries, sectorSize } = SUPERBLOCK.decode(bytes);
+  const { magic, version, entries, sectorSize } = naming(name, () => SUPERBLOCK.decode(bytes));
   if (magic !== LOG_MAGIC) throw new BlockError(`'${name}' is not a log: its magic is 0x${magic.toString(16)}`);
   if (version !== LOG_VERSION)
     throw new BlockError(`log '${name}' has version ${version}, only ${LOG_VERSION} is known`);
-  if (!isSectorSize(sectorSize)) throw new BlockError(`log '${name}' has a sector size of ${sectorSize} bytes`);
+  if (!isSectorSize(sectorSize)) {
+    throw new BlockError(
+      `log '${name}' has a sector size of ${sectorSize} bytes, which is no power of two between 512 and 8 MiB`,
+    );
+  }
   let nextSector = 1;
   const head = Buffer.alloc(ENTRY_BYTES);
+  const lastSector = alignUp(size, sectorSize) / sectorSize;
   for (let index = 0; index < entries; index++) {
-    if ((nextSector + 1) * sectorSize > alignUp(size, sectorSize)) {
+    if (nextSector >= lastSector) {
       throw new BlockError(`log '${name}' of ${size} bytes ends before entry ${index} of ${entries}`);
     }
     await file.read(nextSector * sectorSize, head);
-    nextSector += 1 + dataSectors(ENTRY.decode(head), index);
+    nextSector += 1 + naming(name, () => dataSectors(ENTRY.decode(head), index));
+    if (nextSector > lastSector) {
+      throw new BlockError(`log '${name}' of ${size} bytes ends within the data of entry ${index} of ${entries}`);
+    }
   }
   return { sectorSize, entries, nextSector };
+}
+
+/** What is wrong with the bytes of a log, by its name. */
+function naming<T>(name: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    const { message, code } = asBlockError(error);
+    throw new BlockError(`log '${name}': ${message}`, { code, cause: error });
+  }
 }

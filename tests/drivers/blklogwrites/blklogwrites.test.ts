@@ -148,12 +148,21 @@ describe('blklogwrites', () => {
     };
     await expect(damaged((bad) => bad.writeUInt8(0, 0))).rejects.toThrow('is not a log: its magic is 0x');
     await expect(damaged((bad) => bad.writeUInt8(9, 8))).rejects.toThrow('has version 9, only 1 is known');
-    await expect(damaged((bad) => bad.writeUInt32LE(513, 24))).rejects.toThrow('has a sector size of 513 bytes');
+    await expect(damaged((bad) => bad.writeUInt32LE(513, 24))).rejects.toThrow(
+      'has a sector size of 513 bytes, which is no power of two between 512 and 8 MiB',
+    );
     await expect(damaged((bad) => bad.writeUInt8(0xff, 512 + 16))).rejects.toThrow('entry 0 has unknown flags 0xff');
+    // Where the next entry would go is no offset, or lies somewhere else.
+    for (const sectors of [1n << 20n, 1n << 40n, (1n << 53n) - 1n]) {
+      const lies = damaged((bad) => bad.writeBigUInt64LE(sectors, 512 + 8));
+      await expect(lies).rejects.toThrow(/^log '.*log' of \d+ bytes ends within the data of entry 0 of \d/);
+    }
     await expect(damaged((bad) => bad.writeBigUInt64LE(1n << 50n, 16))).rejects.toThrow(/ends before entry \d of/);
-    await expect(damaged((bad) => bad.writeBigUInt64LE(1n << 60n, 16))).rejects.toThrow('log superblock: entries');
+    await expect(damaged((bad) => bad.writeBigUInt64LE(1n << 60n, 16))).rejects.toThrow(
+      /^log '.*': log superblock: entries/,
+    );
     truncateSync(log, 20);
-    await expect(open(spec)).rejects.toThrow('has a sector size of 0 bytes');
+    await expect(open(spec)).rejects.toThrow("log' of 20 bytes is too short for a log");
     await expect(open(files({ 'log-sector-size': 1000 }).spec)).rejects.toThrow('must be a power of two');
   });
 });

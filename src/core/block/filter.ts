@@ -7,6 +7,7 @@
  */
 import { after, type Maybe } from '../async/maybe.ts';
 import { isZero } from '../bytes/zero.ts';
+import { NotSupported } from '../errors/block-error.ts';
 import type { Extent, Flags, HostExtent, Image, Limits, PageCacheCapability, TruncateOptions } from './driver.ts';
 import { Flag } from './driver.ts';
 import type { Edge } from './graph/edge.ts';
@@ -42,6 +43,19 @@ export function withoutBounds({ memoryAlignment, optimalTransfer }: Limits): Lim
     ...(memoryAlignment === undefined ? {} : { memoryAlignment }),
     ...(optimalTransfer === undefined ? {} : { optimalTransfer }),
   };
+}
+
+/**
+ * For several children that are to stay alike: zeroing that may not fall back to writing is refused, before any of them
+ * changes, where one might do a part of a unit and another not.
+ */
+export function assertWholeUnits(children: readonly Edge[], offset: number, length: number): void {
+  for (const { limits, size } of children) {
+    const { zeroAlignment: unit = 1 } = limits;
+    const end = offset + length;
+    if (offset % unit === 0 && (end % unit === 0 || end >= size)) continue;
+    throw new NotSupported(`zeroing without writing is not possible here: a unit is ${unit} bytes`);
+  }
 }
 
 /** What the child says of a range, for a filter whose `status` has something to do first. */

@@ -5,9 +5,10 @@
  */
 import type { Maybe } from '../../core/async/maybe.ts';
 import type { Driver, Flags, Image, Limits, OpenContext, TruncateOptions } from '../../core/block/driver.ts';
-import { FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
+import { Flag } from '../../core/block/driver.ts';
+import { assertWholeUnits, FilterImage, trimPadding, trimPaddingOf } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
-import { asBlockError, BlockError, Usage } from '../../core/errors/block-error.ts';
+import { asBlockError, BlockError, NotSupported, Usage } from '../../core/errors/block-error.ts';
 import { defineOptions, type OptionsOf, text } from '../../core/options/fields.ts';
 
 const options = defineOptions({
@@ -76,7 +77,27 @@ class BlkverifyImage extends FilterImage {
   }
 
   override zero(offset: number, length: number, flags: Flags): Maybe<void> {
+    if ((flags & Flag.NO_FALLBACK) !== 0) return this.#zeroFast(offset, length, flags);
     return this.#both(`zeroing ${length} bytes at ${offset}`, (edge) => edge.zero(offset, length, flags));
+  }
+
+  /** Without writing, unless just one of the two needs that: which is no difference. */
+  async #zeroFast(offset: number, length: number, flags: Flags): Promise<void> {
+    const what = `zeroing ${length} bytes at ${offset}`;
+    const declined = new Map<Edge, NotSupported>();
+    assertWholeUnits([this.file, this.#test], offset, length);
+    await this.#both(what, async (edge) => {
+      try {
+        await edge.zero(offset, length, flags);
+      } catch (error) {
+        if (!(error instanceof NotSupported)) throw error;
+        declined.set(edge, error);
+      }
+    });
+    const [error] = declined.values();
+    if (error && declined.size > 1) throw error;
+    const written = flags & ~Flag.NO_FALLBACK;
+    await this.#both(what, (edge) => (declined.has(edge) ? edge.zero(offset, length, written) : undefined));
   }
 
   /** What is discarded may read differently from either. */

@@ -3,6 +3,7 @@ import type { Maybe } from '../../core/async/maybe.ts';
 import type { Damage } from '../../core/block/damage.ts';
 import type { Extent, Flags, Image, Limits, MembersCapability, TruncateOptions } from '../../core/block/driver.ts';
 import { Flag } from '../../core/block/driver.ts';
+import { assertWholeUnits } from '../../core/block/filter.ts';
 import type { Edge } from '../../core/block/graph/edge.ts';
 import { chainStatus, exclusively } from '../../core/block/own-node.ts';
 import { Perm, type PermPair } from '../../core/block/permissions-bits.ts';
@@ -44,6 +45,9 @@ interface Answers {
   readonly groups: readonly (readonly Version[])[];
 }
 
+/** Lines for people about one child: a disk that is bad all over would fill logs. Events go on. */
+const MAX_LINES = 10;
+
 /** Names of the edges, before their number. */
 const PREFIX = 'children.';
 
@@ -52,6 +56,8 @@ export class QuorumImage implements Image {
   readonly zeroFlags = Flag.FUA | Flag.UNCHANGED | Flag.MAY_UNMAP | Flag.NO_FALLBACK;
   readonly #init: QuorumInit;
   #children: readonly Edge[];
+  /** Lines about a child so far. */
+  readonly #lines = new WeakMap<Edge, number>();
   #nextIndex: number;
 
   constructor(init: QuorumInit) {
@@ -187,17 +193,22 @@ export class QuorumImage implements Image {
   }
 
   async zero(offset: number, length: number, flags: Flags): Promise<void> {
-    let declined: NotSupported | undefined;
-    await this.#change(writing(offset, length, 'zeroing'), async (child) => {
-      try {
-        await child.zero(offset, length, flags);
-      } catch (error) {
-        if (!(error instanceof NotSupported)) throw error;
-        declined = error;
-      }
+    const asked = writing(offset, length, 'zeroing');
+    const zero = (child: Edge, how: Flags) => child.zero(offset, length, how);
+    const written = flags & ~Flag.NO_FALLBACK;
+    if (written === flags) return this.#change(asked, (child) => zero(child, flags));
+    assertWholeUnits(this.#children, offset, length);
+    const ballots = new Map(
+      (await this.#askAll((child) => zero(child, flags))).map((ballot) => [ballot.child, ballot]),
+    );
+    const errors = [...ballots.values()].flatMap(({ error }) => (error instanceof NotSupported ? [error] : []));
+    if (errors[0] && errors.length === ballots.size) throw errors[0];
+    // To decline is no fault, but the others have zeroes already: it gets them as it can.
+    await this.#change(asked, (child) => {
+      const error = ballots.get(child)?.error;
+      if (error instanceof NotSupported) return zero(child, written);
+      if (error) throw error;
     });
-    // Not its fault, and nothing to vote on: whoever asked writes zeroes now, to all of them.
-    if (declined) throw declined;
   }
 
   flush(): Promise<void> {
@@ -255,7 +266,12 @@ export class QuorumImage implements Image {
   #report(child: Edge, { what, operation, offset, length }: Asked, error?: string): void {
     const why = error ?? 'its content differs from that of the others';
     const { name } = child.node;
-    this.#init.warn(`quorum '${this.#init.name}': child '${name}' is bad, ${what}: ${why}`);
+    const lines = (this.#lines.get(child) ?? 0) + 1;
+    this.#lines.set(child, lines);
+    const last = lines === MAX_LINES ? '; no more is said of this child' : '';
+    if (lines <= MAX_LINES) {
+      this.#init.warn(`quorum '${this.#init.name}': child '${name}' is bad, ${what}: ${why}${last}`);
+    }
     const cause = error === undefined ? {} : { error };
     this.#init.damaged({ kind: 'bad-child', child: name, operation, offset, length, ...cause });
   }

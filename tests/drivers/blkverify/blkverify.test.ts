@@ -2,19 +2,21 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Flag } from '../../../src/core/block/driver.ts';
 import { specFromFileName } from '../../../src/core/block/graph/spec.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { makeImage, openDisk, readDisk } from '../../support/disk.ts';
 import { ioHere } from '../../support/io-here.ts';
-import { MemoryDisk, memoryEntry, turns } from '../../support/memory-driver.ts';
+import { MemoryDisk, type MemorySettings, memoryEntry, turns } from '../../support/memory-driver.ts';
 import { tempDir } from '../../support/temp.ts';
 
 const K = 1024;
 
-async function pair(settings: { slow?: boolean; failing?: boolean } = {}) {
+async function pair(settings: { slow?: boolean; failing?: boolean; has?: MemorySettings['has'] } = {}) {
   const raw = new MemoryDisk({ size: 64 * K, ...(settings.slow ? { on: () => turns(1) } : {}) });
   const test = new MemoryDisk({
     size: 64 * K,
+    ...(settings.has ? { has: settings.has } : {}),
     on: (operation) => {
       if (settings.failing && operation === 'write') throw new Error('no more');
     },
@@ -45,6 +47,16 @@ describe('blkverify', () => {
     expect(parts.map((part) => part[0])).toEqual([2, 3]);
     await disk.close();
     expect(raw.counts.flush).toBeGreaterThan(0);
+  });
+
+  test('takes it for no difference that just one of the two can zero without writing', async () => {
+    const { raw, test, disk } = await pair({ has: [] });
+    await disk.write(0, Buffer.alloc(4 * K, 1));
+    await disk.zero(K, K, Flag.NO_FALLBACK);
+    await readDisk(disk, 0, 4 * K);
+    expect([raw.data[K - 1], raw.data[K], test.data[K - 1], test.data[K]]).toEqual([1, 0, 1, 0]);
+    expect([raw.counts.zero, test.counts.zero]).toEqual([1, 0]);
+    await disk.close();
   });
 
   test('fails a read that differs, naming the offset, and everything after it', async () => {

@@ -14,19 +14,21 @@ interface Setup {
   readonly options?: Record<string, unknown>;
   readonly children?: number;
   readonly align?: number;
+  /** Granularity of zeroing in bytes. */
+  readonly unit?: number;
   /** What a child has beside read, write and flush. */
   readonly has?: (child: number) => MemorySettings['has'];
   /** Does the operation fail on this child. */
   readonly fails?: (child: number, operation: MemoryOperation) => string | undefined;
 }
 
-async function open({ options = {}, children = 3, align, has, fails }: Setup = {}) {
+async function open({ options = {}, children = 3, align, unit, has, fails }: Setup = {}) {
   const disks = Array.from(
     { length: children },
     (_, child) =>
       new MemoryDisk({
         size: SIZE,
-        ...(align === undefined ? {} : { limits: { requestAlignment: align } }),
+        limits: { requestAlignment: align ?? 1, ...(unit === undefined ? {} : { zeroAlignment: unit }) },
         ...(has ? { has: has(child) ?? [] } : {}),
         on(operation) {
           const code = fails?.(child, operation);
@@ -109,20 +111,40 @@ describe('quorum', () => {
     await disk.close();
   });
 
-  test('leaves the writing of zeroes to who asked when a child can only have them written', async () => {
-    const { disk, disks, warnings } = await open({
-      options: { 'vote-threshold': 1 },
-      has: (child) => (child === 1 ? [] : ['zero']),
-    });
+  test.each([
+    ['none can', () => [], 'ENOTSUP'],
+    ['all can', () => ['zero'] as const, 'ok'],
+    ['one cannot', (child: number) => (child === 1 ? [] : (['zero'] as const)), 'ok'],
+  ] as const)('keeps its children alike when %s have zeroes but by writing', async (_, has, result) => {
+    const { disk, disks, warnings } = await open({ options: { 'vote-threshold': 1 }, has });
     await disk.write(0, Buffer.alloc(4 * K, 1));
-    await expect(async () => disk.zero(0, 4 * K, Flag.NO_FALLBACK)).rejects.toMatchObject({ code: 'ENOTSUP' });
-    await disk.zero(K, K);
-    expect(disks.map(({ data }) => [data[K], data[2 * K - 1]])).toEqual([
-      [0, 0],
-      [0, 0],
-      [0, 0],
-    ]);
+    const found = await Promise.resolve(disk.zero(K, K, Flag.NO_FALLBACK)).then(
+      () => 'ok',
+      ({ code }: BlockError) => code,
+    );
+    expect(found).toBe(result);
+    const byte = result === 'ok' ? 0 : 1;
+    expect(disks.map(({ data }) => [data[K - 1], data[K], data[2 * K - 1]])).toEqual(Array(3).fill([1, byte, byte]));
     expect(warnings).toEqual([]);
+    await disk.close();
+  });
+
+  test('does not begin to zero parts of units without writing, which some children might do', async () => {
+    const { disk, disks } = await open({ unit: 4 * K });
+    await disk.write(0, Buffer.alloc(16 * K, 1));
+    await expect(disk.zero(K, 8 * K, Flag.NO_FALLBACK)).rejects.toMatchObject({ code: 'ENOTSUP' });
+    expect(disks.every(({ counts }) => counts.zero === 0)).toBe(true);
+    await disk.zero(4 * K, 8 * K, Flag.NO_FALLBACK);
+    expect(disks.every(({ data }) => data[4 * K - 1] === 1 && data[4 * K] === 0 && data[12 * K] === 1)).toBe(true);
+    await disk.close();
+  });
+
+  test('says ten times of a child that it is bad, and reports it each time', async () => {
+    const { disk, disks, warnings } = await open();
+    disks[2]?.data.fill(9);
+    for (let n = 0; n < 12; n++) await readDisk(disk, n * 512, 512);
+    expect(warnings).toHaveLength(10);
+    expect(warnings.at(-1)).toMatch(/child 'c2' is bad, reading 512 bytes at 4608: .*; no more is said of this child$/);
     await disk.close();
   });
 

@@ -68,9 +68,11 @@ class Workload {
     this.#content = content;
   }
 
-  async run(random: Random, workers: number): Promise<void> {
+  /** What each worker asks for follows from the seed, whatever the others come to. */
+  async run(seed: number, workers: number): Promise<void> {
     const stretch = SIZE / workers;
     const work = async (worker: number) => {
+      const random = new Random(seed * workers + worker);
       while (!this.#stopped) {
         await this.#request(random, worker * stretch, stretch);
         this.done++;
@@ -171,7 +173,7 @@ test.each(seeds(4))('filters come and go under a workload, seed %i', async (seed
   const { spec, content } = await chain(folder);
   const disk = await openDisk(spec, { writable: true });
   const workload = new Workload(disk, content);
-  const running = workload.run(random, 4);
+  const running = workload.run(seed, 4);
   const changes = new Changes(disk.graph, random, folder);
   const changing = (async () => {
     for (let n = 0; n < 40; n++) await changes.step();
@@ -200,7 +202,7 @@ test('children of a quorum come and go under a workload', async () => {
   const spec = { driver: 'quorum', 'vote-threshold': 2, 'rewrite-corrupted': true, 'node-name': 'q' };
   const disk = await openDisk({ ...spec, children: [child('a'), child('b'), child('c')] }, { writable: true });
   const workload = new Workload(disk, content);
-  const running = workload.run(random, 4);
+  const running = workload.run(1, 4);
   const quorum = disk.graph.find('q');
   const changing = (async () => {
     for (let n = 0; n < 10; n++) {

@@ -199,7 +199,7 @@ export interface Image {
    */
   childPermissions?(name: string, users: UserPermissions, usual: PermPair): PermPair;
   /** Something above has come to a point of its work; a promise holds it there. Filters pass it on. */
-  event?(name: BlockEvent): Maybe<void>;
+  readonly event?: ((name: BlockEvent) => Maybe<void>) | undefined;
   /** Of a fault injector: requests held at events, and requests with a name. */
   readonly breakpoints?: BreakpointCapability;
   readonly labels?: LabelCapability;

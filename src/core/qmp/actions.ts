@@ -221,7 +221,7 @@ const driveBackup = action({
     const sync = args.sync === 'top' || args.sync === 'none' ? args.sync : 'full';
     const make = mode === 'absolute-paths';
     const target = await mirrorTarget(graph, source, { fileName, format, nodeName: undefined, make, sync });
-    // The filter of the job goes before the job lets go of the target: whoever is last closes it.
+    // Until the job holds it; who lets go of it last closes it, before the job has ended.
     target.held = true;
     const release = (): Promise<void> => {
       target.held = false;
@@ -229,7 +229,7 @@ const driveBackup = action({
     };
     try {
       const { job, undo } = await prepareBackup(service, target, args);
-      job.events.on('concluded', () => void release().catch((error: unknown) => graph.settings.warn(String(error))));
+      job.atEnd(release);
       return { undo, commit: () => begin(job) };
     } catch (error) {
       await release();

@@ -8,7 +8,7 @@ import { startNbd } from '../../support/nbd-program.ts';
 import { RawClient, requestBytes } from '../../support/nbd-raw-client.ts';
 import { peersFor, runPeer } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
-import { start } from '../../support/tracked-child.ts';
+import { type Running, start } from '../../support/tracked-child.ts';
 
 function rawDisk(folder = tempDir()): string {
   const path = join(folder, 'disk.raw');
@@ -114,7 +114,7 @@ describe('nbd ends', () => {
     const server = await startNbd(['-t', '-f', 'raw', '--pid-file', pidFile, '--log=json', disk]);
     const client = await RawClient.open(server.socket);
     await client.go('', 'structured');
-    expect(readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
+    await expect.poll(() => readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
     client.socket.write(requestBytes({ command: 1, data: Buffer.alloc(512, 7) }));
     expect((await client.reply()).error).toBe(0);
     expect(await server.end('SIGTERM')).toEqual({ code: 0, signal: null });
@@ -139,12 +139,15 @@ describe('nbd ends', () => {
     // The number of a process that runs, and has nothing to do with it.
     writeFileSync(pidFile, `${process.pid}\nand more than fits\n`);
     const server = await startNbd([...args, rawDisk()]);
-    expect(readFileSync(pidFile, 'utf8')).toBe(`${server.child.pid}\n`);
+    // It is written when the server can be reached.
+    const holds = ({ child }: Running) => expect.poll(() => readFileSync(pidFile, 'utf8')).toBe(`${child.pid}\n`);
+    await holds(server);
     const second = await runProgram('nbd', ['-k', join(tempDir(), 's'), ...args, rawDisk()]);
     const why = `it belongs to process ${server.child.pid}, which is running`;
     expect(second).toMatchObject({ code: 1, stderr: `nbd: cannot write pid file '${pidFile}': ${why}\n` });
     await server.end('SIGKILL');
     const third = await startNbd([...args, rawDisk()]);
+    await holds(third);
     expect(await third.end('SIGTERM')).toEqual({ code: 0, signal: null });
     expect(existsSync(pidFile)).toBe(false);
   });

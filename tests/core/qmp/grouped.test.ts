@@ -3,7 +3,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { BlockError } from '../../../src/core/errors/block-error.ts';
 import { tempDir } from '../../support/temp.ts';
-import { chain, check, content, ends, MiB, reaches, userOf } from './chain.ts';
+import { openFiles } from '../block/graph/support.ts';
+import { chain, check, content, MiB, reaches, userOf } from './chain.ts';
 import { type Client, type Scene, scene } from './client.ts';
 
 const grouped = { 'completion-mode': 'grouped' };
@@ -32,6 +33,9 @@ const backup = (id: string, dir: string, more: object = {}) => ({
     ...{ sync: 'incremental', bitmap: id, ...more },
   },
 });
+
+const targetsOpen = (dir: string): string[] =>
+  openFiles(dir).filter((file) => ['a', 'b', 'c'].includes(path.basename(file)));
 
 describe('grouped backups', () => {
   test('end together, by drive-backup in a transaction', async () => {
@@ -109,6 +113,8 @@ describe('grouped backups', () => {
     expect(
       await client.refusal('transaction', { actions: [backup('a', dir), backup('b', dir), bad], properties: grouped }),
     ).toMatch(/no dirty bitmap 'none'/);
+    // Who hears of it may use the files at once.
+    expect(targetsOpen(dir)).toEqual([]);
     const add = { type: 'block-dirty-bitmap-add', data: { node: 'top', name: 'x' } };
     expect(await client.refusal('transaction', { actions: [backup('a', dir), add], properties: grouped })).toBe(
       "action 'block-dirty-bitmap-add' starts no job: completion-mode=grouped is for backups only",
@@ -118,6 +124,8 @@ describe('grouped backups', () => {
     expect(await bitmapCount(client, 'a')).toBe(before);
     // One by itself is as without a transaction.
     await client.run('transaction', { actions: [backup('a', dir)], properties: grouped });
-    await ends(client, 'a');
+    await client.event('BLOCK_JOB_COMPLETED');
+    expect(targetsOpen(dir)).toEqual([]);
+    await reaches(client, 'a', 'null');
   });
 });

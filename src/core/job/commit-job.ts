@@ -12,7 +12,7 @@ import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
 import { asking, type Holder } from '../block/graph/refusal.ts';
-import { replaceNode, takeOut } from '../block/graph/reshape.ts';
+import { replaceNode } from '../block/graph/reshape.ts';
 import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
@@ -74,7 +74,7 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
   const { top, base } = request;
   const undo = new Closer();
   const held = new Holdings(graph, holder);
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     for (const node of [base, ...overlays]) await held.makeWritable(node);
     const filter = await makeFilter(graph, {
@@ -84,10 +84,7 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
       owner: holder,
       make: (file) => new CommitFilter(file),
     });
-    filter.held = true;
-    undo.push(() => takeOut(graph, filter));
-    undo.push(() => held.close());
-    await replaceNode(graph, { from: top, to: filter });
+    await held.putIn(filter);
     const { target, source } = operations.commit;
     const grows = base.io.size < top.io.size;
     const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
@@ -105,7 +102,6 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
     for (const { node } of linksBetween(top, base)) {
       if (node !== base) held.hold(job, node, 'intermediate node', operations.commit.intermediate);
     }
-    filter.held = false;
     return job;
   } catch (error) {
     await undo.close().catch(() => undefined);
@@ -179,7 +175,6 @@ class CommitBody implements JobBody {
   }
 
   async abort(): Promise<void> {
-    this.#scene.held.release();
-    await takeOut(this.#scene.graph, this.#scene.filter);
+    await this.#scene.held.takeOut();
   }
 }

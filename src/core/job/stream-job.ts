@@ -10,7 +10,7 @@ import { linkDown, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { Holder } from '../block/graph/refusal.ts';
-import { changeBacking, insertFilter, takeOut } from '../block/graph/reshape.ts';
+import { changeBacking, openFilter } from '../block/graph/reshape.ts';
 import { transact } from '../block/graph/transaction.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking } from './backing-link.ts';
@@ -66,19 +66,17 @@ async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> 
   const undo = new Closer();
   const held = new Holdings(graph, holder);
   const { filterName } = request;
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     await held.makeWritable(top);
-    const filter = await insertFilter(graph, top, {
+    const { main, active, intermediate } = operations.stream;
+    const spec = {
       driver: 'copy-on-read',
       ...(filterName === undefined ? {} : { 'node-name': filterName }),
       ...(bottom ? { bottom: bottom.name } : {}),
-    });
-    filter.held = true;
-    filter.owner = holder;
-    undo.push(() => takeOut(graph, filter));
-    undo.push(() => held.close());
-    const { main, active, intermediate } = operations.stream;
+    };
+    const filter = await openFilter(graph, top, spec);
+    await held.putIn(filter);
     const source = held.attach(filter, { role: 'filter', permissions: main });
     if (bottom) held.freeze(filter, bottom);
     const body = new StreamBody({ graph, request, top, base, filter, source, held });
@@ -93,7 +91,6 @@ async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> 
     for (const { node } of bottom ? linksBetween(top, bottom) : []) {
       held.hold(job, node, 'intermediate node', intermediate);
     }
-    filter.held = false;
     return job;
   } catch (error) {
     await undo.close().catch(() => undefined);
@@ -185,12 +182,11 @@ class StreamBody implements JobBody {
       transact((transaction) => changeBacking(transaction, top, base));
       top.backingOverridden = false;
     });
-    await takeOut(graph, filter);
+    await held.takeOut();
     if (before && before !== base) await graph.closeIfUnused(before);
   }
 
   async abort(): Promise<void> {
-    this.#scene.held.release();
-    await takeOut(this.#scene.graph, this.#scene.filter);
+    await this.#scene.held.takeOut();
   }
 }

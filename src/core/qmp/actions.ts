@@ -152,24 +152,21 @@ const snapshotSync = action({
       nodeName: args['snapshot-node-name'],
       make: args.mode === 'absolute-paths',
     });
-    try {
-      return await putOnTop(graph, node, overlay);
-    } finally {
-      await graph.closeIfUnused(overlay);
-    }
+    return putOnTop(graph, node, overlay);
   },
 });
 
 /** The way back leads the users of the overlay to the node again. */
 async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Performed> {
-  await asking(`the snapshot of node '${node.name}' in '${overlay.name}'`, () => addOverlay(graph, node, overlay));
+  const by = { describe: () => `the snapshot of node '${node.name}' in '${overlay.name}'` };
+  await using _hold = graph.hold(overlay, by);
+  await asking(by.describe(), () => addOverlay(graph, node, overlay));
   const undo = async (): Promise<void> => {
-    const { held } = overlay;
-    overlay.held = true;
+    // Nobody had used the node.
+    if (overlay.closing) return;
+    await using _ = graph.hold(overlay, by);
     await replaceNode(graph, { from: overlay, to: node });
     await setBacking(graph, overlay, undefined);
-    overlay.held = held;
-    await graph.closeIfUnused(overlay);
   };
   return { undo, commit: () => recordBaseInUse(graph, overlay, node) };
 }
@@ -222,17 +219,14 @@ const driveBackup = action({
     const make = mode === 'absolute-paths';
     const target = await mirrorTarget(graph, source, { fileName, format, nodeName: undefined, make, sync });
     // The filter of the job goes before the job lets go of the target: whoever is last closes it.
-    target.held = true;
-    const release = (): Promise<void> => {
-      target.held = false;
-      return graph.closeIfUnused(target);
-    };
+    const hold = graph.hold(target, { describe: () => `the backup of node '${source.name}'` });
     try {
       const { job, undo } = await prepareBackup(service, target, args);
-      job.events.on('concluded', () => void release().catch((error: unknown) => graph.settings.warn(String(error))));
+      const gone = (error: unknown): void => graph.settings.warn(String(error));
+      job.events.on('concluded', () => void hold.release().catch(gone));
       return { undo, commit: () => begin(job) };
     } catch (error) {
-      await release();
+      await hold.release();
       throw error;
     }
   },

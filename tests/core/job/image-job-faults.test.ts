@@ -11,6 +11,7 @@ import { operations } from '../../../src/core/block/graph/operations.ts';
 import { BlockError } from '../../../src/core/errors/block-error.ts';
 import { createImage } from '../../../src/core/job/create-image.ts';
 import { tempDir } from '../../support/temp.ts';
+import { holder } from '../block/graph/nodes.ts';
 import { type Client, type Scene, scene } from '../qmp/client.ts';
 
 const KiB = 1024;
@@ -113,7 +114,7 @@ describe.each(['EIO', 'ENOSPC'] as const)('%s at every write', (code) => {
     const open = async (): Promise<Image> => {
       const file = { driver: 'file', filename, 'node-name': 'file' };
       const node = await openNode(graph, { driver: 'qcow2', 'node-name': 'disk', file });
-      node.held = true;
+      graph.hold(node, holder);
       return graph.find('file').image;
     };
     let image = await open();

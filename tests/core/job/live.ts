@@ -10,6 +10,7 @@ import { createImage } from '../../../src/core/job/create-image.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { Random } from '../../support/random.ts';
 import { tempDir } from '../../support/temp.ts';
+import { holder } from '../block/graph/nodes.ts';
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -111,7 +112,7 @@ export class LiveDisk {
       file: { driver: 'file', filename: file },
       ...spec,
     });
-    node.held = true;
+    this.graph.hold(node, holder);
     return node;
   }
 }

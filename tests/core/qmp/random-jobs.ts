@@ -92,14 +92,14 @@ export class RandomUser {
   /** Most jobs are for disks that stay. */
   #top(): string {
     const nodes = [...this.#scene.service.graph.nodes.values()];
-    const tops = nodes.filter((node) => node.driver.name === 'qcow2' && node.held);
+    const tops = nodes.filter((node) => node.driver.name === 'qcow2' && node.added);
     return tops.length === 0 || this.#random.chance(0.2) ? this.#node() : this.#random.pick(tops).name;
   }
 
   /** A disk that nobody uses. */
   #free(): string {
     const nodes = [...this.#scene.service.graph.nodes.values()];
-    const free = nodes.filter((node) => node.driver.name === 'qcow2' && node.held && node.parents.size === 0);
+    const free = nodes.filter((node) => node.driver.name === 'qcow2' && node.added && node.parents.size === 0);
     return free.length === 0 || this.#random.chance(0.15) ? this.#top() : this.#random.pick(free).name;
   }
 

@@ -3,11 +3,12 @@ import { BlockError } from '../../errors/block-error.ts';
 import { type Damage, type DamageListener, damageLine } from '../damage.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
-import { assertLinkable } from './changes.ts';
+import { assertLinkable, assertOpen } from './changes.ts';
 import { Edge, type EdgeParent } from './edge.ts';
-import type { Node } from './node.ts';
+import type { Hold, Node } from './node.ts';
 import { complete, type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
 import type { ReferencePolicy } from './references.ts';
+import type { Holder } from './refusal.ts';
 import { type Transaction, transact } from './transaction.ts';
 
 /**
@@ -87,6 +88,17 @@ export class BlockGraph implements AsyncDisposable {
     this.nodes.set(node.name, node);
   }
 
+  /** Keep `node` open, used or not, until that is released. Any number may hold it. Throws for one that is closing. */
+  hold(node: Node, by: Holder): Hold {
+    assertOpen(node);
+    const release = async (): Promise<void> => {
+      if (node.holds.delete(hold)) await this.closeIfUnused(node);
+    };
+    const hold: Hold = { by, release, [Symbol.asyncDispose]: release };
+    node.holds.add(hold);
+    return hold;
+  }
+
   /** Link `parent` to `node` with permissions that hold from now on; throws with nothing changed. */
   attach(link: { parent: EdgeParent; node: Node; name: string; role: Edge['role'] }, permissions: PermPair): Edge {
     assertLinkable(link.parent.node, link.node);
@@ -116,16 +128,17 @@ export class BlockGraph implements AsyncDisposable {
     if (!node.parents.delete(edge)) return;
     if (parent.node?.children.get(edge.name) === edge) parent.node.children.delete(edge.name);
     if (node.parents.size === 0) this.closedInUse.delete(node);
-    if (node.parents.size > 0 || node.held) {
+    if (node.parents.size > 0 || node.holds.size > 0) {
       transact((transaction) => refreshPermissions(transaction, [node], { loosening: true }));
       return;
     }
     await this.#close(node);
   }
 
-  /** Close `node` when nobody has attached to it. */
+  /** Close `node` when nobody has attached to it, nor holds it. */
   async closeIfUnused(node: Node): Promise<void> {
-    if (node.parents.size === 0 && !node.held && this.nodes.get(node.name) === node) await this.#close(node);
+    const isUsed = node.parents.size > 0 || node.holds.size > 0;
+    if (!isUsed && this.nodes.get(node.name) === node) await this.#close(node);
   }
 
   /** Close `node` below its users, who must not get through to it any more (`force-close.ts`). */
@@ -134,10 +147,9 @@ export class BlockGraph implements AsyncDisposable {
     await this.#close(node);
   }
 
-  /** Close every node that is only held by name, top first, then let the objects go. */
+  /** Close every node that is only held, top first, then let the objects go. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
-    for (const node of this.nodes.values()) node.held = false;
     for (let root = this.#unused(); root; root = this.#unused()) {
       await this.#close(root).catch((error: unknown) => failures.push(error));
     }

@@ -26,6 +26,11 @@ export function assertLinkable(parent: Node | undefined, node: Node): void {
   if (parent && subtree(node).has(parent)) {
     throw new BlockError(`making '${node.name}' a child of '${parent.name}' would make a cycle`);
   }
+  assertOpen(node);
+}
+
+/** Throws when `node` is being closed, or has been. */
+export function assertOpen(node: Node): void {
   if (node.closing) throw new BlockError(`node '${node.name}' is being closed`, { code: 'EBUSY' });
 }
 
@@ -48,14 +53,12 @@ function link(edge: Edge, to: Node): void {
 export interface Replacement {
   readonly from: Node;
   readonly to: Node;
-  /** Users that stay where they are, beside jobs, which always do. */
-  readonly except?: (edge: Edge) => boolean;
 }
 
 /** Have the users of `from` use `to`; children of `to` itself, and the nodes that jobs hold, stay. */
-export function moveUsers(transaction: Transaction, { from, to, except }: Replacement): void {
+export function moveUsers(transaction: Transaction, { from, to }: Replacement): void {
   for (const edge of [...from.parents]) {
-    if (edge.parent.kind === 'job' || edge.parent.node === to || except?.(edge)) continue;
+    if (edge.parent.kind === 'job' || edge.parent.node === to) continue;
     moveEdge(transaction, edge, to);
   }
 }

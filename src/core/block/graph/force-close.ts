@@ -12,7 +12,7 @@ export async function closeByForce(graph: BlockGraph, node: Node): Promise<void>
     for (const above of topFirst(node)) {
       if (!above.modes.readOnly) await above.io.flushAll().catch(() => undefined);
     }
-    node.held = false;
+    node.added = undefined;
     node.io.retire();
     await graph.closeUsed(node);
     // Requests that stopped since they failed are to see it too.

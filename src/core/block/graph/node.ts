@@ -31,9 +31,15 @@ export interface NodeInit {
   readonly backingOverridden: boolean;
 }
 
+/** Somebody's word that a node is not to close; `release` takes it back, once, and closes what nobody else needs. */
+export interface Hold extends AsyncDisposable {
+  readonly by: Holder;
+  release(): Promise<void>;
+}
+
 /**
  * An opened image: a driver instance with named child edges. It lives as long as an edge leads to it,
- * or as long as a user keeps it by name (`held`).
+ * or as long as somebody holds it (`BlockGraph.hold`).
  */
 export class Node implements EdgeParent {
   readonly kind = 'node';
@@ -53,8 +59,10 @@ export class Node implements EdgeParent {
   own: CommonOptions;
   options: Readonly<Record<string, unknown>>;
   modes: OpenModes;
-  /** Kept by name although nothing above uses it. */
-  held = false;
+  /** Those who keep it open although nothing above need use it; for `BlockGraph.hold` to change. */
+  readonly holds = new Set<Hold>();
+  /** Of these that of the client that gave it its name, until that takes it away. */
+  added: Hold | undefined;
   /** A filter whose users have gone to what it filters: it needs nothing of that any more. */
   leaving = false;
   /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */

@@ -9,6 +9,7 @@ import { moveUsers, type Replacement, refreshNodes, setChild } from './changes.t
 import { whileDrained } from './drain.ts';
 import type { Node } from './node.ts';
 import { openNode } from './open.ts';
+import type { Holder } from './refusal.ts';
 import { filteredSlot } from './slots.ts';
 import { entryOf, type NodeSpec } from './spec.ts';
 import { type Transaction, transact } from './transaction.ts';
@@ -30,38 +31,43 @@ export function reshape<T>(nodes: readonly Node[], change: (transaction: Transac
 
 /**
  * Open a filter on top of `below` and have the users of `below` use it. `spec` says its driver and options, not what it
- * filters. Nothing has changed when this throws.
+ * filters. `also` is done in the same moment; who does not hold the filter there finds it closed where nobody uses it.
+ * Nothing has changed when this throws.
  */
 export async function insertFilter(
   graph: BlockGraph,
   below: Node,
   spec: NodeSpec,
-  settings: { readonly except?: Replacement['except'] } = {},
+  also?: (filter: Node) => void,
 ): Promise<Node> {
-  const { modes } = below;
+  const filter = await openFilter(graph, below, spec);
+  await using _ = graph.hold(filter, insertion(below));
+  await cover(filter, also);
+  return filter;
+}
+
+/** The first half of it: the filter is open, and nobody uses it. */
+export async function openFilter(graph: BlockGraph, below: Node, spec: NodeSpec): Promise<Node> {
+  // It is opened by the name of what is below, which must not come to mean another node.
+  await using _ = graph.hold(below, insertion(below));
   const slot = filteredSlot(await entryOf(graph.settings.drivers, spec.driver ?? '').load());
   if (!slot) throw new BlockError(`driver '${spec.driver}' is no filter, it cannot be put on top of '${below.name}'`);
   const whole = { ...spec, [slot.name]: below.name };
-  const filter = await openNode(graph, whole, { modes: { ...modes, autoReadOnly: false } });
-  try {
-    filter.held = true;
-    await cover(filter, slot.name, settings.except);
-    filter.held = false;
-    return filter;
-  } catch (error) {
-    filter.held = false;
-    await graph.closeIfUnused(filter).catch(() => undefined);
-    throw error;
-  }
+  return openNode(graph, whole, { modes: { ...below.modes, autoReadOnly: false } });
 }
 
-/** Have the users of what is below `filter` use that. */
-function cover(filter: Node, child: string, except: Replacement['except']): Promise<void> {
+function insertion(below: Node): Holder {
+  return { describe: () => `the insertion of a filter on node '${below.name}'` };
+}
+
+/** Have the users of what is below `filter` use that, and do `also` in the same moment. */
+export function cover(filter: Node, also?: (filter: Node) => void): Promise<void> {
   const change = (transaction: Transaction, from: Node): void => {
-    moveUsers(transaction, { from, to: filter, ...(except ? { except } : {}) });
+    moveUsers(transaction, { from, to: filter });
     refreshNodes(transaction, [from, filter]);
+    also?.(filter);
   };
-  return reshapeBelow(filter, () => filter.children.get(child)?.node, change);
+  return reshapeBelow(filter, () => filter.passedOn?.node, change);
 }
 
 /** As {@link reshape}, of `filter` and what is below it once both are quiet: another change may have come first. */
@@ -98,6 +104,7 @@ export async function removeFilter(graph: BlockGraph, filter: Node): Promise<voi
     }
   }
   await takeOut(graph, filter);
+  await filter.added?.release();
 }
 
 /** Have a filter need nothing any more of what it filters: its users are about to go there, or elsewhere. */
@@ -120,11 +127,6 @@ export async function takeOut(graph: BlockGraph, filter: Node): Promise<void> {
     leave(transaction, filter);
     moveUsers(transaction, { from: filter, to: below });
     refreshNodes(transaction, [filter, below]);
-    transaction.add({
-      commit() {
-        filter.held = false;
-      },
-    });
   };
   await reshapeBelow(filter, () => filter.passedOn?.node, change);
   await graph.closeIfUnused(filter);

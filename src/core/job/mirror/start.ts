@@ -11,7 +11,7 @@ import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
 import { asking, type Holder } from '../../block/graph/refusal.ts';
-import { changeBacking, leave, replaceNode, takeOut } from '../../block/graph/reshape.ts';
+import { changeBacking, leave } from '../../block/graph/reshape.ts';
 import { transact } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
@@ -158,7 +158,7 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
   const granularity = await granularityOf(settings.granularity, target);
   const undo = new Closer();
   const held = new Holdings(graph, holder);
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     // A layer below was opened as a backing file is; another target is for the user to open for writing.
     if (rows.intermediate) await held.makeWritable(target);
@@ -169,10 +169,7 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
       owner: holder,
       make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
     });
-    undo.push(() => takeDown(graph, filter));
-    undo.push(() => held.close());
-    filter.held = true;
-    await replaceNode(graph, { from: source, to: filter });
+    await held.putIn(filter);
     const from = held.attach(source, { role: 'source', permissions: rows.source });
     const to = held.attach(target, { role: 'target', permissions: rows.target });
     if (rows.intermediate) held.freeze(filter, target);
@@ -187,7 +184,6 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
     const image = imageOf(filter);
     image.target = to.root;
     image.observer = body;
-    filter.held = false;
     return made;
   } catch (error) {
     await undo.close().catch(() => undefined);
@@ -230,8 +226,8 @@ function bodyOf(scene: Scene, granularity: number): LiveMirror {
     onTargetError: settings.onTargetError ?? 'report',
     finish: (how, catchUp) => asking(`the end of ${scene.held.holder}`, () => finish(scene, how, catchUp)),
     abandon: async () => {
-      scene.held.release();
-      await takeDown(scene.graph, scene.filter);
+      stopObserving(scene.filter);
+      await scene.held.takeOut();
     },
   });
 }
@@ -261,12 +257,6 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
   // Users who could write still can.
   if (how === 'complete' && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
   await graph.closeIfUnused(from);
-}
-
-async function takeDown(graph: BlockGraph, filter: Node): Promise<void> {
-  if (filter.closing) return;
-  stopObserving(filter);
-  await takeOut(graph, filter);
 }
 
 /** The filter only passes on from now on; returns how to take that back. */

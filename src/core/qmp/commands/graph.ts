@@ -2,13 +2,14 @@
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { lendWritable } from '../../block/graph/lend.ts';
 import { addMember, removeMember } from '../../block/graph/members.ts';
+import type { Node } from '../../block/graph/node.ts';
 import { asking } from '../../block/graph/refusal.ts';
 import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
 import { assertRenamable } from '../../job/backing-link.ts';
 import { anything, text } from '../../options/fields.ts';
-import { namedNode, nodeName } from '../block-nodes.ts';
+import { giveToClient, namedNode, nodeName } from '../block-nodes.ts';
 import { type AnyCommand, command } from '../record.ts';
 import { named } from '../shape.ts';
 
@@ -50,15 +51,12 @@ const insert = command({
     ),
   },
   features: ['unstable'],
-  async run({ 'node-name': name, filter }, { service }) {
-    const below = namedNode(service.graph, name);
+  async run({ 'node-name': name, filter }, { service: { graph } }) {
+    const below = namedNode(graph, name);
     const spec = filter as NodeSpec;
-    const node = await asking(`the insertion of a filter on node '${below.name}'`, () =>
-      insertFilter(service.graph, below, spec),
-    );
     // What a client has named is its own to take away.
-    node.held = spec['node-name'] !== undefined;
-    await service.graph.closeIfUnused(node);
+    const also = spec['node-name'] === undefined ? undefined : (node: Node) => giveToClient(graph, node);
+    await asking(`the insertion of a filter on node '${below.name}'`, () => insertFilter(graph, below, spec, also));
   },
 });
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Backend } from '../../../../src/core/block/backend/backend.ts';
 import { whileDrained } from '../../../../src/core/block/graph/drain.ts';
 import { operations } from '../../../../src/core/block/graph/operations.ts';
-import { makeNode } from './nodes.ts';
+import { holder, makeNode } from './nodes.ts';
 import { testGraph } from './support.ts';
 
 const use = { user: 'the test', permissions: operations.write.image };
@@ -51,8 +51,8 @@ describe('a drained node', () => {
     const graph = testGraph();
     const node = makeNode(graph, 'n');
     const other = makeNode(graph, 'other');
-    node.held = true;
-    other.held = true;
+    graph.hold(node, holder);
+    graph.hold(other, holder);
     const backend = Backend.attach(graph, node, use);
     await expect(whileDrained(node, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
     let fresh: Backend | undefined;

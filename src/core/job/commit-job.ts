@@ -7,12 +7,14 @@ import { Closer } from '../async/closer.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { FilterImage } from '../block/filter.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
+import { moveUsers, refreshNodes } from '../block/graph/changes.ts';
 import { linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
 import { asking, type Holder } from '../block/graph/refusal.ts';
-import { replaceNode } from '../block/graph/reshape.ts';
+import { reshape } from '../block/graph/reshape.ts';
+import type { Transaction } from '../block/graph/transaction.ts';
 import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
@@ -151,7 +153,6 @@ class CommitBody implements JobBody {
       job.setTotal(left.reduce((sum, { length }) => sum + length, job.progress.total));
       parts = left.sort((a, b) => a.offset - b.offset);
     }
-    await this.#hideTail();
     await target.flush();
   }
 
@@ -167,11 +168,25 @@ class CommitBody implements JobBody {
   async prepare(): Promise<void> {
     const { graph, request, filter, target, held } = this.#scene;
     const { base, backingFile, maskProtocol } = request;
-    await target.flush();
-    const overlays = overlaysOf(filter);
-    for (const overlay of overlays) await nameBacking(overlay, base, { text: backingFile, maskProtocol });
-    held.release();
-    await asking(`the end of ${held.holder}`, () => replaceNode(graph, { from: filter, to: base }));
+    const named = new Set<Node>();
+    const isNew = (overlay: Node): boolean => !named.has(overlay);
+    const change = (transaction: Transaction): boolean => {
+      if (overlaysOf(filter).some(isNew)) return false;
+      held.release();
+      moveUsers(transaction, { from: filter, to: base });
+      refreshNodes(transaction, [filter, base]);
+      return true;
+    };
+    // Another may have come while the graph was not quiet yet.
+    for (let done = false; !done; ) {
+      await this.#hideTail();
+      await target.flush();
+      for (const overlay of overlaysOf(filter).filter(isNew)) {
+        await nameBacking(overlay, base, { text: backingFile, maskProtocol });
+        named.add(overlay);
+      }
+      done = await asking(`the end of ${held.holder}`, () => reshape(graph, () => [filter, base], change));
+    }
   }
 
   async abort(): Promise<void> {

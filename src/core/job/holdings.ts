@@ -43,7 +43,7 @@ export class Holdings {
   async putIn(filter: Node): Promise<void> {
     this.#filter = { node: filter, hold: this.#graph.hold(filter, this.#holder) };
     filter.owner = this.#holder;
-    await cover(filter);
+    await cover(this.#graph, filter);
   }
 
   /** Have its users use what is below again, once all else is given back. */

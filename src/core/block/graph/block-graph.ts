@@ -4,6 +4,7 @@ import { type Damage, type DamageListener, damageLine } from '../damage.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
 import { assertLinkable, assertOpen } from './changes.ts';
+import { stayQuiet } from './drain.ts';
 import { Edge, type EdgeParent } from './edge.ts';
 import type { Hold, Node } from './node.ts';
 import { complete, type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
@@ -86,6 +87,7 @@ export class BlockGraph implements AsyncDisposable {
   add(node: Node): void {
     this.#reserved.delete(node.name);
     this.nodes.set(node.name, node);
+    for (const edge of node.children.values()) stayQuiet(edge);
   }
 
   /** Keep `node` open, used or not, until that is released. Any number may hold it. Throws for one that is closing. */
@@ -108,6 +110,7 @@ export class BlockGraph implements AsyncDisposable {
       setEdgePermissions(transaction, edge, permissions);
       refreshPermissions(transaction, [edge.node]);
     });
+    stayQuiet(edge);
     return edge;
   }
 

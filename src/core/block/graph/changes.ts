@@ -3,7 +3,7 @@
  * waits in between, and the graph must be drained where they are used (`reshape.ts`).
  */
 import { BlockError } from '../../errors/block-error.ts';
-import { subtree } from './drain.ts';
+import { stayQuiet, subtree } from './drain.ts';
 import { Edge } from './edge.ts';
 import type { Node } from './node.ts';
 import { refreshPermissions } from './permissions.ts';
@@ -48,6 +48,7 @@ function link(edge: Edge, to: Node): void {
   edge.node.parents.delete(edge);
   edge.node = to;
   to.parents.add(edge);
+  stayQuiet(edge);
 }
 
 export interface Replacement {
@@ -90,6 +91,7 @@ export function setChild(
 function relink(edge: Edge, parent: Node): void {
   edge.node.parents.add(edge);
   parent.children.set(edge.name, edge);
+  stayQuiet(edge);
 }
 
 function unlink(edge: Edge, parent: Node): void {

@@ -4,15 +4,14 @@ import { defaultGranularity } from '../../bitmap/index.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import type { BlockGraph } from '../../block/graph/block-graph.ts';
 import { moveUsers, refreshNodes } from '../../block/graph/changes.ts';
-import { whileDrained } from '../../block/graph/drain.ts';
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
 import { asking, type Holder } from '../../block/graph/refusal.ts';
-import { changeBacking, leave } from '../../block/graph/reshape.ts';
-import { transact } from '../../block/graph/transaction.ts';
+import { changeBacking, leave, present, reshape } from '../../block/graph/reshape.ts';
+import type { Transaction } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
@@ -77,7 +76,6 @@ export async function liveMirror(
   if (source === target) throw new Usage(`node '${source.name}' cannot be mirrored to itself`);
   if (replaces) assertReplaceable(source, replaces);
   const base = sync === 'top' ? belowTop(source) : undefined;
-  const backing = sync === 'none' ? source : belowTop(source);
   return setUp(jobs, graph, {
     type: 'mirror',
     settings: request,
@@ -95,7 +93,10 @@ export async function liveMirror(
     },
     // The users of the source stand on the filter, which goes.
     replaces: replaces === source ? undefined : replaces,
-    newBacking: sourceBacking && !target.backing ? backing : undefined,
+    newBacking: () => {
+      if (!sourceBacking || target.backing) return undefined;
+      return sync === 'none' ? source : belowTop(source);
+    },
   });
 }
 
@@ -123,7 +124,7 @@ export async function activeCommit(
     },
     options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
     replaces: undefined,
-    newBacking: undefined,
+    newBacking: () => undefined,
   });
 }
 
@@ -145,7 +146,7 @@ interface Plan {
     'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'
   >;
   readonly replaces: Node | undefined;
-  readonly newBacking: Node | undefined;
+  readonly newBacking: () => Node | undefined;
 }
 
 function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
@@ -235,28 +236,30 @@ function bodyOf(scene: Scene, granularity: number): LiveMirror {
 /** The end of a job: the last of the data, then all users at once to where they go on. */
 async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => Promise<void>): Promise<void> {
   const { graph, plan, filter, held } = scene;
-  const from = (how === 'complete' && plan.replaces) || filter;
-  // The graph may have changed meanwhile.
-  if (from !== filter) assertReplaceable(plan.source, from);
-  await whileDrained([filter, plan.target, from], async () => {
-    await catchUp();
+  const isComplete = how === 'complete';
+  const from = (isComplete && plan.replaces) || filter;
+  // Filters may have been put on the source meanwhile.
+  const below = (): Node => filter.passedOn?.node ?? plan.source;
+  const touched = (): Node[] => {
+    if (from !== filter) assertReplaceable(plan.source, from);
+    return present([from, filter, plan.target, below(), isComplete ? plan.newBacking() : undefined]);
+  };
+  const change = (transaction: Transaction): void => {
+    const nodes = touched();
     // Nobody else may write to the target while the job does, and from now on others do.
     held.release();
-    // Filters may have been put on the source meanwhile.
-    const below = filter.passedOn?.node ?? plan.source;
-    const to = how === 'complete' ? plan.target : below;
-    transact((transaction) => {
-      transaction.add({ abort: stopObserving(filter) });
-      leave(transaction, filter);
-      if (how === 'complete' && plan.newBacking) changeBacking(transaction, plan.target, plan.newBacking);
-      moveUsers(transaction, { from, to });
-      if (from !== filter) moveUsers(transaction, { from: filter, to: below });
-      refreshNodes(transaction, [...new Set([from, filter, to, below])]);
-    });
-  });
+    transaction.add({ abort: stopObserving(filter) });
+    leave(transaction, filter);
+    const backing = isComplete ? plan.newBacking() : undefined;
+    if (backing) changeBacking(transaction, plan.target, backing);
+    const to = isComplete ? plan.target : below();
+    moveUsers(transaction, { from, to });
+    if (from !== filter) moveUsers(transaction, { from: filter, to: below() });
+    refreshNodes(transaction, nodes);
+  };
+  await reshape(graph, touched, change, catchUp);
   // Users who could write still can.
-  if (how === 'complete' && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
-  await graph.closeIfUnused(from);
+  if (isComplete && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
 }
 
 /** The filter only passes on from now on; returns how to take that back. */

@@ -1,10 +1,11 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
+import { whileDrained } from '../../block/graph/drain.ts';
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { lendWritable } from '../../block/graph/lend.ts';
 import { addMember, removeMember } from '../../block/graph/members.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { asking } from '../../block/graph/refusal.ts';
-import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
+import { insertFilter, removeFilter } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
 import { assertRenamable } from '../../job/backing-link.ts';
@@ -24,16 +25,16 @@ const changeBackingFile = command({
   async run(args, { service: { graph } }) {
     const device = namedNode(graph, args.device);
     const node = namedNode(graph, args['image-node-name']);
-    linksBetween(device, node);
-    assertRenamable(node);
-    const text = args['backing-file'];
+    const touched = (): Node[] => {
+      linksBetween(device, node);
+      assertRenamable(node);
+      return [node];
+    };
+    const [text, format] = args['backing-file'] === '' ? [] : [args['backing-file'], node.image.backing?.format];
+    touched();
     const giveBack = await asking(`change-backing-file of node '${node.name}'`, () => lendWritable(graph, node));
     try {
-      await reshape([node], () => undefined);
-      await node.image.backing?.change?.(
-        text === '' ? undefined : text,
-        text === '' ? undefined : node.image.backing.format,
-      );
+      await whileDrained(touched, () => node.image.backing?.change?.(text, format), { alone: true });
     } finally {
       await giveBack();
     }
@@ -85,7 +86,7 @@ const changeChildren = command({
     const parent = namedNode(graph, name);
     const added = node === undefined ? undefined : namedNode(graph, node);
     await asking(`the change of the children of node '${name}'`, async () => {
-      if (added) await addMember(parent, added);
+      if (added) await addMember(graph, parent, added);
       else if (child !== undefined) await removeMember(graph, parent, child);
     });
   },

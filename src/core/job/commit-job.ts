@@ -13,7 +13,7 @@ import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
 import { asking, type Holder } from '../block/graph/refusal.ts';
-import { reshape } from '../block/graph/reshape.ts';
+import { leave, reshape } from '../block/graph/reshape.ts';
 import type { Transaction } from '../block/graph/transaction.ts';
 import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
@@ -173,6 +173,7 @@ class CommitBody implements JobBody {
     const change = (transaction: Transaction): boolean => {
       if (overlaysOf(filter).some(isNew)) return false;
       held.release();
+      leave(transaction, filter);
       moveUsers(transaction, { from: filter, to: base });
       refreshNodes(transaction, [filter, base]);
       return true;

@@ -75,8 +75,9 @@ export class Holdings {
     this.#edges.push(job.hold(this.#graph, { node, name, permissions }));
   }
 
-  /** The backends are the job's from now on, which closes them. */
+  /** The backends and the filter are the job's from now on, which closes them. */
   giveTo(job: Job): void {
+    if (this.#filter) this.#filter.node.owner = job;
     job.atEnd(() => this.giveBack());
     job.atEnd(async () => this.#filter?.hold.release());
     for (const backend of this.#backends) job.own(backend);

@@ -29,9 +29,9 @@ export function assertLinkable(parent: Node | undefined, node: Node): void {
   assertOpen(node);
 }
 
-/** Throws when `node` is being closed, or has been. */
+/** Throws when `node` is being closed, has been, or only waits for that. */
 export function assertOpen(node: Node): void {
-  if (node.closing) throw new BlockError(`node '${node.name}' is being closed`, { code: 'EBUSY' });
+  if (node.closing || node.leaving) throw new BlockError(`node '${node.name}' is being closed`, { code: 'EBUSY' });
 }
 
 /** Have `edge` lead to `to`. Follow with {@link refreshNodes} on both nodes. */
@@ -56,10 +56,14 @@ export interface Replacement {
   readonly to: Node;
 }
 
-/** Have the users of `from` use `to`; children of `to` itself, and the nodes that jobs hold, stay. */
+/**
+ * Have the users of `from` use `to`; children of `to` itself, and the nodes that jobs hold, stay. From a filter that is
+ * being taken out all go but for its own job.
+ */
 export function moveUsers(transaction: Transaction, { from, to }: Replacement): void {
   for (const edge of [...from.parents]) {
-    if (edge.parent.kind === 'job' || edge.parent.node === to) continue;
+    const { kind, node } = edge.parent;
+    if (node === to || (kind === 'job' && (!from.leaving || edge.parent === from.owner))) continue;
     moveEdge(transaction, edge, to);
   }
 }

@@ -44,6 +44,8 @@ export class BlockGraph implements AsyncDisposable {
   readonly damageListeners = new Set<DamageListener>();
   #counter = 0;
   readonly #reserved = new Set<string>();
+  /** Nodes that have begun to close, and not ended. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(settings: GraphSettings) {
     this.settings = settings;
@@ -156,6 +158,8 @@ export class BlockGraph implements AsyncDisposable {
     for (let root = this.#unused(); root; root = this.#unused()) {
       await this.#close(root).catch((error: unknown) => failures.push(error));
     }
+    // Whoever let go of these last hears how that went.
+    while (this.#closing.size > 0) await Promise.allSettled(this.#closing);
     await this.objects.close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
@@ -167,7 +171,9 @@ export class BlockGraph implements AsyncDisposable {
 
   async #close(node: Node): Promise<void> {
     if (this.nodes.get(node.name) === node) this.nodes.delete(node.name);
-    await node.close((edge) => this.detach(edge));
+    const closing = node.close((edge) => this.detach(edge)).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    await closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

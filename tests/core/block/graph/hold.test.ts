@@ -52,3 +52,16 @@ test('closing the graph closes what is held', async () => {
   expect(graph.nodes.size).toBe(0);
   for (const hold of holds) await hold.release();
 });
+
+test('closing the graph waits for what others are closing', async () => {
+  const graph = testGraph();
+  let closed = false;
+  const close = async () => {
+    await new Promise((resolve) => setImmediate(resolve));
+    closed = true;
+  };
+  const hold = graph.hold(makeNode(graph, 'n', { image: { close } }), holder);
+  void hold.release();
+  await graph.close();
+  expect(closed).toBe(true);
+});

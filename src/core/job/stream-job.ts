@@ -145,7 +145,7 @@ class StreamBody implements JobBody {
     const fetch = async ({ offset, length }: { offset: number; length: number }): Promise<void> => {
       for (;;) {
         try {
-          return await filter.image.prefetch?.(offset, length);
+          return await filter.io.during(filter.image.prefetch?.(offset, length));
         } catch (error) {
           if ((await job.onError('read', onError, error)) === 'ignore') {
             this.#ignored ??= error;

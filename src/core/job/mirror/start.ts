@@ -10,7 +10,7 @@ import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
 import { asking, type Holder } from '../../block/graph/refusal.ts';
-import { changeBacking, leave, present, reshape } from '../../block/graph/reshape.ts';
+import { leave, reshape, setBacking } from '../../block/graph/reshape.ts';
 import type { Transaction } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
@@ -49,7 +49,7 @@ export interface LiveMirrorRequest extends MirrorSettings {
   readonly replaces?: Node | undefined;
   /** The target reads as zeroes all over. */
   readonly targetReadsZero?: boolean | undefined;
-  /** On completion the target gets the backing file of the source (or with sync `none` the source) where it has none. */
+  /** The target gets the backing file of the source (or with sync `none` the source) where it has none. */
   readonly sourceBacking?: boolean | undefined;
 }
 
@@ -75,17 +75,15 @@ export async function liveMirror(
   const { source, target, sync, replaces, sourceBacking = false } = request;
   if (source === target) throw new Usage(`node '${source.name}' cannot be mirrored to itself`);
   if (replaces) assertReplaceable(source, replaces);
-  const base = sync === 'top' ? belowTop(source) : undefined;
   return setUp(jobs, graph, {
     type: 'mirror',
     settings: request,
     init,
     source,
     target,
-    rows: { ...operations['mirror-live'], intermediate: undefined },
+    rows: { ...operations[sync === 'none' ? 'mirror-live-none' : 'mirror-live'], intermediate: undefined },
     options: {
       sync,
-      base,
       targetReadsZero: request.targetReadsZero ?? false,
       endWhenReady: false,
       growTarget: false,
@@ -93,10 +91,7 @@ export async function liveMirror(
     },
     // The users of the source stand on the filter, which goes.
     replaces: replaces === source ? undefined : replaces,
-    newBacking: () => {
-      if (!sourceBacking || target.backing) return undefined;
-      return sync === 'none' ? source : belowTop(source);
-    },
+    sourceBacking,
   });
 }
 
@@ -122,9 +117,9 @@ export async function activeCommit(
       ...operations['commit-active'],
       target: grows ? { ...target, perm: target.perm | Perm.RESIZE } : target,
     },
-    options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
+    options: { sync: 'top', targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
     replaces: undefined,
-    newBacking: () => undefined,
+    sourceBacking: false,
   });
 }
 
@@ -141,12 +136,9 @@ interface Plan {
     /** Present where the target is a layer below the source. */
     readonly intermediate: OperationPart | undefined;
   };
-  readonly options: Pick<
-    LiveMirrorOptions,
-    'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'
-  >;
+  readonly options: Pick<LiveMirrorOptions, 'sync' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'>;
   readonly replaces: Node | undefined;
-  readonly newBacking: () => Node | undefined;
+  readonly sourceBacking: boolean;
 }
 
 function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
@@ -173,9 +165,14 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
     await held.putIn(filter);
     const from = held.attach(source, { role: 'source', permissions: rows.source });
     const to = held.attach(target, { role: 'target', permissions: rows.target });
-    if (rows.intermediate) held.freeze(filter, target);
+    const base = rows.intermediate ? target : plan.options.sync === 'top' ? belowTop(source) : undefined;
+    // What is not copied must stay below the source as it is, down to where the job ends or a target takes over.
+    if (base) held.freeze(rows.intermediate ? filter : source, base);
+    // At once: where a write fills a part of one of its clusters, the other part is read from there.
+    const backing = plan.options.sync === 'none' ? source : base;
+    if (plan.sourceBacking && !target.backing) await setBacking(graph, target, backing);
     const scene = { graph, plan, filter, held, source: from, target: to };
-    const body = bodyOf(scene, granularity);
+    const body = bodyOf(scene, base, granularity);
     const made = jobs.add({ speed: settings.speed ?? 0, ...plan.init, type: plan.type, body });
     undo.push(async () => {
       made.cancel();
@@ -212,11 +209,12 @@ function holdAll(job: Job, { plan, filter, held }: Scene): void {
   }
 }
 
-function bodyOf(scene: Scene, granularity: number): LiveMirror {
+function bodyOf(scene: Scene, base: Node | undefined, granularity: number): LiveMirror {
   const { settings, options } = scene.plan;
   const { bufSize = BUF_SIZE } = settings;
   return new LiveMirror({
     ...options,
+    base,
     source: scene.source,
     target: scene.target,
     granularity,
@@ -242,7 +240,7 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
   const below = (): Node => filter.passedOn?.node ?? plan.source;
   const touched = (): Node[] => {
     if (from !== filter) assertReplaceable(plan.source, from);
-    return present([from, filter, plan.target, below(), isComplete ? plan.newBacking() : undefined]);
+    return [from, filter, plan.target, below()];
   };
   const change = (transaction: Transaction): void => {
     const nodes = touched();
@@ -250,8 +248,6 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
     held.release();
     transaction.add({ abort: stopObserving(filter) });
     leave(transaction, filter);
-    const backing = isComplete ? plan.newBacking() : undefined;
-    if (backing) changeBacking(transaction, plan.target, backing);
     const to = isComplete ? plan.target : below();
     moveUsers(transaction, { from, to });
     if (from !== filter) moveUsers(transaction, { from: filter, to: below() });

@@ -8,7 +8,7 @@ import type { Backend } from '../block/backend/backend.ts';
 import { FilterImage } from '../block/filter.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import { moveUsers, refreshNodes } from '../block/graph/changes.ts';
-import { linksBetween } from '../block/graph/freeze.ts';
+import { assertPassedOn, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
@@ -86,14 +86,18 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
       owner: holder,
       make: (file) => new CommitFilter(file),
     });
-    await held.putIn(filter);
-    const { target, source } = operations.commit;
-    const grows = base.io.size < top.io.size;
-    const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
-    const into = held.attach(base, { role: 'base', permissions: to });
-    const from = held.attach(top, { role: 'source', permissions: source });
-    held.freeze(filter, base);
-    const body = new CommitBody({ graph, request, filter, source: from, target: into, held });
+    const ends = await held.putIn(filter, (below) => {
+      assertPassedOn(below, top);
+      held.freeze(filter, base);
+      const { target, source } = operations.commit;
+      const grows = base.io.size < top.io.size;
+      const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
+      return {
+        target: held.attach(base, { role: 'base', permissions: to }),
+        source: held.attach(top, { role: 'source', permissions: source }),
+      };
+    });
+    const body = new CommitBody({ graph, request, filter, ...ends, held });
     const job = jobs.add({ ...init, type: 'commit', body });
     undo.push(async () => {
       job.cancel();

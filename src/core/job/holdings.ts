@@ -39,11 +39,14 @@ export class Holdings {
     this.#lent.push(await lendWritable(this.#graph, node));
   }
 
-  /** Have the users of what is below `filter` use that, which is the job's own and stays open until the job ends. */
-  async putIn(filter: Node): Promise<void> {
+  /**
+   * Have the users of what is below `filter` use that, which is the job's own and stays open until the job ends. What the
+   * job needs of the nodes below it takes with `also`, in the same moment.
+   */
+  putIn<T>(filter: Node, also: (below: Node) => T): Promise<T> {
     this.#filter = { node: filter, hold: this.#graph.hold(filter, this.#holder) };
     filter.owner = this.#holder;
-    await cover(this.#graph, filter);
+    return cover(this.#graph, filter, also);
   }
 
   /** Have its users use what is below again, once all else is given back. */

@@ -5,7 +5,7 @@
 import { Closer } from '../async/closer.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
-import { linkDown, linksBetween } from '../block/graph/freeze.ts';
+import { assertPassedOn, linkDown, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { Holder } from '../block/graph/refusal.ts';
@@ -74,9 +74,11 @@ async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> 
       ...(bottom ? { bottom: bottom.name } : {}),
     };
     const filter = await openFilter(graph, top, spec);
-    await held.putIn(filter);
-    const source = held.attach(filter, { role: 'filter', permissions: main });
-    if (bottom) held.freeze(filter, bottom);
+    const source = await held.putIn(filter, (below) => {
+      assertPassedOn(below, top);
+      if (bottom) held.freeze(filter, bottom);
+      return held.attach(filter, { role: 'filter', permissions: main });
+    });
     const body = new StreamBody({ graph, request, top, base, bottom, filter, source, held });
     const job = jobs.add({ ...init, type: 'stream', body });
     undo.push(async () => {

@@ -60,7 +60,7 @@ export async function insertFilter(
 ): Promise<Node> {
   const filter = await openFilter(graph, below, spec);
   await using _ = graph.hold(filter, insertion(below));
-  await cover(graph, filter, also);
+  await cover(graph, filter, () => also?.(filter));
   return filter;
 }
 
@@ -78,17 +78,20 @@ function insertion(below: Node): Holder {
   return { describe: () => `the insertion of a filter on node '${below.name}'` };
 }
 
-/** Have the users of what is below `filter` use that, and do `also` in the same moment. */
-export function cover(graph: BlockGraph, filter: Node, also?: (filter: Node) => void): Promise<void> {
-  const change = (transaction: Transaction): void => {
-    const below = filteredBy(filter);
-    moveUsers(transaction, { from: below, to: filter });
-    refreshNodes(transaction, [below, filter]);
-    also?.(filter);
-  };
+/**
+ * Have the users of what is below `filter` use that. `also` is done in the same moment: afterwards something else may be
+ * below already.
+ */
+export function cover<T>(graph: BlockGraph, filter: Node, also: (below: Node) => T): Promise<T> {
   const touched = (): Node[] => {
     assertOpen(filter);
     return [filter, filteredBy(filter)];
+  };
+  const change = (transaction: Transaction): T => {
+    const below = filteredBy(filter);
+    moveUsers(transaction, { from: below, to: filter });
+    refreshNodes(transaction, [below, filter]);
+    return also(below);
   };
   return reshape(graph, touched, change);
 }

@@ -105,18 +105,13 @@ export async function activeCommit(
   const { top, base, endWhenReady = false } = request;
   if (top === base) throw new Usage(`node '${top.name}' cannot be committed into itself`);
   linksBetween(top, base);
-  const target = operations['commit-active'].target;
-  const grows = base.io.size < top.io.size;
   return setUp(jobs, graph, {
     type: 'commit',
     settings: request,
     init,
     source: top,
     target: base,
-    rows: {
-      ...operations['commit-active'],
-      target: grows ? { ...target, perm: target.perm | Perm.RESIZE } : target,
-    },
+    rows: operations['commit-active'],
     options: { sync: 'top', targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
     replaces: undefined,
     sourceBacking: false,
@@ -162,16 +157,11 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
       owner: holder,
       make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
     });
-    await held.putIn(filter);
-    const from = held.attach(source, { role: 'source', permissions: rows.source });
-    const to = held.attach(target, { role: 'target', permissions: rows.target });
-    const base = rows.intermediate ? target : plan.options.sync === 'top' ? belowTop(source) : undefined;
-    // What is not copied must stay below the source as it is, down to where the job ends or a target takes over.
-    if (base) held.freeze(rows.intermediate ? filter : source, base);
+    const { base, ...ends } = await held.putIn(filter, (below) => takeEnds(held, { ...plan, source: below }, filter));
+    const scene = { graph, plan, filter, held, ...ends };
     // At once: where a write fills a part of one of its clusters, the other part is read from there.
-    const backing = plan.options.sync === 'none' ? source : base;
+    const backing = plan.options.sync === 'none' ? scene.source.image : base;
     if (plan.sourceBacking && !target.backing) await setBacking(graph, target, backing);
-    const scene = { graph, plan, filter, held, source: from, target: to };
     const body = bodyOf(scene, base, granularity);
     const made = jobs.add({ speed: settings.speed ?? 0, ...plan.init, type: plan.type, body });
     undo.push(async () => {
@@ -180,13 +170,27 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
     });
     holdAll(made, scene);
     const image = imageOf(filter);
-    image.target = to.root;
+    image.target = scene.target.root;
     image.observer = body;
     return made;
   } catch (error) {
     await undo.close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Both ends, and what is not copied: that must stay below the source as it is. */
+function takeEnds(held: Holdings, { source, target, rows, options }: Plan, filter: Node) {
+  const base = rows.intermediate ? target : options.sync === 'top' ? belowTop(source) : undefined;
+  if (base) held.freeze(rows.intermediate ? filter : source, base);
+  // The base of an active commit grows with it.
+  const grows = rows.intermediate && target.io.size < source.io.size ? Perm.RESIZE : 0;
+  const into = { ...rows.target, perm: rows.target.perm | grows };
+  return {
+    base,
+    source: held.attach(source, { role: 'source', permissions: rows.source }),
+    target: held.attach(target, { role: 'target', permissions: into }),
+  };
 }
 
 /** What the job has in the graph. */
@@ -199,12 +203,12 @@ interface Scene {
   readonly held: Holdings;
 }
 
-function holdAll(job: Job, { plan, filter, held }: Scene): void {
+function holdAll(job: Job, { plan, filter, held, source }: Scene): void {
   const { rows } = plan;
   held.giveTo(job);
   held.hold(job, filter, 'main node', rows.main);
   if (!rows.intermediate) return;
-  for (const { node } of linksBetween(plan.source, plan.target)) {
+  for (const { node } of linksBetween(source.image, plan.target)) {
     if (node !== plan.target) held.hold(job, node, 'intermediate node', rows.intermediate);
   }
 }
@@ -233,13 +237,13 @@ function bodyOf(scene: Scene, base: Node | undefined, granularity: number): Live
 
 /** The end of a job: the last of the data, then all users at once to where they go on. */
 async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => Promise<void>): Promise<void> {
-  const { graph, plan, filter, held } = scene;
+  const { graph, plan, filter, held, source } = scene;
   const isComplete = how === 'complete';
   const from = (isComplete && plan.replaces) || filter;
   // Filters may have been put on the source meanwhile.
-  const below = (): Node => filter.passedOn?.node ?? plan.source;
+  const below = (): Node => filter.passedOn?.node ?? source.image;
   const touched = (): Node[] => {
-    if (from !== filter) assertReplaceable(plan.source, from);
+    if (from !== filter) assertReplaceable(source.image, from);
     return [from, filter, plan.target, below()];
   };
   const change = (transaction: Transaction): void => {
@@ -253,9 +257,10 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
     if (from !== filter) moveUsers(transaction, { from: filter, to: below() });
     refreshNodes(transaction, nodes);
   };
+  const { readOnly } = source.image.modes;
   await reshape(graph, touched, change, catchUp);
   // Users who could write still can.
-  if (isComplete && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
+  if (isComplete && !readOnly) await held.giveBack({ keep: true });
 }
 
 /** The filter only passes on from now on; returns how to take that back. */

@@ -3,15 +3,18 @@
  * requests fails, and it reads what it has written, also from the files once all is closed. BLOCKYARD_ROUNDS makes more of it.
  */
 import { expect, test } from 'vitest';
+import type { NodeSpec } from '../../../src/core/block/graph/spec.ts';
+import { Perm } from '../../../src/core/block/permissions-bits.ts';
 import { createImage } from '../../../src/core/job/create-image.ts';
 import { JobList } from '../../../src/core/job/job-list.ts';
 import { BlockService } from '../../../src/core/qmp/index.ts';
 import { Random, seeds } from '../../support/random.ts';
+import { Spy } from '../../support/spy-driver.ts';
 import { KiB, liveDisk } from '../job/live.ts';
 import { BusyClient } from './at-once.ts';
 import { left, wrong } from './graph-invariants.ts';
 
-const CLIENTS = ['a', 'b', 'c'];
+const CLIENTS = ['a', 'b', 'c', 'd', 'e'];
 const ROUNDS = 40;
 const DISK = 256 * KiB;
 
@@ -19,7 +22,15 @@ const DISK = 256 * KiB;
 const done = new Set<string>();
 
 test.each(seeds(6))('a disk that several clients change at once (seed %i)', { timeout: 300_000 }, async (seed) => {
-  const disk = await liveDisk({ sizes: [DISK, DISK, DISK], seed });
+  const pace = new Random(seed);
+  // Requests take their time, so that what waits for their end meets others that do.
+  const hold = async (): Promise<void> => {
+    for (let turns = pace.below(5); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const wrap = (file: NodeSpec): NodeSpec => ({ driver: 'spy', file });
+  const disk = await liveDisk({ sizes: [DISK, DISK, DISK], seed, wrap, drivers: [new Spy({ hold }).entry()] });
+  // What is no part of the disk any more, as a layer that was committed, must not be committed into it once more.
+  disk.user.setPermissions({ perm: Perm.CONSISTENT_READ | Perm.WRITE, shared: Perm.ALL & ~Perm.WRITE });
   await createImage(disk.graph, { driver: 'qcow2', fileName: disk.file('spare'), options: { size: DISK } });
   const service = new BlockService({
     graph: disk.graph,

@@ -71,7 +71,7 @@ export async function openFilter(graph: BlockGraph, below: Node, spec: NodeSpec)
   const slot = filteredSlot(await entryOf(graph.settings.drivers, spec.driver ?? '').load());
   if (!slot) throw new BlockError(`driver '${spec.driver}' is no filter, it cannot be put on top of '${below.name}'`);
   const whole = { ...spec, [slot.name]: below.name };
-  return openNode(graph, whole, { modes: { ...below.modes, autoReadOnly: false } });
+  return await openNode(graph, whole, { modes: { ...below.modes, autoReadOnly: false } });
 }
 
 function insertion(below: Node): Holder {
@@ -133,6 +133,11 @@ export async function takeOut(graph: BlockGraph, filter: Node, assertMay?: () =>
   const change = (transaction: Transaction): void => {
     if (filter.closing) return;
     const below = filteredBy(filter);
+    if (below.closing && filter.owner) {
+      // Closed by force: its users stay where they are, and get errors; the filter goes with them.
+      filter.owner = undefined;
+      return;
+    }
     leave(transaction, filter);
     moveUsers(transaction, { from: filter, to: below });
     refreshNodes(transaction, [filter, below]);

@@ -254,7 +254,8 @@ async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => P
     leave(transaction, filter);
     const to = isComplete ? plan.target : below();
     moveUsers(transaction, { from, to });
-    if (from !== filter) moveUsers(transaction, { from: filter, to: below() });
+    // Whoever is still there: all of them where another node is replaced, and the target where it is an overlay.
+    moveUsers(transaction, { from: filter, to: below() });
     refreshNodes(transaction, nodes);
   };
   const { readOnly } = source.image.modes;

@@ -48,12 +48,6 @@ export const operations = {
     source: { perm: 0, shared: R | W | U },
     target: { perm: W, shared: U },
   },
-  /** The same where the target shows the source below what it has itself. */
-  'mirror-live-none': {
-    main: { perm: R, shared: R | W | U },
-    source: { perm: 0, shared: R | W | U },
-    target: { perm: W, shared: U, sharedBelow: W | U },
-  },
   /** Into a layer below, while the disk is used: the layers in between make no sense by themselves meanwhile. */
   'commit-active': {
     main: { perm: R, shared: R | W | U },

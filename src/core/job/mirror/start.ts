@@ -81,7 +81,7 @@ export async function liveMirror(
     init,
     source,
     target,
-    rows: { ...operations[sync === 'none' ? 'mirror-live-none' : 'mirror-live'], intermediate: undefined },
+    rows: { ...operations['mirror-live'], intermediate: undefined },
     options: {
       sync,
       targetReadsZero: request.targetReadsZero ?? false,
@@ -185,7 +185,9 @@ function takeEnds(held: Holdings, { source, target, rows, options }: Plan, filte
   if (base) held.freeze(rows.intermediate ? filter : source, base);
   // The base of an active commit grows with it.
   const grows = rows.intermediate && target.io.size < source.io.size ? Perm.RESIZE : 0;
-  const into = { ...rows.target, perm: rows.target.perm | grows };
+  // Below what the target has itself it may show the source, which is written to.
+  const below = options.sync === 'none' ? { sharedBelow: Perm.WRITE | Perm.WRITE_UNCHANGED } : {};
+  const into = { ...rows.target, ...below, perm: rows.target.perm | grows };
   return {
     base,
     source: held.attach(source, { role: 'source', permissions: rows.source }),

@@ -140,13 +140,14 @@ test('a walk down a chain sees it as it was, or as it is', async () => {
   const data = { status: (_: number, length: number) => ({ length, allocated: true, data: true, zero: false }) };
   const hole = (_: number, length: number) => ({ length, allocated: false, data: false, zero: false });
   const base = makeNode(graph, 'base', { image: data });
-  const middle = makeNode(graph, 'middle', {
-    image: { backing, status: (at, length) => wait.then(() => hole(at, length)) },
-    children: [{ name: 'backing', role: 'cow', node: base }],
-  });
-  const top = makeNode(graph, 'top', {
-    image: { backing, status: hole },
-    children: [{ name: 'backing', role: 'cow', node: middle }],
+  const image = { backing, status: hole };
+  const on = (name: string, node: Node, settings: object = image) =>
+    makeNode(graph, name, { image: settings, children: [{ name: 'backing', role: 'cow', node }] });
+  const middle = on('middle', base);
+  const layers = ['a', 'b', 'c', 'd'].reduce((node, name) => on(name, node), middle);
+  const top = on('top', layers, {
+    ...image,
+    status: (at: number, length: number) => wait.then(() => hole(at, length)),
   });
   const found = chainStatus(top, undefined, { offset: 0, length: 512 });
   const cutting = setBacking(graph, middle, undefined);

@@ -44,7 +44,7 @@ export class AmendBody implements JobBody {
     await image.amend.run(options, {
       force,
       signal: job.signal,
-      exclusively: (action) => whileDrained(backend.image, action),
+      exclusively: (action) => whileDrained(() => [backend.image], action, { alone: true }),
       progress: (done, total) => job.reach(done, total),
       warn,
       object: (kind, id) => objects.find(kind, id),

@@ -8,8 +8,6 @@
 import type { DirtyBitmap } from '../bitmap/index.ts';
 import type { FrozenBitmap, NamedBitmap } from '../block/bitmaps/index.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
-import { whileDrained } from '../block/graph/drain.ts';
-import type { Edge } from '../block/graph/edge.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { asking } from '../block/graph/refusal.ts';
@@ -69,7 +67,6 @@ export class BackupBody implements JobBody {
   readonly #bitmap: NamedBitmap | undefined;
   #frozen: FrozenBitmap | undefined;
   #filter: Node | undefined;
-  #hold: Edge | undefined;
   #snapshot: PointInTimeCapability | undefined;
   #total = 0;
   #told = 0;
@@ -117,27 +114,28 @@ export class BackupBody implements JobBody {
 
   /** Put the filter in and freeze the bitmap, in one quiet moment: what is copied is what the disk shows then. */
   async begin(job: Job): Promise<PointInTimeCapability> {
-    const { graph, source, target } = this.#options;
-    const { bitmapMode, sync } = this.#plan;
+    const { graph, source } = this.#options;
+    const { bitmapMode } = this.#plan;
     // Said in the image before anything is quiet: it is going to differ from what is kept.
     if (this.#bitmap && bitmapMode !== 'never') await source.io.bitmaps.beginChange([this.#bitmap]);
-    return whileDrained([source, target], async () => {
-      const filter = await asking(`${job.describe()} of node '${source.name}'`, () =>
-        insertFilter(graph, source, this.#filterSpec()),
-      );
-      filter.held = true;
-      filter.owner = job;
-      this.#filter = filter;
-      const snapshot = filter.image.pointInTime;
-      if (!snapshot) throw new Error('the copy-before-write filter has no snapshot');
-      snapshot.discardsSource = this.#options.discardSource ?? false;
-      // Nobody else may use the disk now, but who does later must not write to it past the filter.
-      this.#hold = job.hold(graph, { node: filter, name: 'main node', permissions: operations.backup.main });
-      this.#snapshot = snapshot;
-      this.#frozen = this.#bitmap?.freeze(job.describe());
-      if (this.#frozen && sync === 'bitmap') restrict(snapshot, this.#frozen.bits);
-      return snapshot;
-    });
+    const filter = await asking(`${job.describe()} of node '${source.name}'`, () =>
+      insertFilter(graph, source, this.#filterSpec(), (made) => this.#own(job, made)),
+    );
+    return snapshotOf(filter);
+  }
+
+  /** In the moment in which the filter comes between the disk and its users. */
+  #own(job: Job, filter: Node): void {
+    const snapshot = snapshotOf(filter);
+    snapshot.discardsSource = this.#options.discardSource ?? false;
+    filter.owner = job;
+    this.#filter = filter;
+    // Nobody else may use the disk now, but who does later must not write to it past the filter.
+    const link = { node: filter, name: 'main node', permissions: operations.backup.main };
+    job.hold(this.#options.graph, link);
+    this.#snapshot = snapshot;
+    this.#frozen = this.#bitmap?.freeze(job.describe());
+    if (this.#frozen && this.#plan.sync === 'bitmap') restrict(snapshot, this.#frozen.bits);
   }
 
   #filterSpec(): Record<string, unknown> {
@@ -268,9 +266,14 @@ export class BackupBody implements JobBody {
   async #removeFilter(): Promise<void> {
     const filter = this.#filter;
     this.#filter = undefined;
-    if (this.#hold) await this.#options.graph.detach(this.#hold);
     if (filter) await takeOut(this.#options.graph, filter);
   }
+}
+
+function snapshotOf(filter: Node): PointInTimeCapability {
+  const { pointInTime } = filter.image;
+  if (!pointInTime) throw new Error('the copy-before-write filter has no snapshot');
+  return pointInTime;
 }
 
 /** Mark in `bits` what of a range is dirty in `before`. */

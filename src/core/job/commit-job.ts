@@ -7,12 +7,14 @@ import { Closer } from '../async/closer.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { FilterImage } from '../block/filter.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
-import { linksBetween } from '../block/graph/freeze.ts';
+import { moveUsers, refreshNodes } from '../block/graph/changes.ts';
+import { assertPassedOn, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import { makeFilter } from '../block/graph/own-filter.ts';
 import { asking, type Holder } from '../block/graph/refusal.ts';
-import { replaceNode, takeOut } from '../block/graph/reshape.ts';
+import { leave, reshape } from '../block/graph/reshape.ts';
+import type { Transaction } from '../block/graph/transaction.ts';
 import { Perm, type PermPair } from '../block/permissions-bits.ts';
 import { Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking, overlaysOf } from './backing-link.ts';
@@ -74,7 +76,7 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
   const { top, base } = request;
   const undo = new Closer();
   const held = new Holdings(graph, holder);
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     for (const node of [base, ...overlays]) await held.makeWritable(node);
     const filter = await makeFilter(graph, {
@@ -84,17 +86,18 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
       owner: holder,
       make: (file) => new CommitFilter(file),
     });
-    filter.held = true;
-    undo.push(() => takeOut(graph, filter));
-    undo.push(() => held.close());
-    await replaceNode(graph, { from: top, to: filter });
-    const { target, source } = operations.commit;
-    const grows = base.io.size < top.io.size;
-    const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
-    const into = held.attach(base, { role: 'base', permissions: to });
-    const from = held.attach(top, { role: 'source', permissions: source });
-    held.freeze(filter, base);
-    const body = new CommitBody({ graph, request, filter, source: from, target: into, held });
+    const ends = await held.putIn(filter, (below) => {
+      assertPassedOn(below, top);
+      held.freeze(filter, base);
+      const { target, source } = operations.commit;
+      const grows = base.io.size < top.io.size;
+      const to = { ...target, perm: grows ? target.perm | Perm.RESIZE : target.perm };
+      return {
+        target: held.attach(base, { role: 'base', permissions: to }),
+        source: held.attach(top, { role: 'source', permissions: source }),
+      };
+    });
+    const body = new CommitBody({ graph, request, filter, ...ends, held });
     const job = jobs.add({ ...init, type: 'commit', body });
     undo.push(async () => {
       job.cancel();
@@ -105,7 +108,6 @@ async function setUp(jobs: JobList, { graph, request, overlays, holder }: Plan, 
     for (const { node } of linksBetween(top, base)) {
       if (node !== base) held.hold(job, node, 'intermediate node', operations.commit.intermediate);
     }
-    filter.held = false;
     return job;
   } catch (error) {
     await undo.close().catch(() => undefined);
@@ -155,7 +157,6 @@ class CommitBody implements JobBody {
       job.setTotal(left.reduce((sum, { length }) => sum + length, job.progress.total));
       parts = left.sort((a, b) => a.offset - b.offset);
     }
-    await this.#hideTail();
     await target.flush();
   }
 
@@ -171,15 +172,29 @@ class CommitBody implements JobBody {
   async prepare(): Promise<void> {
     const { graph, request, filter, target, held } = this.#scene;
     const { base, backingFile, maskProtocol } = request;
-    await target.flush();
-    const overlays = overlaysOf(filter);
-    for (const overlay of overlays) await nameBacking(overlay, base, { text: backingFile, maskProtocol });
-    held.release();
-    await asking(`the end of ${held.holder}`, () => replaceNode(graph, { from: filter, to: base }));
+    const named = new Set<Node>();
+    const isNew = (overlay: Node): boolean => !named.has(overlay);
+    const change = (transaction: Transaction): boolean => {
+      if (overlaysOf(filter).some(isNew)) return false;
+      held.release();
+      leave(transaction, filter);
+      moveUsers(transaction, { from: filter, to: base });
+      refreshNodes(transaction, [filter, base]);
+      return true;
+    };
+    // Another may have come while the graph was not quiet yet.
+    for (let done = false; !done; ) {
+      await this.#hideTail();
+      await target.flush();
+      for (const overlay of overlaysOf(filter).filter(isNew)) {
+        await nameBacking(overlay, base, { text: backingFile, maskProtocol });
+        named.add(overlay);
+      }
+      done = await asking(`the end of ${held.holder}`, () => reshape(graph, () => [filter, base], change));
+    }
   }
 
   async abort(): Promise<void> {
-    this.#scene.held.release();
-    await takeOut(this.#scene.graph, this.#scene.filter);
+    await this.#scene.held.takeOut();
   }
 }

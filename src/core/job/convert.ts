@@ -141,15 +141,14 @@ async function withBitmaps(
   copyDisk: () => Promise<void>,
 ): Promise<void> {
   const broken = options.bitmaps ?? 'refuse';
-  const held = [...options.sources.map((source) => source.image), target];
-  const [source = target] = held;
-  for (const node of held) node.held = true;
+  const nodes = [...options.sources.map((source) => source.image), target];
+  const [source = target] = nodes;
+  const holds = nodes.map((node) => graph.hold(node, { describe: () => 'the copying of bitmaps' }));
   try {
     await copyDisk();
     await copyBitmaps(bitmapNode(source), bitmapNode(target), { broken, warn: (line) => options.warn?.(line) });
   } finally {
-    for (const node of held) node.held = false;
-    for (const node of held.reverse()) await graph.closeIfUnused(node);
+    for (const hold of holds.reverse()) await hold.release();
   }
 }
 

@@ -44,7 +44,8 @@ export async function recordBaseInUse(graph: BlockGraph, overlay: Node, base: No
     await layer.io.bitmaps.save();
     await layer.entry.flush();
     // Reopened as it is: counts that lag behind are written, too.
-    await changeModes(graph, [{ node: layer, readOnly: layer.modes.readOnly, own: layer.own }]);
+    const same = () => [{ node: layer, readOnly: layer.modes.readOnly, own: layer.own }];
+    await changeModes(graph, { touched: () => [layer], changes: same });
     await backing.record(fingerprintOf(overlay.fileName, backing.fileName, layer.image.generation?.value));
   } catch {
     // As above.

@@ -5,13 +5,11 @@
 import { Closer } from '../async/closer.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import type { BlockGraph } from '../block/graph/block-graph.ts';
-import { whileDrained } from '../block/graph/drain.ts';
-import { linkDown, linksBetween } from '../block/graph/freeze.ts';
+import { assertPassedOn, linkDown, linksBetween } from '../block/graph/freeze.ts';
 import type { Node } from '../block/graph/node.ts';
 import { operations } from '../block/graph/operations.ts';
 import type { Holder } from '../block/graph/refusal.ts';
-import { changeBacking, insertFilter, takeOut } from '../block/graph/reshape.ts';
-import { transact } from '../block/graph/transaction.ts';
+import { changeBacking, openFilter, present, reshape } from '../block/graph/reshape.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
 import { assertRenamable, nameBacking } from './backing-link.ts';
 import { copy } from './copy-engine/copy.ts';
@@ -66,22 +64,22 @@ async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> 
   const undo = new Closer();
   const held = new Holdings(graph, holder);
   const { filterName } = request;
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     await held.makeWritable(top);
-    const filter = await insertFilter(graph, top, {
+    const { main, active, intermediate } = operations.stream;
+    const spec = {
       driver: 'copy-on-read',
       ...(filterName === undefined ? {} : { 'node-name': filterName }),
       ...(bottom ? { bottom: bottom.name } : {}),
+    };
+    const filter = await openFilter(graph, top, spec);
+    const source = await held.putIn(filter, (below) => {
+      assertPassedOn(below, top);
+      if (bottom) held.freeze(filter, bottom);
+      return held.attach(filter, { role: 'filter', permissions: main });
     });
-    filter.held = true;
-    filter.owner = holder;
-    undo.push(() => takeOut(graph, filter));
-    undo.push(() => held.close());
-    const { main, active, intermediate } = operations.stream;
-    const source = held.attach(filter, { role: 'filter', permissions: main });
-    if (bottom) held.freeze(filter, bottom);
-    const body = new StreamBody({ graph, request, top, base, filter, source, held });
+    const body = new StreamBody({ graph, request, top, base, bottom, filter, source, held });
     const job = jobs.add({ ...init, type: 'stream', body });
     undo.push(async () => {
       job.cancel();
@@ -93,7 +91,6 @@ async function setUp(jobs: JobList, plan: Plan, init: InitWithId): Promise<Job> 
     for (const { node } of bottom ? linksBetween(top, bottom) : []) {
       held.hold(job, node, 'intermediate node', intermediate);
     }
-    filter.held = false;
     return job;
   } catch (error) {
     await undo.close().catch(() => undefined);
@@ -129,6 +126,7 @@ interface Scene {
   readonly request: StreamRequest;
   readonly top: Node;
   readonly base: Node | undefined;
+  readonly bottom: Node | undefined;
   readonly filter: Node;
   readonly source: Backend;
   readonly held: Holdings;
@@ -149,7 +147,7 @@ class StreamBody implements JobBody {
     const fetch = async ({ offset, length }: { offset: number; length: number }): Promise<void> => {
       for (;;) {
         try {
-          return await filter.image.prefetch?.(offset, length);
+          return await filter.io.during(filter.image.prefetch?.(offset, length));
         } catch (error) {
           if ((await job.onError('read', onError, error)) === 'ignore') {
             this.#ignored ??= error;
@@ -175,22 +173,38 @@ class StreamBody implements JobBody {
   #ignored: unknown;
 
   async prepare(): Promise<void> {
-    const { graph, request, top, base, filter, held, source } = this.#scene;
+    const { graph, request, top, filter, held, source } = this.#scene;
     await source.flush();
-    if (top.backing) await nameBacking(top, base, { text: request.backingFile, maskProtocol: request.maskProtocol });
-    held.release();
-    const before = top.backing?.node;
-    await whileDrained([filter, ...(base ? [base] : [])], () => {
-      if (before === base) return;
-      transact((transaction) => changeBacking(transaction, top, base));
-      top.backingOverridden = false;
-    });
-    await takeOut(graph, filter);
-    if (before && before !== base) await graph.closeIfUnused(before);
+    for (let done = !top.backing; !done; ) {
+      const base = this.#base();
+      await nameBacking(top, base, { text: request.backingFile, maskProtocol: request.maskProtocol });
+      // Another change may have put something else below what was copied.
+      const touched = () => present([filter, top.backing?.node, this.#base()]);
+      done = await reshape(graph, touched, (transaction) => {
+        if (this.#base() !== base) return false;
+        held.release();
+        if (top.backing?.node === base) return true;
+        changeBacking(transaction, top, base);
+        transaction.add({
+          commit() {
+            top.backingOverridden = false;
+          },
+        });
+        return true;
+      });
+    }
+    await held.takeOut();
+  }
+
+  /** What stays below `top`: the layer that was asked for, unless another has taken its place meanwhile. */
+  #base(): Node | undefined {
+    const { top, base, bottom = top } = this.#scene;
+    const next = bottom.backing?.node;
+    for (let node = next; node; node = node.passedOn?.node) if (node === base) return base;
+    return next;
   }
 
   async abort(): Promise<void> {
-    this.#scene.held.release();
-    await takeOut(this.#scene.graph, this.#scene.filter);
+    await this.#scene.held.takeOut();
   }
 }

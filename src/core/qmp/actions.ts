@@ -152,24 +152,21 @@ const snapshotSync = action({
       nodeName: args['snapshot-node-name'],
       make: args.mode === 'absolute-paths',
     });
-    try {
-      return await putOnTop(graph, node, overlay);
-    } finally {
-      await graph.closeIfUnused(overlay);
-    }
+    return putOnTop(graph, node, overlay);
   },
 });
 
 /** The way back leads the users of the overlay to the node again. */
 async function putOnTop(graph: BlockGraph, node: Node, overlay: Node): Promise<Performed> {
-  await asking(`the snapshot of node '${node.name}' in '${overlay.name}'`, () => addOverlay(graph, node, overlay));
+  const by = { describe: () => `the snapshot of node '${node.name}' in '${overlay.name}'` };
+  await using _hold = graph.hold(overlay, by);
+  await asking(by.describe(), () => addOverlay(graph, node, overlay));
   const undo = async (): Promise<void> => {
-    const { held } = overlay;
-    overlay.held = true;
+    // Nobody had used the node.
+    if (overlay.closing) return;
+    await using _ = graph.hold(overlay, by);
     await replaceNode(graph, { from: overlay, to: node });
     await setBacking(graph, overlay, undefined);
-    overlay.held = held;
-    await graph.closeIfUnused(overlay);
   };
   return { undo, commit: () => recordBaseInUse(graph, overlay, node) };
 }
@@ -222,17 +219,13 @@ const driveBackup = action({
     const make = mode === 'absolute-paths';
     const target = await mirrorTarget(graph, source, { fileName, format, nodeName: undefined, make, sync });
     // Until the job holds it; who lets go of it last closes it, before the job has ended.
-    target.held = true;
-    const release = (): Promise<void> => {
-      target.held = false;
-      return graph.closeIfUnused(target);
-    };
+    const hold = graph.hold(target, { describe: () => `the backup of node '${source.name}'` });
     try {
       const { job, undo } = await prepareBackup(service, target, args);
-      job.atEnd(release);
+      job.atEnd(() => hold.release());
       return { undo, commit: () => begin(job) };
     } catch (error) {
-      await release();
+      await hold.release();
       throw error;
     }
   },

@@ -2,6 +2,7 @@
 import type { BlockGraph } from '../block/graph/block-graph.ts';
 import type { Node } from '../block/graph/node.ts';
 import { openNode } from '../block/graph/open.ts';
+import { holdersOf } from '../block/graph/refusal.ts';
 import type { NodeSpec } from '../block/graph/spec.ts';
 import { BlockError, Usage } from '../errors/block-error.ts';
 import { text } from '../options/fields.ts';
@@ -36,11 +37,19 @@ export function namedNode(graph: BlockGraph, name: string): Node {
 export async function addNode(graph: BlockGraph, spec: NodeSpec): Promise<Node> {
   if (spec['node-name'] === undefined) throw new Usage("'node-name' must be given for the node at the top");
   const node = await openNode(graph, spec);
-  node.held = true;
+  giveToClient(graph, node);
   return node;
 }
 
-/** Who uses a node, for a refusal: "export 'e', node 'top'". */
-export function usersOf(node: Node): string {
-  return [...node.parents].map(({ parent }) => parent.describe()).join(', ');
+const client = { describe: () => 'its client' };
+
+/** From now on `node` is there for its client, who takes it away by its name: `blockdev-del`. */
+export function giveToClient(graph: BlockGraph, node: Node): void {
+  node.added = graph.hold(node, client);
+}
+
+/** Who uses a node or has to do with it now, for a refusal: "export 'e', node 'top'"; empty for nobody but its client. */
+export function usersOf({ parents, holds, added }: Node): string {
+  const others = [...holds].filter((hold) => hold !== added).map(({ by }) => by);
+  return holdersOf([...[...parents].map(({ parent }) => parent), ...others]);
 }

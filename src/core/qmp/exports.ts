@@ -78,7 +78,7 @@ export class Exports {
     try {
       await server.stop();
     } finally {
-      for (const id of [...this.#entries.keys()]) this.#gone(id);
+      for (const entry of [...this.#entries.values()]) this.#gone(entry);
     }
   }
 
@@ -120,15 +120,15 @@ export class Exports {
     }
     if (entry.removing) throw new BlockError(`export '${id}' is being removed already`, { code: 'EBUSY' });
     entry.removing = true;
+    const server = this.#running();
     try {
-      await this.#running().removeExport(entry.served.name, hard);
+      await server.removeExport(entry.served.name, hard);
     } catch (error) {
       entry.removing = false;
-      if (this.#running().exports.has(entry.served.name)) throw error;
-      this.#gone(id);
+      if (!server.exports.has(entry.served.name)) this.#gone(entry);
       throw error;
     }
-    this.#gone(id);
+    this.#gone(entry);
   }
 
   /** The id of the export that clients know by this name. */
@@ -155,10 +155,11 @@ export class Exports {
     if (this.#server) await this.stop();
   }
 
-  #gone(id: string): void {
-    const entry = this.#entries.get(id);
-    this.#entries.delete(id);
-    if (entry) this.#deleted(id);
+  /** The server may have been stopped meanwhile, and another export have got the id. */
+  #gone(entry: Entry): void {
+    if (this.#entries.get(entry.id) !== entry) return;
+    this.#entries.delete(entry.id);
+    this.#deleted(entry.id);
   }
 
   #running(): NbdServer {

@@ -67,18 +67,20 @@ function transfer(disk: Disk, allocation: Allocation): Maybe<void> {
     const tailBytes = bounds.tailTo - (plan.inCluster + plan.length);
     if (headBytes === 0 && tailBytes === 0) return put(disk, allocation, bounds, undefined, undefined);
     const before = headBytes > 0 ? oldContent(disk, head, headBytes) : undefined;
-    const behind = tailBytes > 0 ? oldContent(disk, tail, tailBytes) : undefined;
-    if (before instanceof Promise || behind instanceof Promise) {
+    const readTail = (): Maybe<Old> => (tailBytes > 0 ? oldContent(disk, tail, tailBytes) : undefined);
+    if (before instanceof Promise) {
+      // What fails at once, too, must not leave the other one to nobody.
+      const behind = (async () => readTail())();
       return both(before, behind).then(([first, second]) => put(disk, allocation, bounds, first, second));
     }
-    return put(disk, allocation, bounds, before, behind);
+    return after(readTail(), (behind) => put(disk, allocation, bounds, before, behind));
   });
 }
 
 type Old = Uint8Array | undefined;
 
 /** Both have ended when this does, so that no read is left behind a failed request. */
-async function both(before: Maybe<Old>, behind: Maybe<Old>): Promise<[Old, Old]> {
+async function both(before: Promise<Old>, behind: Promise<Old>): Promise<[Old, Old]> {
   const [first, second] = await Promise.allSettled([before, behind]);
   if (first.status === 'rejected') throw first.reason;
   if (second.status === 'rejected') throw second.reason;

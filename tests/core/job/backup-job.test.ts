@@ -14,6 +14,7 @@ import { driverList } from '../../../src/drivers/index.ts';
 import { makeImage, readDisk } from '../../support/disk.ts';
 import { Random, seeds } from '../../support/random.ts';
 import { tempDir } from '../../support/temp.ts';
+import { holder } from '../block/graph/nodes.ts';
 
 const SIZE = 4 * 1024 * 1024;
 const GRAIN = 65536;
@@ -39,7 +40,7 @@ async function world(wrap: (file: NodeSpec) => NodeSpec = (file) => file): Promi
   const source = await openNode(graph, qcow2('source'), { modes: { readOnly: false } });
   const guest = Backend.attach(graph, source, { user: 'the guest', permissions: operations.write.image });
   const target = await openNode(graph, wrap(qcow2('target')), { modes: { readOnly: false } });
-  target.held = true;
+  graph.hold(target, holder);
   const run = async (options: Partial<BackupOptions>) =>
     (await backupJob(new JobList(), { graph, source, target, sync: 'full', ...options })).job;
   const close = async () => {
@@ -178,10 +179,10 @@ test('what has been copied of a temporary disk is discarded there, and what it k
     { modes: { readOnly: false } },
   );
   const filter = await insertFilter(graph, source, { driver: 'copy-before-write', 'node-name': 'cbw', target: 'kept' });
-  filter.held = true;
+  graph.hold(filter, holder);
   const access = { driver: 'snapshot-access', 'node-name': 'then', file: 'cbw', discard: 'unmap' };
   const view = await openNode(graph, access, { modes: { readOnly: false } });
-  view.held = true;
+  graph.hold(view, holder);
   await scribble(guest, new Random(8), 40);
   await guest.flush();
   const allocated = async () => {

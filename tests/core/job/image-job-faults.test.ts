@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Backend } from '../../../src/core/block/backend/backend.ts';
 import type { Image } from '../../../src/core/block/driver.ts';
-import { openNode } from '../../../src/core/block/graph/open.ts';
 import { operations } from '../../../src/core/block/graph/operations.ts';
 import { BlockError } from '../../../src/core/errors/block-error.ts';
 import { createImage } from '../../../src/core/job/create-image.ts';
+import { addNode } from '../../../src/core/qmp/index.ts';
 import { tempDir } from '../../support/temp.ts';
 import { type Client, type Scene, scene } from '../qmp/client.ts';
 
@@ -112,8 +112,7 @@ describe.each(['EIO', 'ENOSPC'] as const)('%s at every write', (code) => {
     for (let at = 0; at < SIZE; at += 64 * KiB) data.fill(1 + at / (64 * KiB), at, at + 40 * KiB);
     const open = async (): Promise<Image> => {
       const file = { driver: 'file', filename, 'node-name': 'file' };
-      const node = await openNode(graph, { driver: 'qcow2', 'node-name': 'disk', file });
-      node.held = true;
+      await addNode(graph, { driver: 'qcow2', 'node-name': 'disk', file });
       return graph.find('file').image;
     };
     let image = await open();

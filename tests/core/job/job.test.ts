@@ -190,11 +190,14 @@ describe('Job', () => {
     const writer = { parent: backend, node, name: 'x', role: 'filtered' } as const;
     expect(() => memory.graph.attach(writer, operations.write.image)).toThrow(/not shared by test job 'test0'/);
     const done = job.start();
-    await whileDrained(node, async () => {
-      await turn();
-      await turn();
-      expect(job.state).toBe('paused');
-    });
+    await whileDrained(
+      () => [node],
+      async () => {
+        await turn();
+        await turn();
+        expect(job.state).toBe('paused');
+      },
+    );
     expect(job.state).toBe('running');
     body.end = true;
     await done;

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { Backend } from '../../../src/core/block/backend/backend.ts';
+import type { DriverEntry } from '../../../src/core/block/driver.ts';
 import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import type { Node } from '../../../src/core/block/graph/node.ts';
 import { openNode } from '../../../src/core/block/graph/open.ts';
@@ -10,6 +11,7 @@ import { createImage } from '../../../src/core/job/create-image.ts';
 import { driverList } from '../../../src/drivers/index.ts';
 import { Random } from '../../support/random.ts';
 import { tempDir } from '../../support/temp.ts';
+import { holder } from '../block/graph/nodes.ts';
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -20,6 +22,8 @@ export interface ChainSettings {
   readonly seed?: number;
   /** Options put around the file of the layer of that index. */
   wrap?(file: NodeSpec, layer: number): NodeSpec;
+  /** Beside all that there are. */
+  readonly drivers?: readonly DriverEntry[];
 }
 
 export class LiveDisk {
@@ -111,7 +115,7 @@ export class LiveDisk {
       file: { driver: 'file', filename: file },
       ...spec,
     });
-    node.held = true;
+    this.graph.hold(node, holder);
     return node;
   }
 }
@@ -124,10 +128,11 @@ async function read(backend: Backend): Promise<Buffer> {
 
 /** A chain of layers named `l0` (the deepest), `l1`, …, each with random content of its own, all writable. */
 export async function liveDisk(settings: ChainSettings = {}): Promise<LiveDisk> {
-  const { sizes = [4 * MiB, 4 * MiB, 4 * MiB], seed = 1, wrap = (file) => file } = settings;
+  const { sizes = [4 * MiB, 4 * MiB, 4 * MiB], seed = 1, wrap = (file) => file, drivers = [] } = settings;
   const folder = tempDir();
   const random = new Random(seed);
-  const graph = new BlockGraph({ drivers: driverList, references: 'all', warn: () => undefined });
+  const known = { ...driverList, entries: [...driverList.entries, ...drivers] };
+  const graph = new BlockGraph({ drivers: known, references: 'all', warn: () => undefined });
   onTestFinished(() => graph.close().catch(() => undefined));
   let spec: NodeSpec | undefined;
   let model: Buffer = Buffer.alloc(0);

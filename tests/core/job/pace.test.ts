@@ -129,12 +129,15 @@ test.each(jobs)(
     await settled(clock, job);
     expect(clock.waiting).toBe(true);
     const nodes = [...disk.graph.nodes.values()];
-    await whileDrained(nodes, async () => {
-      job.setSpeed(0);
-      for (let n = 0; n < 5; n++) await turn();
-      expect(job.state).toBe('paused');
-      expect(nodes.map((node) => node.io.inFlight).filter((count) => count > 0)).toEqual([]);
-    });
+    await whileDrained(
+      () => nodes,
+      async () => {
+        job.setSpeed(0);
+        for (let n = 0; n < 5; n++) await turn();
+        expect(job.state).toBe('paused');
+        expect(nodes.map((node) => node.io.inFlight).filter((count) => count > 0)).toEqual([]);
+      },
+    );
     job.cancel();
     await expect(job.finished).rejects.toMatchObject({ code: 'ECANCELED' });
   },

@@ -16,6 +16,7 @@ import { JobList } from '../../../src/core/job/job-list.ts';
 import { type CopyMode, copyModes } from '../../../src/core/job/mirror/live-mirror.ts';
 import { activeCommit, liveMirror } from '../../../src/core/job/mirror/start.ts';
 import { stream } from '../../../src/core/job/stream-job.ts';
+import { holder } from '../block/graph/nodes.ts';
 import { type LiveDisk, liveDisk, MiB } from './live.ts';
 
 function writer(disk: LiveDisk, node: Node): Backend {
@@ -61,7 +62,7 @@ describe.each(copyModes)('a mirror, %s', (copyMode) => {
     const disk = await liveDisk();
     const { job, target } = await mirror(disk, copyMode);
     const source = disk.layer(2);
-    source.held = true;
+    disk.graph.hold(source, holder);
     const filter = disk.user.image;
     expect(() => writer(disk, source)).toThrow(refused('l2', "mirror job 'j'"));
     // What it showed of the layers below would change too.
@@ -93,7 +94,7 @@ test('a mirror whose copy mode is changed', async () => {
 
 test('a mirror of a disk that nobody uses', async () => {
   const disk = await liveDisk();
-  disk.layer(2).held = true;
+  disk.graph.hold(disk.layer(2), holder);
   await disk.user.close();
   const { job } = await mirror(disk, 'write-blocking');
   expect(() => writer(disk, disk.layer(2))).toThrow(refused('l2', "mirror job 'j'"));
@@ -145,7 +146,7 @@ test.each([true, false])('a backup of a disk, used before it began: %s', async (
   const disk = await liveDisk();
   const source = disk.layer(2);
   const then = Buffer.from(disk.model);
-  source.held = true;
+  disk.graph.hold(source, holder);
   if (!used) await disk.user.close();
   const target = await disk.target('t', 4 * MiB);
   const { graph } = disk;
@@ -169,14 +170,14 @@ test.each([true, false])('a backup of a disk, used before it began: %s', async (
 test('a copy-before-write filter whose snapshot alone is in use', async () => {
   const disk = await liveDisk();
   const { graph } = disk;
-  disk.layer(2).held = true;
+  disk.graph.hold(disk.layer(2), holder);
   await disk.user.close();
   await disk.target('t', 4 * MiB);
   const filter = await openNode(graph, { driver: 'copy-before-write', 'node-name': 'c', file: 'l2', target: 't' });
-  filter.held = true;
+  graph.hold(filter, holder);
   await writer(disk, disk.layer(2)).close();
   const snapshot = await openNode(graph, { driver: 'snapshot-access', 'node-name': 's', file: 'c' });
-  snapshot.held = true;
+  graph.hold(snapshot, holder);
   expect(() => writer(disk, disk.layer(2))).toThrow(refused('l2', "node 'c'"));
   await writesAbove(disk, filter);
 });

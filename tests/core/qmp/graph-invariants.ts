@@ -24,7 +24,9 @@ function wrongBelow(graph: BlockGraph, node: Node, alive: ReadonlySet<string>): 
   const found: string[] = [];
   for (const edge of node.children.values()) {
     const link = `${node.name}.${edge.name}`;
-    if (graph.nodes.get(edge.node.name) !== edge.node) found.push(`${link} leads to what is gone`);
+    // What was closed by force has users still.
+    const isThere = graph.nodes.get(edge.node.name) === edge.node || graph.closedInUse.has(edge.node);
+    if (!isThere) found.push(`${link} leads to what is gone`);
     if (!edge.node.parents.has(edge)) found.push(`${link} is not known below`);
     if (edge.parent !== node) found.push(`${link} is of another`);
     if (subtree(edge.node).has(node)) found.push(`${node.name} is below itself`);

@@ -300,8 +300,8 @@ function line(name: string, driver: string, children: readonly (readonly [string
 
 /** All that a change could leave half done, a line for each node and each link. */
 function everything(graph: Scene['service']['graph']): string[] {
-  const lines = [...graph.nodes.values()].flatMap(({ name, held, modes, children, parents }) => [
-    `${name} ${held} ${JSON.stringify(modes)} ${[...children.keys()].join()}`,
+  const lines = [...graph.nodes.values()].flatMap(({ name, added, holds, modes, children, parents }) => [
+    `${name} ${added !== undefined} ${holds.size} ${JSON.stringify(modes)} ${[...children.keys()].join()}`,
     ...[...parents].map((edge) => `${edge.parent.describe()} ${edge.name} ${name} ${edge.perm} ${edge.shared}`),
   ]);
   return lines.sort();

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { Random, seeds } from '../../support/random.ts';
 import { tempDirForSuite } from '../../support/temp.ts';
-import { scene } from './client.ts';
+import { Client, scene } from './client.ts';
 import { left, wrong } from './graph-invariants.ts';
 import { RandomUser } from './random-jobs.ts';
 
@@ -18,22 +18,38 @@ const dir = tempDirForSuite();
 /** Commands that were done under any seed. */
 const done = new Set<string>();
 
-test.each(seeds(5))('any commands, with jobs (seed %i)', { timeout: 300_000 }, async (seed) => {
+/** `clients` give a command each, at once, then look whether all is right. */
+async function play(seed: number, clients: number): Promise<void> {
   const folder = fs.mkdtempSync(path.join(dir, 'jobs-'));
   const made = await scene();
   const { client, service } = made;
-  const user = new RandomUser(made, new Random(seed), folder);
-  await client.run('nbd-server-start', { addr: { type: 'unix', data: { path: path.join(folder, 'nbd') } } });
-  for (let n = 0; n < OPERATIONS; n++) {
-    await user.step();
-    expect(wrong(service.graph, service.jobs.all()), `after ${n} operations`).toEqual([]);
+  const random = new Random(seed);
+  const users: RandomUser[] = [];
+  for (let n = 0; n < clients; n++) {
+    const own = new Client(service);
+    await own.run('qmp_capabilities');
+    users.push(
+      new RandomUser({ ...made, client: own }, n === 0 ? random : new Random(random.word()), {
+        folder,
+        mark: 'abcd'.charAt(n),
+      }),
+    );
   }
-  await user.leave();
+  await client.run('nbd-server-start', { addr: { type: 'unix', data: { path: path.join(folder, 'nbd') } } });
+  for (let n = 0; n < OPERATIONS / clients; n++) {
+    await Promise.all(users.map((user) => user.step()));
+    expect(wrong(service.graph, service.jobs.all()), `after ${n} rounds`).toEqual([]);
+  }
+  for (const user of users) await user.leave();
   await Promise.resolve(made[Symbol.asyncDispose]()).catch(() => undefined);
   expect([...service.graph.nodes.keys()]).toEqual([]);
   expect(left(folder)).toEqual([]);
-  for (const name of user.done) done.add(name);
-});
+  for (const user of users) for (const name of user.done) done.add(name);
+}
+
+test.each(seeds(5))('any commands, with jobs (seed %i)', { timeout: 300_000 }, (seed) => play(seed, 1));
+
+test.each(seeds(5))('any commands of several clients at once (seed %i)', { timeout: 300_000 }, (seed) => play(seed, 4));
 
 test.skipIf(process.env.BLOCKYARD_SEED !== undefined)('all kinds of jobs were among them', () => {
   const jobs = [

@@ -14,14 +14,17 @@ export class RandomUser {
   readonly #random: Random;
   readonly #folder: string;
   readonly #backends: Backend[] = [];
+  readonly #mark: string;
   #count = 0;
   /** Names of commands that were done, and not refused. */
   readonly done = new Set<string>();
 
-  constructor(scene: Scene, random: Random, folder: string) {
+  /** `mark`: what tells its names from those of others. */
+  constructor(scene: Scene, random: Random, { folder, mark }: { readonly folder: string; readonly mark: string }) {
     this.#scene = scene;
     this.#random = random;
     this.#folder = folder;
+    this.#mark = mark;
   }
 
   /** One command, or one request of a user of a disk. */
@@ -29,7 +32,7 @@ export class RandomUser {
     const all: readonly (readonly [number, () => Promise<unknown>])[] = [
       [8, () => this.#add()],
       [4, () => this.#stack()],
-      [4, () => this.#ask('blockdev-del', { 'node-name': this.#node() })],
+      [4, () => this.#ask('blockdev-del', { 'node-name': this.#node(), force: this.#random.chance(0.1) })],
       [3, () => this.#insert()],
       [3, () => this.#ask('x-blockyard-remove-filter', { 'node-name': this.#node() })],
       [4, () => this.#reopen()],
@@ -92,14 +95,14 @@ export class RandomUser {
   /** Most jobs are for disks that stay. */
   #top(): string {
     const nodes = [...this.#scene.service.graph.nodes.values()];
-    const tops = nodes.filter((node) => node.driver.name === 'qcow2' && node.held);
+    const tops = nodes.filter((node) => node.driver.name === 'qcow2' && node.added);
     return tops.length === 0 || this.#random.chance(0.2) ? this.#node() : this.#random.pick(tops).name;
   }
 
   /** A disk that nobody uses. */
   #free(): string {
     const nodes = [...this.#scene.service.graph.nodes.values()];
-    const free = nodes.filter((node) => node.driver.name === 'qcow2' && node.held && node.parents.size === 0);
+    const free = nodes.filter((node) => node.driver.name === 'qcow2' && node.added && node.parents.size === 0);
     return free.length === 0 || this.#random.chance(0.15) ? this.#top() : this.#random.pick(free).name;
   }
 
@@ -108,8 +111,12 @@ export class RandomUser {
     return jobs.length === 0 ? 'none' : this.#random.pick(jobs).id;
   }
 
+  #fresh(letter: string): string {
+    return `${letter}${this.#mark}${this.#count++}`;
+  }
+
   #file(): string {
-    return path.join(this.#folder, `f${this.#count++}`);
+    return path.join(this.#folder, this.#fresh('f'));
   }
 
   async #add(): Promise<void> {
@@ -129,9 +136,10 @@ export class RandomUser {
     const file = { driver: 'file', filename };
     await this.#ask('blockdev-add', { ...file, 'node-name': `${name}-file` });
     const options = { driver: 'qcow2', file: `${name}-file`, size: DISK, 'cluster-size': 4096 };
-    await this.#ask('blockdev-create', { 'job-id': `c${this.#count}`, options });
-    await this.#ended(`c${this.#count}`);
-    await this.#ask('job-dismiss', { id: `c${this.#count}` });
+    const id = this.#fresh('c');
+    await this.#ask('blockdev-create', { 'job-id': id, options });
+    await this.#ended(id);
+    await this.#ask('job-dismiss', { id });
     const backing = this.#random.chance(0.3) ? { backing: this.#top() } : {};
     await this.#ask('blockdev-add', { driver: 'qcow2', 'node-name': name, file: `${name}-file`, ...backing });
   }
@@ -239,7 +247,7 @@ export class RandomUser {
 
   #common(): object {
     return {
-      'job-id': this.#random.chance(0.9) ? `j${this.#random.below(6)}` : `x${this.#count++}`,
+      'job-id': this.#random.chance(0.9) ? `j${this.#random.below(6)}` : this.#fresh('x'),
       speed: this.#random.pick([0, 0, 64 * KiB, DISK]),
       'auto-finalize': this.#random.chance(0.8),
       'auto-dismiss': this.#random.chance(0.8),
@@ -283,7 +291,7 @@ export class RandomUser {
       [
         'x-blockdev-amend',
         {
-          'job-id': `x${this.#count++}`,
+          'job-id': this.#fresh('x'),
           'node-name': device,
           options: { driver: 'qcow2', 'lazy-refcounts': this.#random.chance(0.5) },
         },
@@ -339,7 +347,9 @@ export class RandomUser {
     if (!user.attached || user.size < 8192) return;
     const offset = 512 * this.#random.below(user.size / 512 - 8);
     // Where a job ends badly for its users, requests may fail; nothing else may go wrong with them.
-    await Promise.resolve(user.write(offset, Buffer.alloc(4096, this.#random.below(256)))).catch(() => undefined);
+    try {
+      await user.write(offset, Buffer.alloc(4096, this.#random.below(256)));
+    } catch {}
   }
 
   async #leave(): Promise<void> {

@@ -210,7 +210,7 @@ test('children of a quorum come and go under a workload', async () => {
       // One that lacks what was written so far: reads put that right.
       await removeMember(disk.graph, quorum, random.pick(names));
       const node = await openNode(disk.graph, child(`n${n}`), { modes: { readOnly: false } });
-      await addMember(quorum, node);
+      await addMember(disk.graph, quorum, node);
       await readDisk(disk);
     }
   })().finally(() => workload.stop());

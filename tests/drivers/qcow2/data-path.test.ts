@@ -40,6 +40,19 @@ async function contentOf(file: MemoryFile, length: number): Promise<Buffer> {
 }
 
 describe.skipIf(!hasQemuImg)('writing qcow2', () => {
+  it('waits for both parts of a cluster that a write leaves, though one fails at once', async () => {
+    let reads = 0;
+    const read = (): Promise<void> => {
+      if (reads++ > 0) throw new Error('at once');
+      return new Promise((_, reject) => setImmediate(() => reject(new Error('later'))));
+    };
+    const backing = edgeOn({ size: MiB, read, close: async () => undefined }, READ_ONLY, 'backing');
+    const file = made('cluster_size=64k', MiB);
+    const { edge, image: opened } = await openMemory({ file, backing });
+    await expect(edge.write(4096, Buffer.alloc(512))).rejects.toThrow('later');
+    await opened.close();
+  });
+
   it('copies a cluster whose count is larger than a number can be exactly, and counts it down', async () => {
     const file = made('cluster_size=64k,refcount_bits=64', MiB);
     await openMemory({ file }).then(async ({ edge, image: opened }) => {

@@ -6,6 +6,7 @@ import { BlockGraph } from '../../../src/core/block/graph/block-graph.ts';
 import { openNode } from '../../../src/core/block/graph/open.ts';
 import { operations } from '../../../src/core/block/graph/operations.ts';
 import { driverList } from '../../../src/drivers/index.ts';
+import { holder } from '../../core/block/graph/nodes.ts';
 import { peersFor, qemuImgJson } from '../../support/peers.ts';
 import { tempDir } from '../../support/temp.ts';
 
@@ -59,7 +60,7 @@ describe('a window', () => {
   test('leaves the rest of its file to others, who may not resize it', async () => {
     const graph = newGraph();
     const file = await openNode(graph, { driver: 'file', filename: numbered(65_536), 'node-name': 'f' });
-    file.held = true;
+    graph.hold(file, holder);
     const write = operations.write.image;
     await using _low = await open({ driver: 'raw', size: 4096, file: 'f' }, write, graph);
     await using _high = await open({ driver: 'raw', offset: 4096, size: 4096, file: 'f' }, write, graph);

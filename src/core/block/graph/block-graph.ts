@@ -3,11 +3,13 @@ import { BlockError } from '../../errors/block-error.ts';
 import { type Damage, type DamageListener, damageLine } from '../damage.ts';
 import type { DriverList } from '../driver.ts';
 import { ObjectStore } from '../objects/object-store.ts';
-import { assertLinkable } from './changes.ts';
+import { assertLinkable, assertOpen } from './changes.ts';
+import { stayQuiet } from './drain.ts';
 import { Edge, type EdgeParent } from './edge.ts';
-import type { Node } from './node.ts';
+import type { Hold, Node } from './node.ts';
 import { complete, type PermPair, refreshPermissions, setEdgePermissions } from './permissions.ts';
 import type { ReferencePolicy } from './references.ts';
+import type { Holder } from './refusal.ts';
 import { type Transaction, transact } from './transaction.ts';
 
 /**
@@ -42,6 +44,8 @@ export class BlockGraph implements AsyncDisposable {
   readonly damageListeners = new Set<DamageListener>();
   #counter = 0;
   readonly #reserved = new Set<string>();
+  /** Nodes that have begun to close, and not ended. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(settings: GraphSettings) {
     this.settings = settings;
@@ -85,6 +89,18 @@ export class BlockGraph implements AsyncDisposable {
   add(node: Node): void {
     this.#reserved.delete(node.name);
     this.nodes.set(node.name, node);
+    for (const edge of node.children.values()) stayQuiet(edge);
+  }
+
+  /** Keep `node` open, used or not, until that is released. Any number may hold it. Throws for one that is closing. */
+  hold(node: Node, by: Holder): Hold {
+    assertOpen(node);
+    const release = async (): Promise<void> => {
+      if (node.holds.delete(hold)) await this.closeIfUnused(node);
+    };
+    const hold: Hold = { by, release, [Symbol.asyncDispose]: release };
+    node.holds.add(hold);
+    return hold;
   }
 
   /** Link `parent` to `node` with permissions that hold from now on; throws with nothing changed. */
@@ -96,6 +112,7 @@ export class BlockGraph implements AsyncDisposable {
       setEdgePermissions(transaction, edge, permissions);
       refreshPermissions(transaction, [edge.node]);
     });
+    stayQuiet(edge);
     return edge;
   }
 
@@ -116,16 +133,17 @@ export class BlockGraph implements AsyncDisposable {
     if (!node.parents.delete(edge)) return;
     if (parent.node?.children.get(edge.name) === edge) parent.node.children.delete(edge.name);
     if (node.parents.size === 0) this.closedInUse.delete(node);
-    if (node.parents.size > 0 || node.held) {
+    if (node.parents.size > 0 || node.holds.size > 0) {
       transact((transaction) => refreshPermissions(transaction, [node], { loosening: true }));
       return;
     }
     await this.#close(node);
   }
 
-  /** Close `node` when nobody has attached to it. */
+  /** Close `node` when nobody has attached to it, nor holds it. */
   async closeIfUnused(node: Node): Promise<void> {
-    if (node.parents.size === 0 && !node.held && this.nodes.get(node.name) === node) await this.#close(node);
+    const isUsed = node.parents.size > 0 || node.holds.size > 0;
+    if (!isUsed && this.nodes.get(node.name) === node) await this.#close(node);
   }
 
   /** Close `node` below its users, who must not get through to it any more (`force-close.ts`). */
@@ -134,13 +152,14 @@ export class BlockGraph implements AsyncDisposable {
     await this.#close(node);
   }
 
-  /** Close every node that is only held by name, top first, then let the objects go. */
+  /** Close every node that is only held, top first, then let the objects go. */
   async close(): Promise<void> {
     const failures: unknown[] = [];
-    for (const node of this.nodes.values()) node.held = false;
     for (let root = this.#unused(); root; root = this.#unused()) {
       await this.#close(root).catch((error: unknown) => failures.push(error));
     }
+    // Whoever let go of these last hears how that went.
+    while (this.#closing.size > 0) await Promise.allSettled(this.#closing);
     await this.objects.close().catch((error: unknown) => failures.push(error));
     if (failures.length > 0) throw failures[0];
   }
@@ -152,7 +171,9 @@ export class BlockGraph implements AsyncDisposable {
 
   async #close(node: Node): Promise<void> {
     if (this.nodes.get(node.name) === node) this.nodes.delete(node.name);
-    await node.close((edge) => this.detach(edge));
+    const closing = node.close((edge) => this.detach(edge)).finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    await closing;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

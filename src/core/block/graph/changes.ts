@@ -3,7 +3,7 @@
  * waits in between, and the graph must be drained where they are used (`reshape.ts`).
  */
 import { BlockError } from '../../errors/block-error.ts';
-import { subtree } from './drain.ts';
+import { stayQuiet, subtree } from './drain.ts';
 import { Edge } from './edge.ts';
 import type { Node } from './node.ts';
 import { refreshPermissions } from './permissions.ts';
@@ -26,7 +26,12 @@ export function assertLinkable(parent: Node | undefined, node: Node): void {
   if (parent && subtree(node).has(parent)) {
     throw new BlockError(`making '${node.name}' a child of '${parent.name}' would make a cycle`);
   }
-  if (node.closing) throw new BlockError(`node '${node.name}' is being closed`, { code: 'EBUSY' });
+  assertOpen(node);
+}
+
+/** Throws when `node` is being closed, has been, or only waits for that. */
+export function assertOpen(node: Node): void {
+  if (node.closing || node.leaving) throw new BlockError(`node '${node.name}' is being closed`, { code: 'EBUSY' });
 }
 
 /** Have `edge` lead to `to`. Follow with {@link refreshNodes} on both nodes. */
@@ -43,19 +48,22 @@ function link(edge: Edge, to: Node): void {
   edge.node.parents.delete(edge);
   edge.node = to;
   to.parents.add(edge);
+  stayQuiet(edge);
 }
 
 export interface Replacement {
   readonly from: Node;
   readonly to: Node;
-  /** Users that stay where they are, beside jobs, which always do. */
-  readonly except?: (edge: Edge) => boolean;
 }
 
-/** Have the users of `from` use `to`; children of `to` itself, and the nodes that jobs hold, stay. */
-export function moveUsers(transaction: Transaction, { from, to, except }: Replacement): void {
+/**
+ * Have the users of `from` use `to`; children of `to` itself, and the nodes that jobs hold, stay. From a filter that is
+ * being taken out all go but for its own job.
+ */
+export function moveUsers(transaction: Transaction, { from, to }: Replacement): void {
   for (const edge of [...from.parents]) {
-    if (edge.parent.kind === 'job' || edge.parent.node === to || except?.(edge)) continue;
+    const { kind, node } = edge.parent;
+    if (node === to || (kind === 'job' && (!from.leaving || edge.parent === from.owner))) continue;
     moveEdge(transaction, edge, to);
   }
 }
@@ -87,6 +95,7 @@ export function setChild(
 function relink(edge: Edge, parent: Node): void {
   edge.node.parents.add(edge);
   parent.children.set(edge.name, edge);
+  stayQuiet(edge);
 }
 
 function unlink(edge: Edge, parent: Node): void {

@@ -8,16 +8,19 @@ import type { Node } from './node.ts';
  * as far as that can be done.
  */
 export async function closeByForce(graph: BlockGraph, node: Node): Promise<void> {
-  await whileDrained(node, async () => {
-    for (const above of topFirst(node)) {
-      if (!above.modes.readOnly) await above.io.flushAll().catch(() => undefined);
-    }
-    node.held = false;
-    node.io.retire();
-    await graph.closeUsed(node);
-    // Requests that stopped since they failed are to see it too.
-    for (const above of topFirst(node)) for (const { parent } of above.parents) parent.closedBelow?.();
-  });
+  await whileDrained(
+    () => [node],
+    async () => {
+      for (const above of topFirst(node)) {
+        if (!above.modes.readOnly) await above.io.flushAll().catch(() => undefined);
+      }
+      node.added = undefined;
+      node.io.retire();
+      await graph.closeUsed(node);
+      // Requests that stopped since they failed are to see it too.
+      for (const above of topFirst(node)) for (const { parent } of above.parents) parent.closedBelow?.();
+    },
+  );
 }
 
 /** The nodes above, each before those below it as far as depth goes, and the node itself. */

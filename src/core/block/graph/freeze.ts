@@ -21,6 +21,12 @@ export function linksBetween(top: Node, bottom: Node): Edge[] {
   return links;
 }
 
+/** Throws when `wanted` is not what `node` passes on, or is itself: another layer has come between them. */
+export function assertPassedOn(node: Node, wanted: Node): void {
+  for (let at: Node | undefined = node; at; at = at.passedOn?.node) if (at === wanted) return;
+  throw new BlockError(`the users of node '${wanted.name}' use '${node.name}' on top of it now`, { code: 'EBUSY' });
+}
+
 /**
  * Keep the links from `top` down to `bottom` as they are. Throws, with nothing frozen, when one is frozen by another
  * or leads to a node that its job must be able to take out. Returns how to let them go again. A holder holds one chain.

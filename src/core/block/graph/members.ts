@@ -9,31 +9,39 @@ import { reshape } from './reshape.ts';
 import type { Transaction } from './transaction.ts';
 
 /** Give `parent` another child. Throws with nothing changed. */
-export async function addMember(parent: Node, node: Node): Promise<void> {
+export function addMember(graph: BlockGraph, parent: Node, node: Node): Promise<void> {
   const members = membersOf(parent);
-  await reshape([parent, node], (transaction) => {
-    const name = members.nameFor(node.io.size);
-    setChild(transaction, parent, { name, role: members.role, node });
-    settle(transaction, parent, node);
-  });
+  return reshape(
+    graph,
+    () => [parent, node],
+    (transaction) => {
+      const name = members.nameFor(node.io.size);
+      setChild(transaction, parent, { name, role: members.role, node });
+      settle(transaction, parent, node);
+    },
+  );
 }
 
 /** Take a child, by the name of its edge, from `parent`; it closes where nobody else uses it. Throws with nothing changed. */
-export async function removeMember(graph: BlockGraph, parent: Node, name: string): Promise<void> {
+export function removeMember(graph: BlockGraph, parent: Node, name: string): Promise<void> {
   const members = membersOf(parent);
-  const edge = edgesOf(parent, members).find((each) => each.name === name);
-  if (!edge) {
+  const child = (): Node => {
+    const edge = edgesOf(parent, members).find((each) => each.name === name);
+    if (edge) return edge.node;
     throw new BlockError(`node '${parent.name}' has no child '${name}' of those that can be taken away`, {
       code: 'ENOENT',
     });
-  }
-  const { node } = edge;
-  await reshape([parent, node], (transaction) => {
-    members.assertRemovable(name);
-    setChild(transaction, parent, { name, role: members.role, node: undefined });
-    settle(transaction, parent, node);
-  });
-  await graph.closeIfUnused(node);
+  };
+  return reshape(
+    graph,
+    () => [parent, child()],
+    (transaction) => {
+      const node = child();
+      members.assertRemovable(name);
+      setChild(transaction, parent, { name, role: members.role, node: undefined });
+      settle(transaction, parent, node);
+    },
+  );
 }
 
 function membersOf({ image, driver, name }: Node): MembersCapability {

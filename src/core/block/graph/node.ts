@@ -6,6 +6,7 @@ import type { RecordedRequests } from '../recorded.ts';
 import type { DetectZeroes } from '../request/detect-zeroes.ts';
 import { NodeIo } from '../request/node-io.ts';
 import type { CommonOptions } from './common-options.ts';
+import type { Drain } from './drain.ts';
 import type { Edge, EdgeParent, RequestTarget } from './edge.ts';
 import type { Holder } from './refusal.ts';
 
@@ -31,9 +32,21 @@ export interface NodeInit {
   readonly backingOverridden: boolean;
 }
 
+/** How many jobs need a node that they were lent, and what was said of its modes before. */
+export interface Lent {
+  jobs: number;
+  readonly own: CommonOptions;
+}
+
+/** Somebody's word that a node is not to close; `release` takes it back, once, and closes what nobody else needs. */
+export interface Hold extends AsyncDisposable {
+  readonly by: Holder;
+  release(): Promise<void>;
+}
+
 /**
  * An opened image: a driver instance with named child edges. It lives as long as an edge leads to it,
- * or as long as a user keeps it by name (`held`).
+ * or as long as somebody holds it (`BlockGraph.hold`).
  */
 export class Node implements EdgeParent {
   readonly kind = 'node';
@@ -53,17 +66,21 @@ export class Node implements EdgeParent {
   own: CommonOptions;
   options: Readonly<Record<string, unknown>>;
   modes: OpenModes;
-  /** Kept by name although nothing above uses it. */
-  held = false;
+  /** Those who keep it open although nothing above need use it; for `BlockGraph.hold` to change. */
+  readonly holds = new Set<Hold>();
+  /** Of these that of the client that gave it its name, until that takes it away. */
+  added: Hold | undefined;
   /** A filter whose users have gone to what it filters: it needs nothing of that any more. */
   leaving = false;
-  /** Opened read-only, it can be written to while jobs need that (`lend.ts`): how many, and what was said of its modes. */
-  lent: { jobs: number; readonly own: CommonOptions } | undefined;
+  /** Opened read-only, it can be written to while jobs need that (`lend.ts`). */
+  lent: Lent | undefined;
   /** The job whose filter it is: that must be able to take it out at any time, so no other may hold the link to it. */
   owner: Holder | undefined;
   readonly children = new Map<string, Edge>();
   readonly parents = new Set<Edge>();
   #closed: Promise<void> | undefined;
+  /** Quiet moments that it is part of; for `drain.ts` to change. */
+  readonly drains = new Set<Drain>();
   #drained = 0;
   readonly #objects: readonly ObjectUse[];
 

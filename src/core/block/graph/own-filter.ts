@@ -25,7 +25,7 @@ export interface OwnFilter {
 const NO_OPTIONS: OptionSchema = defineOptions({});
 const NOTHING = { perm: 0, shared: 15 };
 
-/** A node of a filter on top of `below` that nobody uses yet; its job holds it, or closes it with `closeIfUnused`. */
+/** A node of a filter on top of `below` that nobody uses yet, for its job to hold. */
 export async function makeFilter(graph: BlockGraph, filter: OwnFilter): Promise<Node> {
   const { below, others = [] } = filter;
   const name = graph.reserveName(filter.name);
@@ -49,7 +49,6 @@ export async function makeFilter(graph: BlockGraph, filter: OwnFilter): Promise<
       probed: false,
       backingOverridden: false,
     });
-    node.owner = filter.owner;
     transact((transaction) => refreshPermissions(transaction, [node]));
     graph.add(node);
     return node;

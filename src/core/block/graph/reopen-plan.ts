@@ -44,7 +44,7 @@ export interface ChildChange {
   readonly to: Node | undefined;
 }
 
-export async function planReopening(graph: BlockGraph, requests: readonly Reopening[]): Promise<Plan[]> {
+export function planReopening(graph: BlockGraph, requests: readonly Reopening[]): Plan[] {
   const planner = new Planner(graph);
   for (const { node, spec } of requests) planner.add(node, spec, defaultModes);
   return [...planner.plans.values()];

@@ -8,6 +8,7 @@
  */
 
 import { isDeepStrictEqual } from 'node:util';
+import { Closer } from '../../async/closer.ts';
 import { NotSupported } from '../../errors/block-error.ts';
 import type { ReopenCapability } from '../driver.ts';
 import type { BlockGraph } from './block-graph.ts';
@@ -23,26 +24,45 @@ type Prepared = Awaited<ReturnType<ReopenCapability['prepare']>>;
 
 /** Reopen; throws with everything as it was. */
 export async function reopenNodes(graph: BlockGraph, requests: readonly Reopening[]): Promise<void> {
-  const plans = await planReopening(graph, requests);
-  const dropped = plans.flatMap(({ children }) => children.flatMap(({ edge }) => (edge ? [edge.node] : [])));
-  const added = plans.flatMap(({ children }) => children.flatMap(({ to }) => (to ? [to] : [])));
-  const touched = [...new Set([...plans.map(({ node }) => node), ...dropped, ...added])];
-  await whileDrained(touched, () => carryOut(bottomUp(plans)));
+  await carryOut(graph, () => planReopening(graph, requests));
   // What the user says of a node from now on holds, whoever was lent it before.
   for (const { node } of requests) node.lent = undefined;
-  for (const node of dropped) await graph.closeIfUnused(node);
+}
+
+export interface ModeChanges {
+  /** What they are decided by, beside the nodes that they are of. */
+  readonly touched: () => Iterable<Node>;
+  /** Asked again once all is quiet, as {@link touched} is. */
+  readonly changes: () => readonly ModeChange[];
+  /** Done in the same quiet moment, after them. */
+  readonly done?: () => void;
 }
 
 /** Let nodes be written to, or not any more; throws with everything as it was. */
-export async function changeModes(graph: BlockGraph, changes: readonly ModeChange[]): Promise<void> {
-  const plans = planModes(graph, changes);
-  await whileDrained(
-    plans.map(({ node }) => node),
-    () => carryOut(bottomUp(plans)),
-  );
+export function changeModes(graph: BlockGraph, { touched, changes, done }: ModeChanges): Promise<void> {
+  return carryOut(graph, () => planModes(graph, changes()), { touched, done });
 }
 
-async function carryOut(plans: readonly Plan[]): Promise<void> {
+async function carryOut(
+  graph: BlockGraph,
+  plan: () => Plan[],
+  { touched = () => [], done }: Partial<ModeChanges> = {},
+): Promise<void> {
+  await using holds = new Closer();
+  const all = (): Node[] => [...touched(), ...plan().flatMap(({ node, children }) => [node, ...endsOf(children)])];
+  const change = async (): Promise<void> => {
+    const plans = bottomUp(plan());
+    for (const node of new Set(plans.flatMap((each) => [each.node, ...endsOf(each.children)]))) {
+      const hold = graph.hold(node, { describe: () => `the reopening of node '${node.name}'` });
+      holds.push(hold.release);
+    }
+    await switchOver(plans);
+    done?.();
+  };
+  await whileDrained(all, change, { alone: true });
+}
+
+async function switchOver(plans: readonly Plan[]): Promise<void> {
   const prepared: Prepared[] = [];
   try {
     // From the top, since what is flushed above lands below.

@@ -70,14 +70,20 @@ async function quietly<T>(
   operation: OperationName & `snapshot-${string}`,
   action: (owner: SnapshotNode) => Promise<T>,
 ): Promise<T> {
-  const owner = snapshotNode(node);
-  if (!owner) {
+  const owner = (): SnapshotNode => {
+    const found = snapshotNode(node);
+    if (found) return found;
     throw noSnapshots(node);
-  }
+  };
+  owner();
   const parent: EdgeParent = { kind: 'job', describe: () => `${operation} of '${node.fileName}'` };
   const edge = graph.attach({ parent, node, name: 'snapshot', role: 'filtered' }, operations[operation].image);
   try {
-    return await whileDrained(owner.node, () => action(owner));
+    return await whileDrained(
+      () => [owner().node],
+      () => action(owner()),
+      { alone: true },
+    );
   } finally {
     await graph.detach(edge);
   }

@@ -72,7 +72,9 @@ export interface ChainRange {
  */
 export function chainStatus(top: Node, base: Node | undefined, range: ChainRange): Maybe<ChainExtent> {
   const length = Math.min(range.length, Math.max(0, top.io.size - range.offset));
-  return length > 0 ? new Descent(top, base, { ...range, length }).run() : NOTHING;
+  if (length === 0) return NOTHING;
+  // Between two layers the chain must not change.
+  return top.io.during(new Descent(top, base, { ...range, length }).run());
 }
 
 /** One walk down a chain: in a loop, since files choose how many layers there are. */

@@ -130,6 +130,11 @@ export class NodeIo {
     return this.#requests.whenIdle();
   }
 
+  /** Have work of several steps be a request in flight, between them too: whoever waits for a quiet moment waits for it. */
+  during<T>(work: Maybe<T>): Maybe<T> {
+    return this.#requests.during(work);
+  }
+
   read(offset: number, buf: Uint8Array): Maybe<void> {
     const length = buf.length;
     const image = this.#image;

@@ -4,15 +4,14 @@ import { defaultGranularity } from '../../bitmap/index.ts';
 import type { Backend } from '../../block/backend/backend.ts';
 import type { BlockGraph } from '../../block/graph/block-graph.ts';
 import { moveUsers, refreshNodes } from '../../block/graph/changes.ts';
-import { whileDrained } from '../../block/graph/drain.ts';
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { infoOf } from '../../block/graph/image-info.ts';
 import type { Node } from '../../block/graph/node.ts';
 import { type OperationPart, operations } from '../../block/graph/operations.ts';
 import { makeFilter } from '../../block/graph/own-filter.ts';
 import { asking, type Holder } from '../../block/graph/refusal.ts';
-import { changeBacking, leave, replaceNode, takeOut } from '../../block/graph/reshape.ts';
-import { transact } from '../../block/graph/transaction.ts';
+import { leave, reshape, setBacking } from '../../block/graph/reshape.ts';
+import type { Transaction } from '../../block/graph/transaction.ts';
 import { Perm } from '../../block/permissions-bits.ts';
 import { Usage } from '../../errors/block-error.ts';
 import type { ErrorPolicy } from '../error-policy.ts';
@@ -50,7 +49,7 @@ export interface LiveMirrorRequest extends MirrorSettings {
   readonly replaces?: Node | undefined;
   /** The target reads as zeroes all over. */
   readonly targetReadsZero?: boolean | undefined;
-  /** On completion the target gets the backing file of the source (or with sync `none` the source) where it has none. */
+  /** The target gets the backing file of the source (or with sync `none` the source) where it has none. */
   readonly sourceBacking?: boolean | undefined;
 }
 
@@ -76,8 +75,6 @@ export async function liveMirror(
   const { source, target, sync, replaces, sourceBacking = false } = request;
   if (source === target) throw new Usage(`node '${source.name}' cannot be mirrored to itself`);
   if (replaces) assertReplaceable(source, replaces);
-  const base = sync === 'top' ? belowTop(source) : undefined;
-  const backing = sync === 'none' ? source : belowTop(source);
   return setUp(jobs, graph, {
     type: 'mirror',
     settings: request,
@@ -87,7 +84,6 @@ export async function liveMirror(
     rows: { ...operations['mirror-live'], intermediate: undefined },
     options: {
       sync,
-      base,
       targetReadsZero: request.targetReadsZero ?? false,
       endWhenReady: false,
       growTarget: false,
@@ -95,7 +91,7 @@ export async function liveMirror(
     },
     // The users of the source stand on the filter, which goes.
     replaces: replaces === source ? undefined : replaces,
-    newBacking: sourceBacking && !target.backing ? backing : undefined,
+    sourceBacking,
   });
 }
 
@@ -109,21 +105,16 @@ export async function activeCommit(
   const { top, base, endWhenReady = false } = request;
   if (top === base) throw new Usage(`node '${top.name}' cannot be committed into itself`);
   linksBetween(top, base);
-  const target = operations['commit-active'].target;
-  const grows = base.io.size < top.io.size;
   return setUp(jobs, graph, {
     type: 'commit',
     settings: request,
     init,
     source: top,
     target: base,
-    rows: {
-      ...operations['commit-active'],
-      target: grows ? { ...target, perm: target.perm | Perm.RESIZE } : target,
-    },
-    options: { sync: 'top', base, targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
+    rows: operations['commit-active'],
+    options: { sync: 'top', targetReadsZero: false, endWhenReady, growTarget: true, offload: true },
     replaces: undefined,
-    newBacking: undefined,
+    sourceBacking: false,
   });
 }
 
@@ -140,12 +131,9 @@ interface Plan {
     /** Present where the target is a layer below the source. */
     readonly intermediate: OperationPart | undefined;
   };
-  readonly options: Pick<
-    LiveMirrorOptions,
-    'sync' | 'base' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'
-  >;
+  readonly options: Pick<LiveMirrorOptions, 'sync' | 'targetReadsZero' | 'endWhenReady' | 'growTarget' | 'offload'>;
   readonly replaces: Node | undefined;
-  readonly newBacking: Node | undefined;
+  readonly sourceBacking: boolean;
 }
 
 function setUp(jobs: JobList, graph: BlockGraph, plan: Plan): Promise<Job> {
@@ -158,7 +146,7 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
   const granularity = await granularityOf(settings.granularity, target);
   const undo = new Closer();
   const held = new Holdings(graph, holder);
-  undo.push(() => held.giveBack());
+  undo.push(() => held.close());
   try {
     // A layer below was opened as a backing file is; another target is for the user to open for writing.
     if (rows.intermediate) await held.makeWritable(target);
@@ -169,15 +157,12 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
       owner: holder,
       make: (file) => new MirrorFilter(file, rows.intermediate !== undefined),
     });
-    undo.push(() => takeDown(graph, filter));
-    undo.push(() => held.close());
-    filter.held = true;
-    await replaceNode(graph, { from: source, to: filter });
-    const from = held.attach(source, { role: 'source', permissions: rows.source });
-    const to = held.attach(target, { role: 'target', permissions: rows.target });
-    if (rows.intermediate) held.freeze(filter, target);
-    const scene = { graph, plan, filter, held, source: from, target: to };
-    const body = bodyOf(scene, granularity);
+    const { base, ...ends } = await held.putIn(filter, (below) => takeEnds(held, { ...plan, source: below }, filter));
+    const scene = { graph, plan, filter, held, ...ends };
+    // At once: where a write fills a part of one of its clusters, the other part is read from there.
+    const backing = plan.options.sync === 'none' ? scene.source.image : base;
+    if (plan.sourceBacking && !target.backing) await setBacking(graph, target, backing);
+    const body = bodyOf(scene, base, granularity);
     const made = jobs.add({ speed: settings.speed ?? 0, ...plan.init, type: plan.type, body });
     undo.push(async () => {
       made.cancel();
@@ -185,14 +170,29 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
     });
     holdAll(made, scene);
     const image = imageOf(filter);
-    image.target = to.root;
+    image.target = scene.target.root;
     image.observer = body;
-    filter.held = false;
     return made;
   } catch (error) {
     await undo.close().catch(() => undefined);
     throw error;
   }
+}
+
+/** Both ends, and what is not copied: that must stay below the source as it is. */
+function takeEnds(held: Holdings, { source, target, rows, options }: Plan, filter: Node) {
+  const base = rows.intermediate ? target : options.sync === 'top' ? belowTop(source) : undefined;
+  if (base) held.freeze(rows.intermediate ? filter : source, base);
+  // The base of an active commit grows with it.
+  const grows = rows.intermediate && target.io.size < source.io.size ? Perm.RESIZE : 0;
+  // Below what the target has itself it may show the source, which is written to.
+  const below = options.sync === 'none' ? { sharedBelow: Perm.WRITE | Perm.WRITE_UNCHANGED } : {};
+  const into = { ...rows.target, ...below, perm: rows.target.perm | grows };
+  return {
+    base,
+    source: held.attach(source, { role: 'source', permissions: rows.source }),
+    target: held.attach(target, { role: 'target', permissions: into }),
+  };
 }
 
 /** What the job has in the graph. */
@@ -205,21 +205,22 @@ interface Scene {
   readonly held: Holdings;
 }
 
-function holdAll(job: Job, { plan, filter, held }: Scene): void {
+function holdAll(job: Job, { plan, filter, held, source }: Scene): void {
   const { rows } = plan;
   held.giveTo(job);
   held.hold(job, filter, 'main node', rows.main);
   if (!rows.intermediate) return;
-  for (const { node } of linksBetween(plan.source, plan.target)) {
+  for (const { node } of linksBetween(source.image, plan.target)) {
     if (node !== plan.target) held.hold(job, node, 'intermediate node', rows.intermediate);
   }
 }
 
-function bodyOf(scene: Scene, granularity: number): LiveMirror {
+function bodyOf(scene: Scene, base: Node | undefined, granularity: number): LiveMirror {
   const { settings, options } = scene.plan;
   const { bufSize = BUF_SIZE } = settings;
   return new LiveMirror({
     ...options,
+    base,
     source: scene.source,
     target: scene.target,
     granularity,
@@ -230,43 +231,39 @@ function bodyOf(scene: Scene, granularity: number): LiveMirror {
     onTargetError: settings.onTargetError ?? 'report',
     finish: (how, catchUp) => asking(`the end of ${scene.held.holder}`, () => finish(scene, how, catchUp)),
     abandon: async () => {
-      scene.held.release();
-      await takeDown(scene.graph, scene.filter);
+      stopObserving(scene.filter);
+      await scene.held.takeOut();
     },
   });
 }
 
 /** The end of a job: the last of the data, then all users at once to where they go on. */
 async function finish(scene: Scene, how: 'complete' | 'settle', catchUp: () => Promise<void>): Promise<void> {
-  const { graph, plan, filter, held } = scene;
-  const from = (how === 'complete' && plan.replaces) || filter;
-  // The graph may have changed meanwhile.
-  if (from !== filter) assertReplaceable(plan.source, from);
-  await whileDrained([filter, plan.target, from], async () => {
-    await catchUp();
+  const { graph, plan, filter, held, source } = scene;
+  const isComplete = how === 'complete';
+  const from = (isComplete && plan.replaces) || filter;
+  // Filters may have been put on the source meanwhile.
+  const below = (): Node => filter.passedOn?.node ?? source.image;
+  const touched = (): Node[] => {
+    if (from !== filter) assertReplaceable(source.image, from);
+    return [from, filter, plan.target, below()];
+  };
+  const change = (transaction: Transaction): void => {
+    const nodes = touched();
     // Nobody else may write to the target while the job does, and from now on others do.
     held.release();
-    // Filters may have been put on the source meanwhile.
-    const below = filter.passedOn?.node ?? plan.source;
-    const to = how === 'complete' ? plan.target : below;
-    transact((transaction) => {
-      transaction.add({ abort: stopObserving(filter) });
-      leave(transaction, filter);
-      if (how === 'complete' && plan.newBacking) changeBacking(transaction, plan.target, plan.newBacking);
-      moveUsers(transaction, { from, to });
-      if (from !== filter) moveUsers(transaction, { from: filter, to: below });
-      refreshNodes(transaction, [...new Set([from, filter, to, below])]);
-    });
-  });
+    transaction.add({ abort: stopObserving(filter) });
+    leave(transaction, filter);
+    const to = isComplete ? plan.target : below();
+    moveUsers(transaction, { from, to });
+    // Whoever is still there: all of them where another node is replaced, and the target where it is an overlay.
+    moveUsers(transaction, { from: filter, to: below() });
+    refreshNodes(transaction, nodes);
+  };
+  const { readOnly } = source.image.modes;
+  await reshape(graph, touched, change, catchUp);
   // Users who could write still can.
-  if (how === 'complete' && !plan.source.modes.readOnly) await held.giveBack({ keep: true });
-  await graph.closeIfUnused(from);
-}
-
-async function takeDown(graph: BlockGraph, filter: Node): Promise<void> {
-  if (filter.closing) return;
-  stopObserving(filter);
-  await takeOut(graph, filter);
+  if (isComplete && !readOnly) await held.giveBack({ keep: true });
 }
 
 /** The filter only passes on from now on; returns how to take that back. */

@@ -1,14 +1,16 @@
 /** Changes of a graph in use: snapshots put on top, filters put in and taken out. */
+import { whileDrained } from '../../block/graph/drain.ts';
 import { linksBetween } from '../../block/graph/freeze.ts';
 import { lendWritable } from '../../block/graph/lend.ts';
 import { addMember, removeMember } from '../../block/graph/members.ts';
+import type { Node } from '../../block/graph/node.ts';
 import { asking } from '../../block/graph/refusal.ts';
-import { insertFilter, removeFilter, reshape } from '../../block/graph/reshape.ts';
+import { insertFilter, removeFilter } from '../../block/graph/reshape.ts';
 import type { NodeSpec } from '../../block/graph/spec.ts';
 import { Usage } from '../../errors/block-error.ts';
 import { assertRenamable } from '../../job/backing-link.ts';
 import { anything, text } from '../../options/fields.ts';
-import { namedNode, nodeName } from '../block-nodes.ts';
+import { giveToClient, namedNode, nodeName } from '../block-nodes.ts';
 import { type AnyCommand, command } from '../record.ts';
 import { named } from '../shape.ts';
 
@@ -23,16 +25,16 @@ const changeBackingFile = command({
   async run(args, { service: { graph } }) {
     const device = namedNode(graph, args.device);
     const node = namedNode(graph, args['image-node-name']);
-    linksBetween(device, node);
-    assertRenamable(node);
-    const text = args['backing-file'];
+    const touched = (): Node[] => {
+      linksBetween(device, node);
+      assertRenamable(node);
+      return [node];
+    };
+    const [text, format] = args['backing-file'] === '' ? [] : [args['backing-file'], node.image.backing?.format];
+    touched();
     const giveBack = await asking(`change-backing-file of node '${node.name}'`, () => lendWritable(graph, node));
     try {
-      await reshape([node], () => undefined);
-      await node.image.backing?.change?.(
-        text === '' ? undefined : text,
-        text === '' ? undefined : node.image.backing.format,
-      );
+      await whileDrained(touched, () => node.image.backing?.change?.(text, format), { alone: true });
     } finally {
       await giveBack();
     }
@@ -50,15 +52,12 @@ const insert = command({
     ),
   },
   features: ['unstable'],
-  async run({ 'node-name': name, filter }, { service }) {
-    const below = namedNode(service.graph, name);
+  async run({ 'node-name': name, filter }, { service: { graph } }) {
+    const below = namedNode(graph, name);
     const spec = filter as NodeSpec;
-    const node = await asking(`the insertion of a filter on node '${below.name}'`, () =>
-      insertFilter(service.graph, below, spec),
-    );
     // What a client has named is its own to take away.
-    node.held = spec['node-name'] !== undefined;
-    await service.graph.closeIfUnused(node);
+    const also = spec['node-name'] === undefined ? undefined : (node: Node) => giveToClient(graph, node);
+    await asking(`the insertion of a filter on node '${below.name}'`, () => insertFilter(graph, below, spec, also));
   },
 });
 
@@ -87,7 +86,7 @@ const changeChildren = command({
     const parent = namedNode(graph, name);
     const added = node === undefined ? undefined : namedNode(graph, node);
     await asking(`the change of the children of node '${name}'`, async () => {
-      if (added) await addMember(parent, added);
+      if (added) await addMember(graph, parent, added);
       else if (child !== undefined) await removeMember(graph, parent, child);
     });
   },

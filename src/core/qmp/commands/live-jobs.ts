@@ -64,21 +64,18 @@ const driveMirror = command({
       make: args.mode === 'absolute-paths',
       sync: args.sync,
     });
-    try {
-      const settings = { ...mirrorSettings(args), unmap: args.unmap };
-      const made = args.mode === 'absolute-paths' && args.sync === 'full';
-      const request = { ...settings, source, target, sync: args.sync, replaces };
-      begin(
-        await liveMirror(
-          jobs,
-          graph,
-          { ...request, targetReadsZero: made, sourceBacking: args.sync !== 'full' },
-          initOf(args),
-        ),
-      );
-    } finally {
-      await graph.closeIfUnused(target);
-    }
+    await using _ = graph.hold(target, { describe: () => `the mirror of node '${source.name}'` });
+    const settings = { ...mirrorSettings(args), unmap: args.unmap };
+    const made = args.mode === 'absolute-paths' && args.sync === 'full';
+    const request = { ...settings, source, target, sync: args.sync, replaces };
+    begin(
+      await liveMirror(
+        jobs,
+        graph,
+        { ...request, targetReadsZero: made, sourceBacking: args.sync !== 'full' },
+        initOf(args),
+      ),
+    );
   },
 });
 

@@ -34,15 +34,13 @@ const blockdevDel = command({
   },
   async run({ 'node-name': name, force }, { service: { graph } }) {
     const node = namedNode(graph, name);
-    if (!node.held) {
+    if (!node.added) {
       throw new BlockError(`node '${name}' was not added by name, it closes with what uses it`, { code: 'EBUSY' });
     }
-    if (node.parents.size > 0 && !force) {
-      throw new BlockError(`node '${name}' is in use by ${usersOf(node)}`, { code: 'EBUSY' });
-    }
-    if (node.parents.size > 0) return closeByForce(graph, node);
-    node.held = false;
-    await graph.closeIfUnused(node);
+    const users = usersOf(node);
+    if (users === '') return node.added.release();
+    if (!force) throw new BlockError(`node '${name}' is in use by ${users}`, { code: 'EBUSY' });
+    await closeByForce(graph, node);
   },
 });
 

@@ -62,17 +62,20 @@ const transaction = command({
     const group = properties?.['completion-mode'] === 'grouped' ? groupFor(asked) : undefined;
     const { graph, jobs } = service;
     const performed: Performed[] = [];
-    await whileDrained([...service.graph.nodes.values()], async () => {
-      try {
-        for (const { type, data } of asked) {
-          const found = byName.get(type);
-          if (found) performed.push(await found.perform(data as never, { graph, jobs, ...group }));
+    await whileDrained(
+      () => graph.nodes.values(),
+      async () => {
+        try {
+          for (const { type, data } of asked) {
+            const found = byName.get(type);
+            if (found) performed.push(await found.perform(data as never, { graph, jobs, ...group }));
+          }
+        } catch (error) {
+          for (const { undo } of performed.reverse()) await undo();
+          throw error;
         }
-      } catch (error) {
-        for (const { undo } of performed.reverse()) await undo();
-        throw error;
-      }
-    });
+      },
+    );
     for (const { commit } of performed) await commit?.();
   },
 });

@@ -91,20 +91,23 @@ describe('a backend', () => {
     const { backend, spy } = await over({});
     const buf = Buffer.alloc(512);
     let work: Promise<unknown> = Promise.resolve();
-    await whileDrained(backend.image, async () => {
-      work = Promise.all([
-        backend.read(0, buf),
-        backend.readv(0, [buf, buf]),
-        backend.write(0, buf),
-        backend.writev(0, [buf, buf]),
-        backend.zero(0, 512),
-        backend.discard(0, 512),
-        backend.truncate(4096),
-        backend.copyRangeTo(0, backend, 512, 512),
-      ]);
-      await new Promise((resolve) => setImmediate(resolve));
-      expect(spy.lines()).toEqual(['open 0+0']);
-    });
+    await whileDrained(
+      () => [backend.image],
+      async () => {
+        work = Promise.all([
+          backend.read(0, buf),
+          backend.readv(0, [buf, buf]),
+          backend.write(0, buf),
+          backend.writev(0, [buf, buf]),
+          backend.zero(0, 512),
+          backend.discard(0, 512),
+          backend.truncate(4096),
+          backend.copyRangeTo(0, backend, 512, 512),
+        ]);
+        await new Promise((resolve) => setImmediate(resolve));
+        expect(spy.lines()).toEqual(['open 0+0']);
+      },
+    );
     await work;
     expect(spy.log.length).toBeGreaterThan(6);
     await backend.close();

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { Backend } from '../../../../src/core/block/backend/backend.ts';
 import { whileDrained } from '../../../../src/core/block/graph/drain.ts';
 import { operations } from '../../../../src/core/block/graph/operations.ts';
-import { makeNode } from './nodes.ts';
+import { holder, makeNode } from './nodes.ts';
 import { testGraph } from './support.ts';
 
 const use = { user: 'the test', permissions: operations.write.image };
@@ -29,11 +29,14 @@ describe('a drained node', () => {
     });
     const backend = Backend.attach(graph, top, use);
     const first = backend.read(0, Buffer.alloc(512));
-    const drained = whileDrained(low, async () => {
-      log.push('quiet');
-      await new Promise((resolve) => setTimeout(resolve, 2));
-      log.push('action ends');
-    });
+    const drained = whileDrained(
+      () => [low],
+      async () => {
+        log.push('quiet');
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        log.push('action ends');
+      },
+    );
     const second = Promise.resolve(backend.read(0, Buffer.alloc(512))).then(() => log.push('second request ends'));
     await new Promise((resolve) => setTimeout(resolve, 2));
     expect(log).toEqual([]);
@@ -51,18 +54,26 @@ describe('a drained node', () => {
     const graph = testGraph();
     const node = makeNode(graph, 'n');
     const other = makeNode(graph, 'other');
-    node.held = true;
-    other.held = true;
+    graph.hold(node, holder);
+    graph.hold(other, holder);
     const backend = Backend.attach(graph, node, use);
-    await expect(whileDrained(node, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(
+      whileDrained(
+        () => [node],
+        () => Promise.reject(new Error('no')),
+      ),
+    ).rejects.toThrow('no');
     let fresh: Backend | undefined;
-    await whileDrained(node, () => {
-      const { root } = backend;
-      node.parents.delete(root);
-      other.parents.add(root);
-      root.node = other;
-      fresh = Backend.attach(graph, node, use);
-    });
+    await whileDrained(
+      () => [node],
+      () => {
+        const { root } = backend;
+        node.parents.delete(root);
+        other.parents.add(root);
+        root.node = other;
+        fresh = Backend.attach(graph, node, use);
+      },
+    );
     for (const each of [backend, fresh]) expect(each?.read(0, Buffer.alloc(512))).toBeUndefined();
     expect([node.drained, other.drained]).toEqual([false, false]);
     await backend.close();
@@ -77,8 +88,20 @@ describe('a drained node', () => {
     );
     const backends = tops.map((node) => Backend.attach(graph, node, { ...use, permissions: operations.read.image }));
     await Promise.all([
-      whileDrained(base, () => whileDrained(tops[0] ?? base, () => undefined)),
-      ...tops.map((node) => whileDrained(node, () => new Promise((resolve) => setTimeout(resolve, 1)))),
+      whileDrained(
+        () => [base],
+        () =>
+          whileDrained(
+            () => [tops[0] ?? base],
+            () => undefined,
+          ),
+      ),
+      ...tops.map((node) =>
+        whileDrained(
+          () => [node],
+          () => new Promise((resolve) => setTimeout(resolve, 1)),
+        ),
+      ),
     ]);
     for (const backend of backends) expect(backend.read(0, Buffer.alloc(512))).toBeUndefined();
     for (const backend of backends) await backend.close();

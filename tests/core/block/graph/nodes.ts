@@ -45,3 +45,6 @@ export function makeNode(graph: BlockGraph, name: string, settings: NodeSettings
 }
 
 export const user: EdgeParent = { kind: 'job', describe: () => 'the user' };
+
+/** Who holds nodes. */
+export const holder = { describe: () => 'the test' };

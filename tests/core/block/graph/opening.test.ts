@@ -10,6 +10,7 @@ import { type NodeSpec, specFromFileName, specFromOptions } from '../../../../sr
 import { driverList } from '../../../../src/drivers/index.ts';
 import { Spy } from '../../../support/spy-driver.ts';
 import { tempDir } from '../../../support/temp.ts';
+import { holder } from './nodes.ts';
 import { type GraphOptions, openFiles, testGraph, writeHeader } from './support.ts';
 
 const READ_ONLY: OpenSettings = { modes: { readOnly: true } };
@@ -111,7 +112,7 @@ describe('a failed opening leaves nothing open', () => {
     const dir = tempDir();
     const graph = testGraph();
     const file = await open({ driver: 'file', filename: rawFile(join(dir, 'a')), 'node-name': 'mine' }, graph);
-    file.held = true;
+    graph.hold(file, holder);
     await expect(open({ driver: 'raw', offset: 1 << 20, file: 'mine' }, graph)).rejects.toThrow('past the end');
     expect(graph.find('mine')).toBe(file);
     expect(file.parents.size).toBe(0);
@@ -395,7 +396,7 @@ describe('modes', () => {
     const path = rawFile(join(tempDir(), 'a'));
     const graph = testGraph();
     const file = await open({ driver: 'file', filename: path, 'node-name': 'ro' }, graph);
-    file.held = true;
+    graph.hold(file, holder);
     for (const driver of ['raw', 'bytest']) {
       if (driver === 'bytest') writeHeader(path, {});
       const node = await open({ driver, file: 'ro', 'auto-read-only': true }, graph, {});

@@ -6,7 +6,7 @@ import type { Edge } from '../../../../src/core/block/graph/edge.ts';
 import type { Node } from '../../../../src/core/block/graph/node.ts';
 import { childPermissions, cumulative } from '../../../../src/core/block/graph/permissions.ts';
 import { PermissionConflict } from '../../../../src/core/errors/block-error.ts';
-import { makeNode, user } from './nodes.ts';
+import { holder, makeNode, user } from './nodes.ts';
 import { testGraph } from './support.ts';
 
 const [R, W, U, Z, ALL] = [1, 2, 4, 8, 15];
@@ -29,7 +29,7 @@ describe('two users of a node', () => {
   test('agree exactly when each shares what the other takes', async () => {
     const graph = testGraph();
     const node = makeNode(graph, 'n');
-    node.held = true;
+    graph.hold(node, holder);
     for (const perm of MASKS) {
       for (const shared of MASKS) {
         const first = attach(graph, node, perm, shared);

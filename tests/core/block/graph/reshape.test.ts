@@ -11,7 +11,7 @@ import {
   replaceNode,
   setBacking,
 } from '../../../../src/core/block/graph/reshape.ts';
-import { emptyImage, makeNode } from './nodes.ts';
+import { emptyImage, holder, makeNode } from './nodes.ts';
 import { testGraph } from './support.ts';
 
 const use = { user: 'the test', permissions: operations.write.image };
@@ -28,7 +28,7 @@ function layer(graph: BlockGraph, name: string, backing?: Node): Node {
 function shape(graph: BlockGraph): unknown {
   return [...graph.nodes.values()].map((node) => ({
     name: node.name,
-    held: node.held,
+    holds: node.holds.size,
     parents: [...node.parents].map((edge) => [edge.parent.describe(), edge.name, edge.perm, edge.shared]).sort(),
     children: [...node.children].map(([name, edge]) => [name, edge.node.name]),
   }));
@@ -133,7 +133,7 @@ describe('a running graph', () => {
     const top = layer(graph, 'top', middle);
     const backend = Backend.attach(graph, top, use);
     const readOnly = makeNode(graph, 'fixed', { modes: { readOnly: true } });
-    readOnly.held = true;
+    graph.hold(readOnly, holder);
     const before = JSON.stringify(shape(graph));
     await expect(replaceNode(graph, { from: top, to: readOnly })).rejects.toThrow("node 'fixed' is read-only");
     await expect(setBacking(graph, base, top)).rejects.toThrow(/would make a cycle/);

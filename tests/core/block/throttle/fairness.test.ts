@@ -249,7 +249,10 @@ describe('waiting for the end of what is under way', () => {
 
   test('does not take as long as limits would have it, and they hold again afterwards', async () => {
     const { graph, node, user, waiting } = await throttled();
-    await whileDrained(node, () => undefined);
+    await whileDrained(
+      () => [node],
+      () => undefined,
+    );
     await Promise.all(waiting);
     let passed = false;
     const late = Promise.resolve(user.write(0, Buffer.alloc(512))).then(() => {
@@ -257,7 +260,10 @@ describe('waiting for the end of what is under way', () => {
     });
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(passed).toBe(false);
-    await whileDrained(graph.find('n'), () => undefined);
+    await whileDrained(
+      () => [graph.find('n')],
+      () => undefined,
+    );
     await late;
     await user.close();
     await graph.close();

@@ -7,7 +7,7 @@ import { freezeChain } from '../block/graph/freeze.ts';
 import { type GiveBack, lendWritable } from '../block/graph/lend.ts';
 import type { Hold, Node } from '../block/graph/node.ts';
 import type { OperationPart } from '../block/graph/operations.ts';
-import type { Holder } from '../block/graph/refusal.ts';
+import type { Holder, Reliance } from '../block/graph/refusal.ts';
 import { cover, takeOut } from '../block/graph/reshape.ts';
 import { Perm } from '../block/permissions-bits.ts';
 import type { Job } from './job.ts';
@@ -69,8 +69,8 @@ export class Holdings {
   }
 
   /** See {@link freezeChain}. */
-  freeze(top: Node, bottom: Node): void {
-    this.#frozen.push(freezeChain(top, bottom, this.#holder));
+  freeze(top: Node, bottom: Node, how?: Reliance): void {
+    this.#frozen.push(freezeChain(top, bottom, this.#holder, how));
   }
 
   /** Have `job` hold permissions on a node. */

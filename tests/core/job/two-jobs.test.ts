@@ -40,6 +40,27 @@ test.each(copyModes)('two mirrors, %s', async (copyMode) => {
   expect(Buffer.compare(await disk.content(), disk.model)).toBe(0);
 });
 
+test('two mirrors of what the top layer has', async () => {
+  const disk = await liveDisk();
+  const jobs = new JobList();
+  const begin = async (name: string): Promise<Job> => {
+    const target = await disk.target(name, 4 * MiB);
+    const job = await liveMirror(jobs, disk.graph, { source: disk.layer(2), target, sync: 'top', sourceBacking: true });
+    void job.start().catch(() => undefined);
+    await ready(job);
+    return job;
+  };
+  const [a, b] = [await begin('a'), await begin('b')];
+  b.complete();
+  await b.finished;
+  for (let i = 0; i < 200; i++) await disk.step();
+  a.complete();
+  await a.finished;
+  expect(disk.user.image.name).toBe('a');
+  expect(disk.user.image.backing?.node).toBe(disk.layer(1));
+  expect(Buffer.compare(await disk.content(), disk.model)).toBe(0);
+});
+
 test('a mirror, and an active commit below it', async () => {
   const disk = await liveDisk();
   const jobs = new JobList();

@@ -30,7 +30,7 @@ function wrongBelow(graph: BlockGraph, node: Node, alive: ReadonlySet<string>): 
     if (!edge.node.parents.has(edge)) found.push(`${link} is not known below`);
     if (edge.parent !== node) found.push(`${link} is of another`);
     if (subtree(edge.node).has(node)) found.push(`${node.name} is below itself`);
-    for (const holder of edge.frozenBy) {
+    for (const holder of edge.frozenBy.keys()) {
       if (!alive.has(holder.describe())) found.push(`${link} is held by a job that is gone`);
     }
   }

@@ -16,7 +16,7 @@ export function assertMovable(edge: Edge, to: Node | undefined): void {
   const wanted = to === undefined ? 'be removed' : `lead to '${to.name}' instead`;
   throw new BlockError(
     `the link '${edge.name}' from ${edge.parent.describe()} to '${edge.node.name}' cannot ${wanted}: ` +
-      `${holdersOf(edge.frozenBy)} relies on it`,
+      `${holdersOf(edge.frozenBy.keys())} relies on it`,
     { code: 'EBUSY', data: { node: edge.node.name, link: edge.name } },
   );
 }

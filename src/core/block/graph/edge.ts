@@ -3,7 +3,7 @@ import type { ChildRole, Extent, Flags, HostExtent, Limits, TruncateOptions } fr
 import type { BlockEvent } from '../events.ts';
 import type { PermMask } from '../permissions-bits.ts';
 import type { Node } from './node.ts';
-import type { Holder } from './refusal.ts';
+import type { Holder, Reliance } from './refusal.ts';
 
 /** Whoever holds an edge: a node (for its children), a backend, or a job. */
 export interface EdgeParent {
@@ -59,8 +59,8 @@ export class Edge implements RequestTarget {
   sharedBelow: PermMask = 15;
   /** The child was opened with its parent, and takes over its modes when those change; else it was named. */
   follows: { readonly readOnly: boolean | undefined } | undefined;
-  /** Those who rely on this link: it must not be moved. */
-  readonly frozenBy = new Set<Holder>();
+  /** Those who rely on this link, which must not be moved, and how. */
+  readonly frozenBy = new Map<Holder, Reliance>();
 
   constructor(init: { name: string; role: ChildRole; parent: EdgeParent; node: Node }) {
     this.name = init.name;

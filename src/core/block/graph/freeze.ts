@@ -2,7 +2,7 @@
 import { BlockError } from '../../errors/block-error.ts';
 import type { Edge } from './edge.ts';
 import type { Node } from './node.ts';
-import { type Holder, holdersOf } from './refusal.ts';
+import { type Holder, holdersOf, type Reliance } from './refusal.ts';
 
 /** The next layer down: of a filter what it filters, of an image its backing file. */
 export function linkDown(node: Node): Edge | undefined {
@@ -28,20 +28,22 @@ export function assertPassedOn(node: Node, wanted: Node): void {
 }
 
 /**
- * Keep the links from `top` down to `bottom` as they are. Throws, with nothing frozen, when one is frozen by another
- * or leads to a node that its job must be able to take out. Returns how to let them go again. A holder holds one chain.
+ * Keep the links from `top` down to `bottom` as they are. Throws, with nothing frozen, when one is frozen by another (any
+ * number may need them, but none beside one who moves them) or leads to a node that its job must be able to take out.
+ * Returns how to let them go again. A holder holds one chain.
  */
-export function freezeChain(top: Node, bottom: Node, holder: Holder): () => void {
+export function freezeChain(top: Node, bottom: Node, holder: Holder, how: Reliance = 'moves'): () => void {
   const links = linksBetween(top, bottom);
   for (const { name, parent, node, frozenBy } of links) {
-    const others = [...frozenBy, ...(node.owner ? [node.owner] : [])];
+    const others = [...frozenBy].filter((other) => how === 'moves' || other[1] === 'moves').map(([other]) => other);
+    if (node.owner) others.push(node.owner);
     if (others.length === 0) continue;
     throw new BlockError(
       `the link '${name}' from ${parent.describe()} to '${node.name}' cannot be held: ${holdersOf(others)} relies on it`,
       { code: 'EBUSY', data: { node: node.name, link: name } },
     );
   }
-  for (const edge of links) edge.frozenBy.add(holder);
+  for (const edge of links) edge.frozenBy.set(holder, how);
   return () => {
     for (const edge of links) edge.frozenBy.delete(holder);
   };

@@ -8,6 +8,9 @@ export interface Holder {
   describe(): string;
 }
 
+/** How a holder relies on a link: it will move the link itself one day, or needs it as it is and no more than that. */
+export type Reliance = 'moves' | 'needs';
+
 /** Those who hold something, for a message. */
 export function holdersOf(holders: Iterable<Holder>): string {
   return [...new Set([...holders].map((holder) => holder.describe()))].join(', ');

@@ -182,7 +182,8 @@ async function build(jobs: JobList, graph: BlockGraph, plan: Plan, holder: Holde
 /** Both ends, and what is not copied: that must stay below the source as it is. */
 function takeEnds(held: Holdings, { source, target, rows, options }: Plan, filter: Node) {
   const base = rows.intermediate ? target : options.sync === 'top' ? belowTop(source) : undefined;
-  if (base) held.freeze(rows.intermediate ? filter : source, base);
+  if (rows.intermediate) held.freeze(filter, target);
+  else if (base) held.freeze(source, base, 'needs');
   // The base of an active commit grows with it.
   const grows = rows.intermediate && target.io.size < source.io.size ? Perm.RESIZE : 0;
   // Below what the target has itself it may show the source, which is written to.

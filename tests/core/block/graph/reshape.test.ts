@@ -150,6 +150,12 @@ describe('a running graph', () => {
       /cannot be held: commit job 'j' relies on it/,
     );
     release();
+    const needs = [1, 2].map((n) => freezeChain(top, middle, { describe: () => `mirror job '${n}'` }, 'needs'));
+    expect(() => freezeChain(top, base, { describe: () => "stream job 's'" })).toThrow(
+      /cannot be held: mirror job '1', mirror job '2' relies on it/,
+    );
+    await expect(setBacking(graph, top, base)).rejects.toThrow(/mirror job '1', mirror job '2' relies on it/);
+    for (const each of needs) each();
     expect(JSON.stringify(shape(graph))).toBe(before);
     await setBacking(graph, top, base);
     await backend.close();

@@ -150,11 +150,10 @@ describe.skipIf(!hasQemuImg)('makeEmpty', () => {
     const { file, base, content } = await overlay({ options: 'cluster_size=64k' });
     const filter = new FilterImage(edgeOn(file));
     let fails = false;
-    Object.assign(filter, {
-      event: (name: BlockEvent) => {
-        if (name === event) file.failure = () => fails;
-      },
-    });
+    const hear = (name: BlockEvent): void => {
+      if (name === event) file.failure = () => fails;
+    };
+    Object.defineProperty(filter, 'event', { value: hear });
     const { edge, image } = await openMemory({
       file: filter as unknown as MemoryFile,
       backing: edgeOn(base, READ_ONLY, 'backing'),

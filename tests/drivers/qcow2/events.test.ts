@@ -23,7 +23,7 @@ function listener(heard: string[]): DriverEntry {
     options: defineOptions({}) as unknown as Driver['options'],
     async open(context) {
       const image = new FilterImage(context.child('file'));
-      return Object.assign(image, { event: (name: BlockEvent) => void heard.push(name) });
+      return Object.defineProperty(image, 'event', { value: (name: BlockEvent) => void heard.push(name) });
     },
   };
   return { name: 'listener', kind: 'filter', load: async () => driver };

@@ -17,6 +17,7 @@ import type { PointInTimeCapability } from '../block/point-in-time.ts';
 import { asBlockError, BlockError, NotSupported } from '../errors/block-error.ts';
 import { type BackupPlan, type BackupSync, type BitmapMode, planBackup } from './backup-plan.ts';
 import type { ErrorPolicy } from './error-policy.ts';
+import { BEFORE_ALL, FirstFailure } from './first-failure.ts';
 import type { Job, JobBody, JobInit } from './job.ts';
 import { rest } from './job-copy.ts';
 import type { JobList } from './job-list.ts';
@@ -50,15 +51,13 @@ export interface BackupOptions {
 
 const DEFAULT_WORKERS = 8;
 const DEFAULT_CHUNK = 1 << 20;
-/** Where what is no matter of the disk is. */
-const BEFORE_ALL = -1;
 
 /** What the workers of one pass share. */
 interface Queue {
   /** Offset of what nobody has taken yet, in bytes. */
   at: number;
-  /** The first on the disk: those before it are under way when it fails, and may fail too. */
-  failure: { readonly offset: number; readonly error: unknown } | undefined;
+  /** By the order of the disk, in which ranges are taken. */
+  readonly failure: FirstFailure;
 }
 
 export class BackupBody implements JobBody {
@@ -102,13 +101,13 @@ export class BackupBody implements JobBody {
   }
 
   async #pass(job: Job, snapshot: PointInTimeCapability): Promise<void> {
-    const queue: Queue = { at: 0, failure: undefined };
+    const queue: Queue = { at: 0, failure: new FirstFailure() };
     const workers: Promise<void>[] = [];
     for (let i = 0; i < (this.#options.maxWorkers ?? DEFAULT_WORKERS); i++) {
       workers.push(this.#work(job, snapshot, queue));
     }
     await Promise.all(workers);
-    if (queue.failure) throw queue.failure.error;
+    queue.failure.throwIfThere();
     this.#assertSound(snapshot);
   }
 
@@ -193,7 +192,7 @@ export class BackupBody implements JobBody {
         at = BEFORE_ALL;
         await job.checkpoint();
         this.#assertSound(snapshot);
-        if (queue.failure) return;
+        if (queue.failure.isThere) return;
         const chunk = Math.max(wanted.granularity, Math.min(this.#options.maxChunk ?? DEFAULT_CHUNK, job.evenLength));
         const range = wanted.nextDirtyRange(queue.at, wanted.size, chunk);
         if (!range) return;
@@ -204,7 +203,7 @@ export class BackupBody implements JobBody {
         this.#tell(job, snapshot);
       }
     } catch (error) {
-      if (!queue.failure || at < queue.failure.offset) queue.failure = { offset: at, error };
+      queue.failure.note(at, error);
     }
   }
 

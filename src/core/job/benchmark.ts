@@ -13,6 +13,7 @@ import type { Maybe } from '../async/maybe.ts';
 import type { Backend } from '../block/backend/backend.ts';
 import { BlockError, Cancelled, withContext } from '../errors/block-error.ts';
 import { alignedBuffer } from '../host/index.ts';
+import { BEFORE_ALL, FirstFailure } from './first-failure.ts';
 
 export interface BenchmarkOptions {
   readonly kind: 'read' | 'write';
@@ -70,8 +71,8 @@ class Benchmark {
   #flushes = 0;
   /** Nothing may begin: writes are to end before a flush, or the flush is under way. */
   #held = false;
-  /** Of the request that was begun first: those that go on when it fails may fail too. */
-  #failure: { readonly error: unknown; readonly number: number } | undefined;
+  /** By the order in which requests were begun. */
+  readonly #failure = new FirstFailure();
   #lastYield = 0;
   #yielding = false;
   #end: () => void = () => undefined;
@@ -92,7 +93,7 @@ class Benchmark {
       this.#end = resolve;
       this.#go();
     });
-    if (this.#failure) throw this.#failure.error;
+    this.#failure.throwIfThere();
     return (clock() - begin) / 1000;
   }
 
@@ -103,8 +104,8 @@ class Benchmark {
   /** Begin what may begin. Called from the event loop, and never from within itself. */
   #go(): void {
     const { depth, signal } = this.#options;
-    if (signal.aborted) this.#fail(new Cancelled(), 0);
-    while (this.#left > 0 && this.#inFlight < depth && !this.#held && !this.#failure) {
+    if (signal.aborted) this.#failure.note(BEFORE_ALL, new Cancelled());
+    while (this.#left > 0 && this.#inFlight < depth && !this.#held && !this.#failure.isThere) {
       if (this.#left % LOOK_EVERY === 0 && clock() - this.#lastYield > SLICE_MS) {
         this.#yield();
         return;
@@ -112,7 +113,7 @@ class Benchmark {
       this.#beginRequest();
     }
     const ended = this.#inFlight === 0 && this.#flushes === 0;
-    if (ended && !this.#yielding && (this.#left === 0 || this.#failure)) this.#end();
+    if (ended && !this.#yielding && (this.#left === 0 || this.#failure.isThere)) this.#end();
   }
 
   /** Let the event loop have a turn. */
@@ -157,7 +158,7 @@ class Benchmark {
       )
       .then(() => {
         this.#inFlight--;
-        if (this.#inFlight === 0 && this.#held && !this.#failure) this.#flush();
+        if (this.#inFlight === 0 && this.#held && !this.#failure.isThere) this.#flush();
         this.#go();
       });
   }
@@ -194,7 +195,7 @@ class Benchmark {
     }
     this.#flushes++;
     done
-      .catch((error: unknown) => this.#fail(withContext('Flush failed', error), number))
+      .catch((error: unknown) => this.#failure.note(number, withContext('Flush failed', error)))
       .then(() => {
         this.#flushes--;
         this.#held = false;
@@ -203,11 +204,7 @@ class Benchmark {
   }
 
   #failRequest({ offset, number }: Request, error: unknown): void {
-    this.#fail(withContext(`Failed request: ${this.#options.kind} at offset ${offset}`, error), number);
-  }
-
-  #fail(error: unknown, number: number): void {
-    if (!this.#failure || number < this.#failure.number) this.#failure = { error, number };
+    this.#failure.note(number, withContext(`Failed request: ${this.#options.kind} at offset ${offset}`, error));
   }
 }
 

@@ -10,6 +10,7 @@ import { isZero } from '../bytes/zero.ts';
 import { BlockError, withContext } from '../errors/block-error.ts';
 import { alignedBuffer } from '../host/index.ts';
 import type { DiskPart, Segment } from './copy-engine/types.ts';
+import { BEFORE_ALL, FirstFailure } from './first-failure.ts';
 import type { Job, JobBody } from './job.ts';
 import type { JobList } from './job-list.ts';
 
@@ -20,8 +21,6 @@ const RECORD = 12 + HASH_BYTES;
 const FIRST_RECORDS = 1024;
 /** Records checked at a time. */
 const LANES = 4;
-/** Where what is no matter of the disk is. */
-const BEFORE_ALL = -1;
 const ZERO_STEP = 1024 * 1024;
 const PAGE = 4096;
 
@@ -106,8 +105,8 @@ export interface VerifyOptions {
 /** Progress is in bytes of the copy. */
 class VerifyBody implements JobBody {
   readonly #options: VerifyOptions;
-  /** The first on the disk: pieces are taken in order, so those before it are being checked already. */
-  #failure: { readonly offset: number; readonly error: unknown } | undefined;
+  /** By the order of the disk, in which pieces are taken. */
+  readonly #failure = new FirstFailure();
 
   constructor(options: VerifyOptions) {
     this.#options = options;
@@ -119,7 +118,7 @@ class VerifyBody implements JobBody {
     for (const node of subtree(target.image)) await node.image.pageCache?.forget?.();
     const pieces = record.pieces();
     await Promise.all(Array.from({ length: LANES }, () => this.#checkData(job, pieces)));
-    if (this.#failure) throw this.#failure.error;
+    this.#failure.throwIfThere();
     for (const { offset, length } of record.zeroes) await this.#checkZeroes(job, offset, length);
   }
 
@@ -138,10 +137,10 @@ class VerifyBody implements JobBody {
         job.advance(length);
         at = BEFORE_ALL;
         await job.checkpoint();
-        if (this.#failure) return;
+        if (this.#failure.isThere) return;
       }
     } catch (error) {
-      if (!this.#failure || at < this.#failure.offset) this.#failure = { offset: at, error };
+      this.#failure.note(at, error);
     }
   }
 

@@ -15,6 +15,7 @@ import { after, attempt, type Maybe } from '../../async/maybe.ts';
 import { nextTurn } from '../../async/turn.ts';
 import { Cancelled, withContext } from '../../errors/block-error.ts';
 import { alignedBuffer } from '../../host/index.ts';
+import { BEFORE_ALL, FirstFailure } from '../first-failure.ts';
 import { Offload, piecesOf } from './offload.ts';
 import { OrderedNotes } from './ordered-notes.ts';
 import { endOf, Planner } from './planner.ts';
@@ -37,8 +38,6 @@ const MAX_ZERO = 1024 * 1024 * 1024;
 /** Longest time in milliseconds without a look at timers and signals. */
 const SLICE_MS = 10;
 const PAGE = 4096;
-/** The place of what ends the copy wherever it is. */
-const BEFORE_ALL = -1;
 /** Segments that are only counted between two pauses. */
 const PAUSE_EVERY = 256;
 
@@ -115,8 +114,8 @@ class Copy {
   readonly #notes = new OrderedNotes((note) => this.#options.control.warn(note));
   readonly #transfer: number;
   readonly #offload: Offload | undefined;
-  /** What went wrong at the lowest place in the order of segments. */
-  #failure: { readonly error: unknown; readonly index: number } | undefined;
+  /** By the order of segments. */
+  readonly #failure = new FirstFailure();
   #lastYield = clock();
 
   constructor(options: CopyOptions) {
@@ -137,7 +136,7 @@ class Copy {
     await Promise.all(workers);
     image?.layOutInOrder?.(false);
     this.#notes.tellRest();
-    if (this.#failure) throw this.#failure.error;
+    this.#failure.throwIfThere();
   }
 
   /** Take segments until there are none; never rejects. */
@@ -151,7 +150,7 @@ class Copy {
     // Whoever wants no more, wants nothing more of what is planned already.
     let index = BEFORE_ALL;
     try {
-      while (!this.#failure) {
+      while (!this.#failure.isThere) {
         index = BEFORE_ALL;
         const paused = control.checkpoint();
         if (paused) await paused;
@@ -175,7 +174,7 @@ class Copy {
     return attempt(
       () =>
         after(late ? control.checkpoint() : undefined, () => {
-          if (this.#isGivenUp(segment.index)) return;
+          if (this.#failure.isBefore(segment.index)) return;
           return after(this.#process(segment, buffer), () => {
             this.#notes.end(segment.index);
             control.advance(segment.length, segment.kind);
@@ -188,14 +187,7 @@ class Copy {
   }
 
   #fail(error: unknown, index: number): void {
-    if (this.#failure && this.#failure.index <= index) return;
-    this.#failure = { error, index };
-    this.#turn.endAt(index);
-  }
-
-  /** Something before it has failed. */
-  #isGivenUp(index: number): boolean {
-    return this.#failure !== undefined && this.#failure.index < index;
+    if (this.#failure.note(index, error)) this.#turn.endAt(index);
   }
 
   async #yield(): Promise<void> {
@@ -248,7 +240,7 @@ class Copy {
       source.backend.copyRangeTo(offset - source.targetOffset, backend, offset, length);
     const inMemory = async (): Promise<void> => {
       for (const piece of piecesOf(segment, this.#transfer)) {
-        if (this.#isGivenUp(segment.index)) return;
+        if (this.#failure.isBefore(segment.index)) return;
         await this.#copyNow(piece, buffer().subarray(0, piece.length));
       }
     };
@@ -361,7 +353,7 @@ class Copy {
   #inTurn<T>({ index }: Segment, begin: () => Maybe<T>): Maybe<T | undefined> {
     if (this.#options.unordered) return begin();
     return after(this.#turn.wait(index), () => {
-      if (this.#isGivenUp(index)) return;
+      if (this.#failure.isBefore(index)) return;
       try {
         return begin();
       } finally {
@@ -374,7 +366,7 @@ class Copy {
   async #holdingTurn({ index }: Segment, action: () => Promise<void>): Promise<void> {
     if (this.#options.unordered) return action();
     await this.#turn.wait(index);
-    if (this.#isGivenUp(index)) return;
+    if (this.#failure.isBefore(index)) return;
     await action();
     this.#turn.pass(index);
   }
